@@ -1,0 +1,64 @@
+"""Where it runs: the device, the precision, the machine, and reproducible random numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+from importlib import metadata
+
+import torch
+
+
+def device(name: str | None = None) -> torch.device:
+    """The device to train on: the one named, else the variable TL_DEVICE, else a GPU (CUDA, then Apple's MPS), else the CPU.
+
+    Raises:
+        ValueError: the device that was asked for is not on this machine.
+    """
+    name = name or os.environ.get("TL_DEVICE")
+    if not name:
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"The device {name!r} cannot be used on this machine; leave it out, or set TL_DEVICE=cpu."
+        ) from error
+
+
+def precision(device: torch.device) -> torch.dtype | None:
+    """The number format for matrix work where a shorter one pays: bfloat16 or float16 on CUDA; None (float32) elsewhere."""
+    if device.type != "cuda":
+        return None
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+@contextlib.contextmanager
+def seeded(seed: int):
+    """Inside the `with` block torch's random numbers follow from the seed; afterwards they go on as if nothing had been."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def machine() -> dict[str, str]:
+    """What this machine is, in words, for people and for stored results."""
+    found = device()
+    packages = ("torch", "torchvision", "timm", "scikit-learn", "jupyterlab")
+    facts = {
+        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "versions": ", ".join(f"{name} {metadata.version(name)}" for name in packages),
+        "processor": f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads",
+        "device": str(found),
+    }
+    if found.type == "cuda":
+        card = torch.cuda.get_device_properties(found)
+        short = str(precision(found)).removeprefix("torch.")
+        facts["device"] = f"cuda: {card.name}, {card.total_memory / 2**30:.0f} GiB, {short}"
+    elif found.type == "cpu" and shutil.which("nvidia-smi"):
+        facts["device"] = "cpu, although an NVIDIA driver is installed: torch cannot use it (is the driver too old?)"
+    return facts

@@ -1,0 +1,168 @@
+"""What the training loop need not show: schedules, answers to bad input, the progress bar, checkpoints to go on from."""
+
+from __future__ import annotations
+
+import html
+import math
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import torch
+
+from .data import Task
+
+# The learning rate as a share of `lr`, over training from 0 to 1.
+SCHEDULES = {
+    "cosine": lambda done: min(1.0, (done + 1e-3) / 0.1) * (1 + math.cos(math.pi * min(1.0, done))) / 2,
+    "constant": lambda done: 1.0,
+}
+
+
+def check_arguments(task: Task, epochs: int, lr: float, batch_size: int, schedule: str, patience: int | None) -> None:
+    """Raise a ValueError in plain words for what `fit` cannot work with."""
+    if not len(task.train):
+        raise ValueError(f"{task.name!r} has no training data: there is nothing to learn from.")
+    if not lr > 0:
+        raise ValueError(f"lr, the learning rate, must be above 0; not {lr!r}.")
+    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("patience", 1 if patience is None else patience)):
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a whole number from 1; not {value!r}.")
+    if schedule not in SCHEDULES:
+        raise ValueError(f"schedule must be one of {', '.join(map(repr, SCHEDULES))}; not {schedule!r}.")
+    if patience is not None and not len(task.val):
+        raise ValueError(f"patience needs validation data, and {task.name!r} has none; leave patience out.")
+
+
+class Progress:
+    """A progress bar with a few words beside it: in a notebook one output that ends as a line of text, else tqdm.
+
+    tqdm's own notebook bar is a widget, of which a stored notebook keeps nothing to read. Where nobody watches (no notebook
+    and no terminal) it stays silent.
+    """
+
+    def __init__(self, total: int, shown: bool = True):
+        self.total, self.done, self.text, self.drawn = total, 0, "", 0.0
+        self.cell = self.bar = None
+        if shown and _in_notebook():
+            from IPython.display import HTML, display
+
+            self.html = HTML
+            self.cell = display(HTML(self._drawing()), display_id=True)
+        elif shown and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=total, leave=False)
+
+    def _drawing(self) -> str:
+        return (
+            f'<progress value="{self.done}" max="{self.total}" aria-label="training progress"></progress> '
+            f"{html.escape(self.text)}"
+        )
+
+    def step(self) -> None:
+        self.done += 1
+        if self.bar:
+            self.bar.update()
+        elif self.cell and time.monotonic() - self.drawn > 0.2:
+            self.cell.update(self.html(self._drawing()))
+            self.drawn = time.monotonic()
+
+    def say(self, text: str) -> None:
+        self.text = text
+        if self.bar:
+            self.bar.set_postfix_str(text)
+
+    def end(self, text: str) -> None:
+        if self.bar:
+            self.bar.close()
+            print(text, file=sys.stderr)
+        elif self.cell:
+            self.cell.update(self.html(f"<div>{html.escape(text)}</div>"))
+
+
+def _in_notebook() -> bool:
+    if "IPython" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    return hasattr(get_ipython(), "kernel")
+
+
+class Checkpoint:
+    """A file that holds a training after its last whole epoch, with the one before kept beside it (`.previous`).
+
+    Written to a temporary file and then renamed, so a crash at any moment leaves a whole one. `recipe` is what is trained
+    and how; a file of another recipe is refused, so that nobody goes on from the wrong one.
+
+    Args:
+        path: where; None for no checkpoint at all.
+        recipe: names and numbers.
+        parts: what has a state_dict, by name.
+        generators: random number generators, by name.
+    """
+
+    def __init__(self, path: str | os.PathLike | None, recipe: dict, parts: dict, generators: dict):
+        self.path = None if path is None else Path(path)
+        self.recipe, self.parts, self.generators = recipe, parts, generators
+
+    def save(self, rows: list[dict], kept: dict) -> None:
+        """Save everything: the history so far, the weights to keep at the end, and the state of all parts."""
+        if self.path is None:
+            return
+        state = {name: part.state_dict() for name, part in self.parts.items()}
+        random = {name: generator.get_state() for name, generator in self.generators.items()}
+        random["torch"] = torch.get_rng_state()
+        if torch.cuda.is_initialized():
+            random["cuda"] = torch.cuda.get_rng_state()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        new = self._beside("new")
+        with open(new, "wb") as file:
+            torch.save({"recipe": self.recipe, "rows": rows, "kept": kept, "parts": state, "random": random}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        if self.path.exists():
+            os.replace(self.path, self._beside("previous"))
+        os.replace(new, self.path)
+
+    def resume(self) -> tuple[list[dict], dict] | None:
+        """Put everything into its last good state and return (rows, kept); None if there is none.
+
+        Raises:
+            ValueError: the file is the checkpoint of another training.
+        """
+        saved = self._load() if self.path is not None else None
+        if saved is None:
+            return None
+        for name, part in self.parts.items():
+            part.load_state_dict(saved["parts"][name])
+        for name, generator in self.generators.items():
+            generator.set_state(saved["random"][name])
+        torch.set_rng_state(saved["random"]["torch"])
+        if "cuda" in saved["random"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state(saved["random"]["cuda"])
+        return saved["rows"], saved["kept"]
+
+    def _beside(self, ending: str) -> Path:
+        return self.path.with_name(f"{self.path.name}.{ending}")
+
+    def _load(self) -> dict | None:
+        for path in (self.path, self._beside("previous")):
+            if not path.exists():
+                continue
+            try:
+                saved = torch.load(path, map_location="cpu", weights_only=True)
+                recipe = saved["recipe"]
+            except Exception:  # a damaged file fails in many ways, none of which tells a learner more than this
+                warnings.warn(f"{path} is damaged or no checkpoint of fit; it is passed over.", stacklevel=4)
+                continue
+            if recipe != self.recipe:
+                different = ", ".join(sorted(k for k in self.recipe if recipe.get(k) != self.recipe[k]))
+                raise ValueError(
+                    f"{path} holds another training (another {different}). Give another checkpoint path, or delete the file "
+                    "to start anew."
+                )
+            return saved
+        return None

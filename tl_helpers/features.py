@@ -1,0 +1,69 @@
+"""Why transfer is cheap: a frozen backbone's outputs, computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from .data import Split, Task, prepare
+from .device import device as find_device
+from .models import input_of
+from .training import outputs
+
+
+def features(
+    body: nn.Module,
+    task: Task,
+    *,
+    views: int = 1,
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+    seed: int = 0,
+    device: str | None = None,
+) -> Task:
+    """A task of vectors: what the backbone makes of every image of a task, each image passed through it once.
+
+    `fit` and `evaluate` take it like a task of images and run only the head; scikit-learn takes `features.train.numpy()`.
+
+    Args:
+        body: a backbone, or a whole classifier, whose head is then left out.
+        task: a task of images.
+        views: how many versions of each training image: the image itself, and `views - 1` augmented ones.
+        augment: makes the augmented ones (see `fit`); needed for more than one view.
+        seed: of the augmentation.
+        device: None for the best one here.
+
+    Returns: the task with vectors float32, N x num_features; `views` times as many of them in train.
+
+    Raises:
+        ValueError: views is below 1 or lacks augment, or the task is one of vectors already.
+    """
+    if task.train.are_vectors:
+        raise ValueError(f"{task.name!r} is a task of vectors already; features wants images.")
+    if views < 1 or (views > 1 and augment is None):
+        raise ValueError(
+            f"views must be at least 1, and above 1 it needs augment, tl.glyphs.bend for example; not {views!r}."
+        )
+    where = find_device(device)
+    body = body.to(where)
+    generator = torch.Generator(where).manual_seed(seed)
+
+    def vectors(split: Split, views: int = 1) -> Split:
+        wanted = input_of(body, split)
+        pixels = prepare(split, wanted).to(where)
+        versions = [pixels] + [augment(pixels, generator) for _ in range(views - 1)]
+        found = [outputs(body, lambda x: before_head(body, x), wanted.normalise(version)).cpu() for version in versions]
+        return Split(torch.cat(found), split.y.repeat(views))
+
+    return Task(f"{task.name}, as features", task.classes, vectors(task.train, views), vectors(task.val), vectors(task.test))
+
+
+def before_head(model: nn.Module, x: Tensor) -> Tensor:
+    """What a model hands to its last layer: float32, N x num_features, for images N x C x H x W as the model wants them."""
+    if not hasattr(model, "forward_features"):
+        raise ValueError(
+            f"{type(model).__name__} does not say what its backbone is: it needs forward_features and forward_head, as "
+            "timm's models and RawCNN have them."
+        )
+    return model.forward_head(model.forward_features(x), pre_logits=True)

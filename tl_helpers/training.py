@@ -1,0 +1,281 @@
+"""How it learns: `fit`, the training loop, written to be read; and `evaluate`.
+
+The loop does what every PyTorch tutorial does: take a batch, compute the loss, go backward, take a step. Around it stand a
+learning-rate schedule, early stopping, and honest bookkeeping.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .data import Split, Task, prepare
+from .device import device as find_device
+from .device import precision, seeded
+from .engine import SCHEDULES, Checkpoint, Progress, check_arguments
+from .models import classifier, count, input_of, parameter_groups
+
+
+class Diverged(ValueError):
+    """The loss became infinite or no number. `.run` holds the epochs that were finished before."""
+
+
+@dataclasses.dataclass
+class Run:
+    """What `fit` returns.
+
+    model: the trained model, on the device it was trained on.
+    history: one row an epoch: epoch, loss, accuracy, val_loss, val_accuracy, lr, seconds (since the start). Loss and
+        accuracy are means over the epoch's training batches as they went by, so dropout and augmentation are in them.
+    name: what was trained, for legends.
+    stopped: why training ended before its last epoch, or None.
+    """
+
+    model: nn.Module
+    history: pd.DataFrame
+    name: str
+    stopped: str | None = None
+
+    def plot(self):
+        """Loss and accuracy over the epochs, as a figure."""
+        from . import plots
+
+        return plots.history(self)
+
+    def __repr__(self) -> str:
+        if self.history.empty:
+            return f"Run of {self.name}: no finished epoch"
+        last = self.history.iloc[-1]
+        end = f"; {self.stopped}" if self.stopped else ""
+        return (
+            f"Run of {self.name}: {len(self.history)} epochs in {last.seconds:.1f} s, "
+            f"training accuracy {last.accuracy:.3f}, validation accuracy {last.val_accuracy:.3f}{end}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """How a model does on a split: accuracy (0 to 1), mean cross-entropy in nats, and the number of examples."""
+
+    accuracy: float
+    loss: float
+    n: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95% interval of the accuracy (Wilson's) that the number of test examples alone leaves open."""
+        from scipy.stats import binomtest
+
+        return tuple(binomtest(round(self.accuracy * self.n), self.n).proportion_ci(0.95, method="wilson"))
+
+    def __repr__(self) -> str:
+        low, high = self.interval
+        return f"accuracy {self.accuracy:.3f} (95% interval {low:.3f} to {high:.3f}), loss {self.loss:.3f}, n = {self.n}"
+
+
+def fit(
+    model: nn.Module,
+    task: Task,
+    *,
+    epochs: int = 30,
+    lr: float | None = None,
+    batch_size: int = 32,
+    schedule: str = "cosine",
+    weight_decay: float = 0.01,
+    layer_decay: float | None = None,
+    label_smoothing: float = 0.0,
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+    patience: int | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    checkpoint: str | None = None,
+    progress: bool = True,
+) -> Run:
+    """Train a copy of a model on a task. The model that you pass stays as it is; `run.model` is the trained one.
+
+    On a task of images the whole model runs; on a task of vectors (see `features`) only its head does. Weights that do not
+    require a gradient stay as they are.
+
+    Args:
+        model: takes images (float32, N x C x H x W) and returns logits or log-probabilities (N x classes).
+        task: what to learn; resized and normalised as the model wants it.
+        epochs: passes over the training data.
+        lr: highest learning rate of the AdamW optimizer; 1e-3 unless told, 1e-2 on vectors.
+        batch_size: the most images in one step; an epoch is cut into equal batches.
+        schedule: "cosine" warms up over a tenth of the steps and then falls to zero; "constant".
+        weight_decay: AdamW's, on weights only (not on biases and norms).
+        layer_decay: None, or below 1 for smaller learning rates towards the input (discriminative learning rates).
+        label_smoothing: share of each label that is spread over all classes.
+        augment: changes each training batch (float32, N x C x H x W, in [0, 1]), for example `tl.glyphs.bend`.
+        patience: None to train all epochs; a number to stop when so many epochs in a row brought no better validation
+            accuracy. The weights of the best epoch are then restored.
+        seed: of the order of the data, dropout and augmentation. Same seed, same CPU machine: same weights, bit for bit.
+        device: None for the best one here, or "cpu", "cuda", "mps".
+        checkpoint: a file to save each finished epoch to, and to go on from if it exists.
+        progress: show a bar. The stop button or Ctrl-C keeps the finished epochs and returns them.
+
+    Raises:
+        ValueError: an argument does not fit; the message says which and what to do.
+        Diverged: the loss is no number any more; `.run` of it holds the finished epochs.
+    """
+    where = find_device(device)
+    lr = (1e-2 if task.train.are_vectors else 1e-3) if lr is None else lr
+    check_arguments(task, epochs, lr, batch_size, schedule, patience)
+    model = copy.deepcopy(model).to(where)
+    forward = classifier(model) if task.train.are_vectors else model  # what runs: all of the model, or its head
+    x, y, normalise = _load(model, task.train, where)
+    val_x, val_y, _ = _load(model, task.val, where)
+    val_x = normalise(val_x)
+    if augment is None:
+        x = normalise(x)
+    _check_model(model, forward, normalise(x[:2]) if augment else x[:2], task)
+
+    batches = math.ceil(len(x) / batch_size)
+    groups = parameter_groups(model, lr, weight_decay, layer_decay)
+    optimizer = torch.optim.AdamW(groups, fused=where.type in ("cpu", "cuda"))
+    rate = SCHEDULES[schedule]
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step / (batches * epochs)))
+    short = precision(where)
+    scaler = torch.amp.GradScaler(where.type, enabled=short is torch.float16)
+    order = torch.Generator().manual_seed(seed)  # of the data; always on the CPU, so that every machine draws the same
+    bending = torch.Generator(where).manual_seed(seed)
+
+    def one_epoch() -> tuple[float, float]:
+        """The training loop proper. Returns the epoch's mean loss and accuracy."""
+        model.train()
+        total, correct = torch.zeros(2, device=where)  # summed on the device: asking for a number makes a GPU wait
+        for batch in torch.randperm(len(x), generator=order).to(where).tensor_split(batches):
+            images, labels = x[batch], y[batch]
+            if augment is not None:
+                images = normalise(augment(images, bending))
+            with torch.autocast(where.type, short, enabled=short is not None):
+                logits = forward(images)
+                loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+            optimizer.zero_grad()
+            scaler.scale(loss).backward()  # the scaler acts with float16 only; else this is loss.backward()
+            scaler.step(optimizer)
+            scaler.update()
+            scheduler.step()
+            total += loss.detach() * len(labels)
+            correct += (logits.argmax(1) == labels).sum()
+            bar.step()
+        return total.item() / len(x), correct.item() / len(x)
+
+    run = Run(model, pd.DataFrame(), _name(model))
+    recipe = {"model": run.name, "task": task.name, "epochs": epochs, "lr": lr, "batch size": batch_size, "seed": seed}
+    state = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
+    store = Checkpoint(checkpoint, recipe, state, {"order": order, "bending": bending})
+    bar = Progress(batches * epochs, progress)
+    with seeded(seed):
+        rows, kept = store.resume() or ([], copy.deepcopy(model.state_dict()))
+        bar.done, start = len(rows) * batches, time.perf_counter() - (rows[-1]["seconds"] if rows else 0)
+        try:
+            for epoch in range(len(rows) + 1, epochs + 1):
+                loss, accuracy = one_epoch()
+                if not math.isfinite(loss):
+                    raise Diverged(
+                        f"The loss is {loss} after epoch {epoch}: training has diverged. Try a learning rate below {lr:g}, "
+                        f"{lr / 10:g} say, and look for values in the data that are no numbers."
+                    )
+                val = _evaluate(model, forward, val_x, val_y)
+                row = {
+                    "epoch": epoch,
+                    "loss": loss,
+                    "accuracy": accuracy,
+                    "val_loss": val.loss,
+                    "val_accuracy": val.accuracy,
+                }
+                rows.append(row | {"lr": optimizer.param_groups[-1]["lr"], "seconds": time.perf_counter() - start})
+                best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+                if patience is None or best is rows[-1]:
+                    kept = copy.deepcopy(model.state_dict())
+                store.save(rows, kept)
+                bar.say(f"epoch {epoch}: loss {loss:.3f}, validation accuracy {val.accuracy:.3f}")
+                if patience is not None and epoch - best["epoch"] >= patience:
+                    run.stopped = f"stopped early: no better validation accuracy in {patience} epochs"
+                    break
+        except KeyboardInterrupt:
+            run.stopped = f"stopped by hand after {len(rows)} epochs"
+        except Diverged as error:
+            run.stopped, error.run = "diverged", run
+            raise
+        finally:
+            model.load_state_dict(kept)
+            model.eval()
+            run.history = pd.DataFrame(rows)
+            bar.end(repr(run))
+    return run
+
+
+def evaluate(model: nn.Module, split: Split, device: str | None = None) -> Evaluation:
+    """Accuracy and loss of a model on a split of images, or of its head on a split of vectors."""
+    where = find_device(device)
+    model = model.to(where)
+    x, y, normalise = _load(model, split, where)
+    return _evaluate(model, classifier(model) if split.are_vectors else model, normalise(x), y)
+
+
+def predict(model: nn.Module, split: Split, device: str | None = None) -> Tensor:
+    """The probability that a model gives each class: float32, N x classes, on the CPU; each row adds up to 1."""
+    where = find_device(device)
+    model = model.to(where)
+    x, _, normalise = _load(model, split, where)
+    return outputs(model, classifier(model) if split.are_vectors else model, normalise(x)).softmax(1).cpu()
+
+
+@torch.no_grad()
+def outputs(model: nn.Module, forward: Callable, x: Tensor, batch_size: int = 256) -> Tensor:
+    """forward(x) in batches, with the model in evaluation mode: float32, N x whatever it returns."""
+    was_training = model.training
+    model.eval()
+    short = precision(x.device)
+    with torch.autocast(x.device.type, short, enabled=short is not None):
+        result = torch.cat([forward(part).float() for part in x.split(batch_size)])
+    model.train(was_training)
+    return result
+
+
+def _evaluate(model: nn.Module, forward: Callable, x: Tensor, y: Tensor) -> Evaluation:
+    if not len(y):
+        return Evaluation(math.nan, math.nan, 0)
+    logits = outputs(model, forward, x)
+    accuracy = (logits.argmax(1) == y).double().mean().item()
+    return Evaluation(accuracy, F.cross_entropy(logits, y).item(), len(y))
+
+
+def _load(model: nn.Module, split: Split, where: torch.device) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+    """The examples on the device in the model's size, the labels, and what normalises the examples."""
+    if split.are_vectors:
+        return split.x.to(where), split.y.to(where), lambda x: x
+    wanted = input_of(model, split)
+    return prepare(split, wanted).to(where), split.y.to(where), wanted.normalise
+
+
+def _check_model(model: nn.Module, forward: Callable, x: Tensor, task: Task) -> None:
+    """Try the model on two examples, so that what does not fit is said in words and before any training."""
+    try:
+        answer = outputs(model, forward, x)
+    except (RuntimeError, ValueError, AssertionError, TypeError) as error:
+        shape = " x ".join(map(str, x.shape[1:]))
+        raise ValueError(f"The model cannot take {task.name!r}, whose examples are {shape}: {error}") from error
+    if answer.ndim != 2 or answer.shape[1] != len(task.classes):
+        shape = " x ".join(map(str, answer.shape[1:]))
+        raise ValueError(
+            f"The model answers with {shape} numbers for each image, but {task.name!r} has {len(task.classes)} classes: "
+            "give it a head that fits, with tl.head(model, task) or backbone(name, classes=...)."
+        )
+    if not any(p.requires_grad for p in model.parameters()):
+        raise ValueError("Nothing in this model can learn, all of it is frozen: see tl.unfreeze.")
+
+
+def _name(model: nn.Module) -> str:
+    config = getattr(model, "pretrained_cfg", {})
+    return f"{config.get('architecture', type(model).__name__)}, {count(model)[0]:,} trainable parameters"
