@@ -1,0 +1,71 @@
+"""`python -m tl_helpers doctor | pretrain NAME | results`: is this machine ready, make a backbone, measure the methods."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+
+def doctor(_) -> int:
+    """Say what this machine is and whether the course can run on it."""
+    from . import device, models
+
+    for name, fact in device.machine().items():
+        print(f"{name:10} {fact}")
+    missing = [name for name in models.LETTERS if not (models.DATA / f"{name}.letters.safetensors").exists()]
+    if missing:
+        print(f"missing    the weights of {', '.join(missing)} in {models.DATA}: get the course anew, with git clone")
+        return 1
+    start = time.perf_counter()
+    from . import RawCNN, digits, evaluate, fit
+
+    task = digits(shots=10)
+    accuracy = evaluate(fit(RawCNN(), task, epochs=5, progress=False).model, task.test).accuracy
+    print(f"trial      a raw CNN, 5 epochs on 100 digits: {accuracy:.2f} of 797 right, {time.perf_counter() - start:.0f} s")
+    print("ready      open the first lesson in notebooks/")
+    return 0
+
+
+def pretrain(options) -> int:
+    """Pretrain a letters backbone, write weights and model card, and compare it with the shipped one."""
+    from . import pretraining
+
+    path = pretraining.pretrain(options.name, options.to, options.epochs, options.seed)
+    print(f"Written: {path} and its card beside it.")
+    if options.to.resolve() != pretraining.DATA:
+        print(pretraining.compare_with_shipped(path))
+    return 0
+
+
+def results(options) -> int:
+    """Run or continue a grid of experiments, and print its table."""
+    from . import experiments
+
+    return experiments.run(options.grid, options.processes)
+
+
+def main() -> int:
+    from .models import LETTERS
+
+    parser = argparse.ArgumentParser(prog="python -m tl_helpers", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    add = commands.add_parser("doctor", help=doctor.__doc__)
+    add.set_defaults(run=doctor)
+    add = commands.add_parser("pretrain", help=pretrain.__doc__)
+    add.add_argument("name", choices=[f"{name}.letters" for name in LETTERS])
+    add.add_argument("--to", type=Path, default=Path("pretrained"), help="folder to write to (default: %(default)s)")
+    add.add_argument("--epochs", type=int, help="passes over the 2,752 letters (default: the backbone's own recipe)")
+    add.add_argument("--seed", type=int, default=0)
+    add.set_defaults(run=pretrain)
+    options = parser.parse_args()
+    try:
+        return options.run(options)
+    except (ValueError, ConnectionError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+"""What it looks like: every figure of the course, in one style.
+
+Colours are Okabe and Ito's, which colour-blind readers can tell apart, and no figure says anything by colour alone: lines
+differ in markers too. Each figure carries a text that says what it shows, for those who cannot see it.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from .data import Split
+from .training import Evaluation, Run
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#E69F00", "#7F7F7F")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+
+class Figure(matplotlib.figure.Figure):
+    """A matplotlib figure that shows itself in a notebook with an alternative text; `alt` is that text.
+
+    It belongs to no pyplot window, so nothing stays open when the cell is run again.
+    """
+
+    alt = ""
+
+    def __init__(self, width: float = 7.0, height: float = 3.0):
+        super().__init__(figsize=(width, height), layout="constrained")
+
+    def axes_of(self, *args, **kwargs):
+        """`subplots` in the style of the course."""
+        axes = self.subplots(*args, **kwargs)
+        for axis in np.ravel(axes):
+            axis.spines[["top", "right"]].set_visible(False)
+            axis.grid(alpha=0.25)
+        return axes
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import HTML, display
+
+        file = io.BytesIO()
+        self.savefig(file, format="png", dpi=120)
+        picture = base64.b64encode(file.getvalue()).decode()
+        width = round(self.get_figwidth() * 96)
+        style = f"width:{width}px;max-width:100%;background:white"
+        display(HTML(f'<img alt="{html.escape(self.alt)}" style="{style}" src="data:image/png;base64,{picture}">'))
+
+
+def images(pictures: Split | Tensor, labels: Sequence | None = None, columns: int = 10, size: float = 0.75) -> Figure:
+    """Pictures side by side, with a label above each.
+
+    Args:
+        pictures: a split, or a tensor N x C x H x W: uint8, or float in [0, 1].
+        labels: a text for each picture; None for the labels of the split.
+        columns: how many in a row.
+        size: of one picture, in inches.
+    """
+    if isinstance(pictures, Split):
+        labels = pictures.y.tolist() if labels is None else labels
+        pictures = pictures.x
+    labels = [""] * len(pictures) if labels is None else [str(label) for label in labels]
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    figure = Figure(columns * size, rows * (size + (0.25 if any(labels) else 0.02)))
+    for axis in np.ravel(figure.subplots(rows, columns)):
+        axis.axis("off")
+    top = 255 if pictures.dtype == torch.uint8 else 1
+    for axis, picture, label in zip(figure.axes, pictures, labels):
+        axis.imshow(picture.permute(1, 2, 0).squeeze(-1).cpu(), cmap="gray", vmin=0, vmax=top)
+        axis.set_title(label, fontsize=9, pad=2)
+    what = ", ".join(labels) if any(labels) else "no labels"
+    figure.alt = f"{len(pictures)} small pictures. Labels in reading order: {what}."
+    return figure
+
+
+def maps(values: Tensor, columns: int = 10, size: float = 0.75, titles: Sequence[str] | None = None) -> Figure:
+    """Weights or feature maps side by side; blue is below zero, white zero, red above, each map on a scale of its own.
+
+    Args:
+        values: N x H x W.
+    """
+    values = values.detach().cpu().float()
+    columns = min(columns, len(values))
+    rows = -(-len(values) // columns)
+    figure = Figure(columns * size, rows * (size + (0.25 if titles else 0.02)))
+    for axis in np.ravel(figure.subplots(rows, columns)):
+        axis.axis("off")
+    for i, (axis, value) in enumerate(zip(figure.axes, values)):
+        limit = max(value.abs().max().item(), 1e-9)
+        axis.imshow(value, cmap="RdBu_r", vmin=-limit, vmax=limit)
+        axis.set_title(titles[i] if titles else "", fontsize=9, pad=2)
+    figure.alt = f"{len(values)} maps of {values.shape[1]} x {values.shape[2]} values, red above zero and blue below."
+    return figure
+
+
+def history(run: Run) -> Figure:
+    """Loss and accuracy of one run, epoch by epoch, in training and in validation."""
+    figure = Figure(7.5, 2.8)
+    frame = run.history
+    for axis, what in zip(figure.axes_of(1, 2), ("loss", "accuracy")):
+        for i, (column, label) in enumerate(((what, "training"), (f"val_{what}", "validation"))):
+            if column in frame:
+                axis.plot(frame.epoch, frame[column], color=COLOURS[i], marker=MARKERS[i], markersize=3, label=label)
+        axis.set(xlabel="epoch", ylabel=what)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.legend(frameon=False)
+    figure.alt = f"Loss and accuracy by epoch. {run!r}."
+    return figure
+
+
+def compare(*runs: Run, names: Sequence[str] | None = None) -> Figure:
+    """The validation accuracy of several runs, epoch by epoch."""
+    names = [run.name for run in runs] if names is None else list(names)
+    figure = Figure(7.5, 3.2)
+    axis = figure.axes_of()
+    for i, (run, name) in enumerate(zip(runs, names)):
+        frame, style = run.history, {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
+        last = frame.val_accuracy.iloc[-1]
+        axis.plot(frame.epoch, frame.val_accuracy, markersize=4, label=f"{name}: {last:.2f} at the end", **style)
+    axis.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1.02))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.alt = "Validation accuracy by epoch. At the end: " + "; ".join(
+        f"{name} {run.history.val_accuracy.iloc[-1]:.2f}" for run, name in zip(runs, names)
+    )
+    return figure
+
+
+def accuracies(results: dict[str, Evaluation | Sequence[float]], xlabel: str = "accuracy on the test images") -> Figure:
+    """A row for each method: one evaluation and its interval, or the accuracies of several seeds, their mean and interval."""
+    figure = Figure(7.0, 0.7 + 0.4 * len(results))
+    axis = figure.axes_of()
+    texts = []
+    for row, (name, result) in enumerate(results.items()):
+        if isinstance(result, Evaluation):
+            middle, (low, high) = result.accuracy, result.interval
+        else:
+            middle, low, high = mean_interval(result)
+            axis.plot(result, [row] * len(result), ".", color="#7F7F7F", zorder=1)
+        axis.plot([low, high], [row, row], color=COLOURS[0], linewidth=2)
+        axis.plot(middle, row, MARKERS[0], color=COLOURS[0])
+        axis.annotate(f"{middle:.3f}", (middle, row), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=9)
+        texts.append(f"{name} {middle:.3f} ({low:.3f} to {high:.3f})")
+    axis.set_yticks(range(len(results)), list(results))
+    axis.set(xlabel=xlabel, ylim=(len(results) - 0.4, -0.7))
+    figure.alt = f"{xlabel}, with 95% intervals: " + "; ".join(texts)
+    return figure
+
+
+def lines(frame: pd.DataFrame, x: str, y: str = "accuracy", by: str | None = None, log: bool = False) -> Figure:
+    """y against x, a line for each value of `by`: a dot for each run, the mean of the runs, and its 95% interval as a band.
+
+    Args:
+        frame: one row for each run.
+        log: draw x on a logarithmic axis.
+    """
+    figure = Figure(8.0, 3.8)
+    axis = figure.axes_of()
+    texts = []
+    groups = [(None, frame)] if by is None else list(frame.groupby(by, sort=False))
+    for i, (name, part) in enumerate(groups):
+        style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
+        table = pd.DataFrame({at: mean_interval(group[y]) for at, group in part.groupby(x)}, index=["mean", "low", "high"]).T
+        axis.plot(table.index, table["mean"], label=name, markersize=5, **style)
+        axis.fill_between(table.index, table["low"], table["high"], color=style["color"], alpha=0.15, linewidth=0)
+        axis.plot(part[x], part[y], ".", color=style["color"], markersize=3, alpha=0.5)
+        ends = [f"{y} {table['mean'].iloc[k]:.3f} at {x} {table.index[k]:g}" for k in (0, -1)]
+        texts.append(f"{'' if name is None else f'{name}: '}{ends[0]}, {ends[1]}")
+    if log:
+        axis.set_xscale("log")
+        ticks = sorted(frame[x].unique())
+        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.minorticks_off()
+    axis.set(xlabel=x, ylabel=y)
+    if by is not None:
+        axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.alt = f"{y} against {x}, with 95% intervals. " + "; ".join(texts)
+    return figure
+
+
+def scatter(points: Tensor | np.ndarray, labels: Sequence, names: Sequence[str]) -> Figure:
+    """Points of a plane, each drawn as the name of its class.
+
+    Args:
+        points: N x 2.
+        labels: the class of each, counted from 0.
+    """
+    points, labels = np.asarray(points), np.asarray(labels)
+    figure = Figure(5.5, 5.0)
+    axis = figure.axes_of()
+    for (px, py), label in zip(points, labels):
+        colour = COLOURS[label % len(COLOURS)]
+        axis.text(px, py, names[label], color=colour, ha="center", va="center", fontsize=9, weight="bold")
+    low, high = points.min(0), points.max(0)
+    pad = 0.05 * (high - low)
+    axis.set(xlim=(low[0] - pad[0], high[0] + pad[0]), ylim=(low[1] - pad[1], high[1] + pad[1]), xticks=[], yticks=[])
+    figure.alt = f"{len(points)} examples as points of a plane, each drawn as its class, one of {', '.join(names)}."
+    return figure
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """The mean of several runs and its 95% interval (Student's t); of a single run, the value three times."""
+    from scipy import stats
+
+    values = np.asarray(values, dtype=float)
+    middle = float(values.mean())
+    if len(values) < 2 or np.ptp(values) == 0:
+        return middle, middle, middle
+    low, high = stats.t.interval(0.95, len(values) - 1, loc=middle, scale=stats.sem(values))
+    return middle, float(low), float(high)
