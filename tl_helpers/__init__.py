@@ -1,7 +1,8 @@
 """Helpers of the course on transfer learning: `import tl_helpers as tl`.
 
 Everything is imported when it is first used, so that this import takes no time of its own. Each file of this package imports
-only files above it in this list: device, glyphs, data, models, engine, training, features, experiments, plots, check.
+only files above it in this list: device, glyphs, data, models, engine, training, features, experiments,
+pretraining, plots, check.
 """
 
 import importlib
@@ -25,7 +26,7 @@ _HOME = {
     "predict": "training",
     "features": "features",
 }
-_MODULES = ("check", "data", "device", "engine", "experiments", "glyphs", "models", "plots", "training")
+_MODULES = ("check", "data", "device", "engine", "experiments", "glyphs", "models", "plots", "pretraining", "training")
 __all__ = [*_HOME, *_MODULES]
 
 

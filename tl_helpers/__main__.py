@@ -34,19 +34,25 @@ def pretrain(options) -> int:
 
     path = pretraining.pretrain(options.name, options.to, options.epochs, options.seed)
     print(f"Written: {path} and its card beside it.")
-    if options.to.resolve() != pretraining.DATA:
+    if options.to.resolve() != pretraining.DATA and (pretraining.DATA / path.name).exists():
         print(pretraining.compare_with_shipped(path))
     return 0
 
 
 def results(options) -> int:
-    """Run or continue a grid of experiments, and print its table."""
-    from . import experiments
+    """Run or continue a grid of experiments, store its rows and its figure, and print its table."""
+    from . import experiments, plots
 
-    return experiments.run(options.grid, options.processes)
+    frame = experiments.run(options.grid, options.processes)
+    x, y = "labelled images a class", "accuracy on the test images"
+    rows = experiments.chosen(frame).rename(columns={"shots": x, "test": y})
+    plots.lines(rows, x, y, by="method", log=True).savefig(experiments.RESULTS / f"{options.grid}.png", dpi=150)
+    print(experiments.markdown(experiments.table(frame)))
+    return 0
 
 
 def main() -> int:
+    from .experiments import GRIDS
     from .models import LETTERS
 
     parser = argparse.ArgumentParser(prog="python -m tl_helpers", description=__doc__)
@@ -59,12 +65,19 @@ def main() -> int:
     add.add_argument("--epochs", type=int, help="passes over the 2,752 letters (default: the backbone's own recipe)")
     add.add_argument("--seed", type=int, default=0)
     add.set_defaults(run=pretrain)
+    add = commands.add_parser("results", help=results.__doc__)
+    add.add_argument("grid", nargs="?", choices=GRIDS, default="digits", help="which (default: %(default)s)")
+    add.add_argument("--processes", type=int, help="how many at once (default: one a core; on a GPU, one)")
+    add.set_defaults(run=results)
     options = parser.parse_args()
     try:
         return options.run(options)
     except (ValueError, ConnectionError) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on from here.", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -36,6 +36,18 @@ def precision(device: torch.device) -> torch.dtype | None:
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
+def layout(device: torch.device) -> torch.memory_format:
+    """The order in memory in which convolutions run fastest: channels last on CUDA."""
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
+
+
+def home(size: int, device: torch.device) -> torch.device:
+    """Where to keep so many bytes of data: on the device if they take less than half of its memory, else on the CPU."""
+    if device.type == "cuda" and size > torch.cuda.mem_get_info(device)[0] / 2:
+        return torch.device("cpu")
+    return device
+
+
 @contextlib.contextmanager
 def seeded(seed: int):
     """Inside the `with` block torch's random numbers follow from the seed; afterwards they go on as if nothing had been."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from .data import Split, Task, prepare
 from .device import device as find_device
+from .device import layout
 from .models import input_of
 from .training import outputs
 
@@ -46,12 +47,12 @@ def features(
             f"views must be at least 1, and above 1 it needs augment, tl.glyphs.bend for example; not {views!r}."
         )
     where = find_device(device)
-    body = body.to(where)
-    generator = torch.Generator(where).manual_seed(seed)
+    body = body.to(where, memory_format=layout(where))
+    generator = torch.Generator().manual_seed(seed)
 
     def vectors(split: Split, views: int = 1) -> Split:
         wanted = input_of(body, split)
-        pixels = prepare(split, wanted).to(where)
+        pixels = prepare(split, wanted)
         versions = [pixels] + [augment(pixels, generator) for _ in range(views - 1)]
         found = [outputs(body, lambda x: before_head(body, x), wanted.normalise(version)).cpu() for version in versions]
         return Split(torch.cat(found), split.y.repeat(views))

@@ -115,10 +115,18 @@ def _one_of(name: str, value, allowed) -> None:
 # and patches made for 224 pixels leave too little of 32.
 
 
+def _config(name: str) -> dict:
+    """The configuration of our own weights: timm would look for their tag under the name of the architecture varied."""
+    import timm
+
+    return timm.get_pretrained_cfg(f"{name}.letters").to_dict()
+
+
 def mobilenetv3_small_050_s1(pretrained=False, **kwargs):
     """timm's mobilenetv3_small_050 with a first convolution of stride 1."""
     import timm
 
+    kwargs["pretrained_cfg"] = _config("mobilenetv3_small_050_s1")
     model = timm.models.mobilenetv3.mobilenetv3_small_050(pretrained, **kwargs)
     model.conv_stem.stride = (1, 1)
     return model
@@ -128,6 +136,7 @@ def convnext_atto_p2(pretrained=False, **kwargs):
     """timm's convnext_atto with patches of 2 x 2 pixels in place of 4 x 4."""
     import timm
 
+    kwargs["pretrained_cfg"] = _config("convnext_atto_p2")
     return timm.models.convnext.convnext_atto(pretrained, **{"patch_size": 2, **kwargs})
 
 
@@ -135,6 +144,7 @@ def vit_letters_p4(pretrained=False, **kwargs):
     """A timm vision transformer for 32 x 32 pixels: patches of 4 x 4, 6 blocks, width 128, 4 attention heads."""
     import timm
 
+    kwargs["pretrained_cfg"] = _config("vit_letters_p4")
     size = {"img_size": 32, "patch_size": 4, "embed_dim": 128, "depth": 6, "num_heads": 4}
     return timm.models.vision_transformer.vit_tiny_patch16_224(pretrained, **{**size, **kwargs})
 

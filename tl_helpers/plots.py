@@ -19,6 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from .data import Split
+from .experiments import mean_interval
 from .training import Evaluation, Run
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#E69F00", "#7F7F7F")
@@ -136,7 +137,7 @@ def compare(*runs: Run, names: Sequence[str] | None = None) -> Figure:
 
 
 def accuracies(results: dict[str, Evaluation | Sequence[float]], xlabel: str = "accuracy on the test images") -> Figure:
-    """A row for each method: one evaluation and its interval, or the accuracies of several seeds, their mean and interval."""
+    """A row for each method: one evaluation with its interval, or several accuracies with their mean and its interval."""
     figure = Figure(7.0, 0.7 + 0.4 * len(results))
     axis = figure.axes_of()
     texts = []
@@ -205,15 +206,3 @@ def scatter(points: Tensor | np.ndarray, labels: Sequence, names: Sequence[str])
     axis.set(xlim=(low[0] - pad[0], high[0] + pad[0]), ylim=(low[1] - pad[1], high[1] + pad[1]), xticks=[], yticks=[])
     figure.alt = f"{len(points)} examples as points of a plane, each drawn as its class, one of {', '.join(names)}."
     return figure
-
-
-def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """The mean of several runs and its 95% interval (Student's t); of a single run, the value three times."""
-    from scipy import stats
-
-    values = np.asarray(values, dtype=float)
-    middle = float(values.mean())
-    if len(values) < 2 or np.ptp(values) == 0:
-        return middle, middle, middle
-    low, high = stats.t.interval(0.95, len(values) - 1, loc=middle, scale=stats.sem(values))
-    return middle, float(low), float(high)

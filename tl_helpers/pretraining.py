@@ -14,9 +14,9 @@ from torch import nn
 from . import glyphs
 from .data import digits, letters
 from .device import machine
+from .experiments import mean_interval
 from .features import features
 from .models import DATA, backbone, count, head
-from .plots import mean_interval
 from .training import Evaluation, evaluate, fit
 
 RECIPES = {
@@ -95,7 +95,8 @@ def compare_with_shipped(path: Path) -> str:
     )
     same = mine.interval[0] <= shipped.interval[1] and shipped.interval[0] <= mine.interval[1]
     texts = [f"{e.accuracy:.3f} ({e.interval[0]:.3f} to {e.interval[1]:.3f})" for e in (mine, shipped)]
-    return f"Bent letters named rightly: {texts[0]}; by the shipped weights {texts[1]}. The intervals {'' if same else 'do not '}overlap."
+    overlap = "overlap" if same else "do not overlap"
+    return f"Bent letters named rightly: {texts[0]}; by the shipped weights {texts[1]}. The intervals {overlap}."
 
 
 def card(facts: dict) -> str:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .data import Split, Task, prepare
 from .device import device as find_device
-from .device import precision, seeded
+from .device import home, layout, precision, seeded
 from .engine import SCHEDULES, Checkpoint, Progress, check_arguments
 from .models import classifier, count, input_of, parameter_groups
 
@@ -129,7 +129,7 @@ def fit(
     where = find_device(device)
     lr = (1e-2 if task.train.are_vectors else 1e-3) if lr is None else lr
     check_arguments(task, epochs, lr, batch_size, schedule, patience)
-    model = copy.deepcopy(model).to(where)
+    model = copy.deepcopy(model).to(where, memory_format=layout(where))
     forward = classifier(model) if task.train.are_vectors else model  # what runs: all of the model, or its head
     x, y, normalise = _load(model, task.train, where)
     val_x, val_y, _ = _load(model, task.val, where)
@@ -152,8 +152,8 @@ def fit(
         """The training loop proper. Returns the epoch's mean loss and accuracy."""
         model.train()
         total, correct = torch.zeros(2, device=where)  # summed on the device: asking for a number makes a GPU wait
-        for batch in torch.randperm(len(x), generator=order).to(where).tensor_split(batches):
-            images, labels = x[batch], y[batch]
+        for batch in torch.randperm(len(x), generator=order).to(x.device).tensor_split(batches):
+            images, labels = (part[batch].to(where, non_blocking=True) for part in (x, y))
             if augment is not None:
                 images = normalise(augment(images, bending))
             with torch.autocast(where.type, short, enabled=short is not None):
@@ -234,11 +234,11 @@ def predict(model: nn.Module, split: Split, device: str | None = None) -> Tensor
 @torch.no_grad()
 def outputs(model: nn.Module, forward: Callable, x: Tensor, batch_size: int = 256) -> Tensor:
     """forward(x) in batches, with the model in evaluation mode: float32, N x whatever it returns."""
-    was_training = model.training
+    was_training, where = model.training, next(model.parameters(), x).device
     model.eval()
-    short = precision(x.device)
-    with torch.autocast(x.device.type, short, enabled=short is not None):
-        result = torch.cat([forward(part).float() for part in x.split(batch_size)])
+    short = precision(where)
+    with torch.autocast(where.type, short, enabled=short is not None):
+        result = torch.cat([forward(part.to(where)).float() for part in x.split(batch_size)])
     model.train(was_training)
     return result
 
@@ -247,16 +247,20 @@ def _evaluate(model: nn.Module, forward: Callable, x: Tensor, y: Tensor) -> Eval
     if not len(y):
         return Evaluation(math.nan, math.nan, 0)
     logits = outputs(model, forward, x)
+    y = y.to(logits.device)
     accuracy = (logits.argmax(1) == y).double().mean().item()
     return Evaluation(accuracy, F.cross_entropy(logits, y).item(), len(y))
 
 
 def _load(model: nn.Module, split: Split, where: torch.device) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
-    """The examples on the device in the model's size, the labels, and what normalises the examples."""
+    """The examples in the model's size, on the device if they fit there, the labels, and what normalises the examples."""
     if split.are_vectors:
-        return split.x.to(where), split.y.to(where), lambda x: x
-    wanted = input_of(model, split)
-    return prepare(split, wanted).to(where), split.y.to(where), wanted.normalise
+        x, normalise = split.x, lambda x: x
+    else:
+        wanted = input_of(model, split)
+        x, normalise = prepare(split, wanted).contiguous(memory_format=layout(where)), wanted.normalise
+    place = home(x.nbytes, where)
+    return x.to(place), split.y.to(place), normalise
 
 
 def _check_model(model: nn.Module, forward: Callable, x: Tensor, task: Task) -> None:

@@ -1,0 +1,40 @@
+"""What all tests share: no network, in kernels too; and what the tagged cells of a lesson must answer."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent
+REAL = ROOT.parent / "shared" / "real"  # ImageNet weights and photographs: see the README, "Tests"
+
+# By its tag, how the text that a cell displays must begin.
+ANSWERS = {"exercise": "Not yet.", "solution": "✔ Passed.", "claims": "✔ holds:"}
+
+
+def pytest_configure(config):
+    offline = str(ROOT / "tests" / "offline")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [offline, os.environ.get("PYTHONPATH")]))
+
+
+def need(found: bool, what: str) -> None:
+    """Skip a test for want of something, with the reason; in CI fail it."""
+    if not found and os.environ.get("CI"):
+        pytest.fail(f"CI must have {what}")
+    if not found:
+        pytest.skip(f"no {what} on this machine")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """After a cell of a notebook: unsolved exercises, solutions and the claims of a lesson must answer as they should."""
+    result = yield
+    cell = getattr(item, "cell", None)
+    if cell is not None:
+        texts = [out["data"].get("text/plain", "") for out in item.test_outputs or [] if "data" in out]
+        for tag in set(cell.metadata.get("tags", [])) & set(ANSWERS):
+            answer = texts[-1] if texts else "nothing"
+            assert answer.startswith(ANSWERS[tag]) and "✘" not in answer, f"A cell tagged {tag} answered: {answer}"
+    return result

@@ -1,0 +1,47 @@
+"""Run the lessons from top to bottom, as Run All does, and report what each one takes.
+
+`uv run python tests/lessons.py [--store] [02 05 ...]`; with --store the outputs are written into the notebooks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+
+
+def run(path: Path, store: bool) -> float:
+    """Run one notebook in a kernel of its own; the seconds it took, the kernel's start included.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: a cell failed.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    start = time.perf_counter()
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
+    seconds = time.perf_counter() - start
+    if store:
+        for cell in notebook.cells:
+            cell.metadata.pop("execution", None)  # when each cell ran: it would change with every run
+        notebook.metadata.language_info = {"name": "python"}
+        nbformat.write(notebook, path)
+    return seconds
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("numbers", nargs="*", help="which lessons, by number; all of them when left out")
+    parser.add_argument("--store", action="store_true", help="write the outputs into the notebooks")
+    options = parser.parse_args()
+    total = 0.0
+    for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
+        if not options.numbers or notebook.name[:2] in options.numbers:
+            took = run(notebook, options.store)
+            total += took
+            print(f"{notebook.name:45} {took / 60:5.2f} minutes", flush=True)
+    print(f"{'all together':45} {total / 60:5.2f} minutes")

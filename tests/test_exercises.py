@@ -1,0 +1,58 @@
+"""Every exercise with right and with wrong answers. Stubs and solutions run in the lessons: see conftest.py."""
+
+import importlib
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from wrong_answers_tools import Later
+
+import tl_helpers as tl
+from tl_helpers import check
+
+HERE = Path(__file__).resolve().parent
+TABLES = [importlib.import_module(path.stem) for path in sorted(HERE.glob("wrong_answers_[0-9]*.py"))]
+RIGHT = {name: answer for table in TABLES for name, answer in table.RIGHT.items()}
+WRONG = [(name, *case) for table in TABLES for name, cases in table.WRONG.items() for case in cases]
+
+
+def verdict(name: str, answer) -> check.Verdict:
+    answer = answer.make() if isinstance(answer, Later) else answer
+    return getattr(check, name)(*(answer if isinstance(answer, tuple) else (answer,)))
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_answer_passes(name):
+    answer = verdict(name, RIGHT[name])
+    assert answer, answer
+
+
+@pytest.mark.parametrize("name, answer, words", WRONG, ids=[f"{name}-{i}" for i, (name, *_) in enumerate(WRONG)])
+def test_a_wrong_answer_is_refused_with_its_own_hint(name, answer, words):
+    result = verdict(name, answer)
+    assert not result and words in repr(result), result
+
+
+def test_every_exercise_of_the_lessons_has_a_right_and_two_wrong_answers():
+    used = set()
+    for path in sorted((HERE.parent / "notebooks").glob("*.ipynb")):
+        for cell in nbformat.read(path, as_version=4).cells:
+            if "exercise" in cell.metadata.get("tags", []):
+                used |= set(re.findall(r"tl\.check\.(\w+)\(", cell.source))
+    assert used and used == set(RIGHT)
+    assert all(sum(wrong[0] == name for wrong in WRONG) >= 2 for name in used)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+@pytest.mark.parametrize("nonsense", [..., None, 7, -1.5, "seven", [], {}, lambda: 1 / 0, lambda *a, **k: 1 / 0, object()])
+def test_whatever_is_answered_no_check_raises(name, nonsense):
+    many = len(RIGHT[name]) if isinstance(RIGHT[name], tuple) else 1
+    result = getattr(check, name)(*[nonsense] * many)
+    assert not result and repr(result).startswith("Not yet.") and "Traceback" not in repr(result)
+
+
+def test_claims_say_which_hold():
+    both = tl.check.claims({"water is wet": True, "fire is cold": False})
+    assert not both and "✔ holds:       water is wet" in repr(both) and "✘ not here:    fire is cold" in repr(both)
+    assert tl.check.claims({"water is wet": True})

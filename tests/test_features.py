@@ -1,0 +1,70 @@
+import functools
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestCentroid
+
+import tl_helpers as tl
+
+
+@pytest.fixture(scope="module")
+def body():
+    return tl.backbone("resnet10t.letters")
+
+
+def test_features_are_a_task_of_what_the_backbone_makes_of_each_image(body):
+    task = tl.digits(shots=2)
+    vectors = tl.features(body, task)
+    assert (
+        vectors.train.x.shape == (20, 512) and vectors.test.x.shape == (797, 512) and vectors.train.x.dtype == torch.float32
+    )
+    assert torch.equal(vectors.test.y, task.test.y) and vectors.classes == task.classes
+    pixels = torch.nn.functional.interpolate(
+        task.train.x[:1] / 255, (32, 32), mode="bicubic", align_corners=False, antialias=True
+    )
+    with torch.no_grad():
+        by_hand = body.eval()((pixels.clamp(0, 1) - 0.5) / 0.5)
+    assert torch.allclose(vectors.train.x[:1], by_hand, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_050", "vit_tiny_patch16_224", "convnext_atto"])
+def test_a_head_on_features_answers_as_the_whole_model_does(name):
+    task = tl.digits(shots=1)
+    small = tl.data.Task(task.name, task.classes, task.train, task.val[:4], task.test[:4])
+    body = tl.backbone(name, pretrained=False)
+    model = tl.head(body, small)
+    on_vectors, on_images = tl.predict(model, tl.features(body, small).test), tl.predict(model, small.test)
+    assert torch.allclose(on_vectors, on_images, atol=1e-4)
+
+
+def test_views_are_the_images_themselves_and_bent_ones(body):
+    task = tl.digits(shots=2)
+    augment = functools.partial(tl.glyphs.bend, strength=0.5)
+    plain, many = tl.features(body, task), tl.features(body, task, views=3, augment=augment)
+    assert many.train.x.shape == (60, 512) and torch.equal(many.train.y, task.train.y.repeat(3))
+    assert torch.allclose(many.train.x[:20], plain.train.x, atol=1e-6)
+    assert not torch.allclose(many.train.x[20:40], many.train.x[40:], atol=1e-2)
+    assert torch.equal(many.test.x, plain.test.x)
+    again = tl.features(body, task, views=3, augment=augment)
+    assert torch.equal(again.train.x, many.train.x)
+
+
+def test_scikit_learn_takes_features_unchanged(body):
+    vectors = tl.features(body, tl.digits(shots=10))
+    x, y = vectors.train.numpy()
+    assert x.dtype == np.float32 and x.shape == (100, 512)
+    for estimator in (LogisticRegression(max_iter=1000), NearestCentroid()):
+        assert estimator.fit(x, y).score(*vectors.test.numpy()) > 0.9
+
+
+def test_wrong_uses_get_a_clear_sentence(body):
+    task = tl.digits(shots=1)
+    with pytest.raises(ValueError, match="vectors already"):
+        tl.features(body, tl.features(body, task))
+    for wrong in ({"views": 0}, {"views": 2}):
+        with pytest.raises(ValueError, match="views must be"):
+            tl.features(body, task, **wrong)
+    with pytest.raises(ValueError, match="forward_features"):
+        tl.features(torch.nn.Flatten(), task)

@@ -1,0 +1,193 @@
+import copy
+
+import pytest
+import timm
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import tl_helpers as tl
+from tl_helpers import models
+from tl_helpers.data import Split, Task
+
+KINDS = ["resnet18", "mobilenetv3_small_050", "efficientnet_b0", "vit_tiny_patch16_224", "convnext_atto"]
+
+
+class Net(nn.Module):
+    """The article's network as PyTorch's MNIST example writes it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 10, kernel_size=5)
+        self.conv2 = nn.Conv2d(10, 20, kernel_size=5)
+        self.conv2_drop = nn.Dropout2d()
+        self.fc1 = nn.Linear(320, 50)
+        self.fc2 = nn.Linear(50, 10)
+
+    def forward(self, x):
+        x = F.relu(F.max_pool2d(self.conv1(x), 2))
+        x = F.relu(F.max_pool2d(self.conv2_drop(self.conv2(x)), 2))
+        x = x.view(-1, 320)
+        x = F.relu(self.fc1(x))
+        x = F.dropout(x, training=self.training)
+        return F.log_softmax(self.fc2(x), dim=1)
+
+
+def test_raw_cnn_is_the_articles_net_layer_for_layer():
+    ours, theirs = tl.RawCNN(), Net()
+    for name in ("conv1", "conv2", "fc1", "fc2"):
+        getattr(theirs, name).load_state_dict(getattr(ours, name).state_dict())
+    x = torch.rand(8, 1, 28, 28)
+    assert models.count(ours) == (21_840, 21_840)
+    assert torch.allclose(ours.eval()(x), theirs.eval()(x), atol=1e-6)
+    ours.train(), theirs.train()
+    torch.manual_seed(0)
+    mine = ours(x)
+    torch.manual_seed(0)
+    assert torch.allclose(mine, theirs(x), atol=1e-6)  # the same dropout at the same places
+
+
+def test_raw_cnn_follows_its_seed():
+    same = [tl.RawCNN(seed=1).state_dict() for _ in range(2)]
+    assert all(torch.equal(same[0][key], same[1][key]) for key in same[0])
+    assert not torch.equal(tl.RawCNN(seed=2).conv1.weight, tl.RawCNN(seed=1).conv1.weight)
+
+
+@pytest.mark.parametrize("kernel", range(1, 10))
+@pytest.mark.parametrize("norm", [None, "batch"])
+def test_every_kernel_and_norm_gives_a_working_network(kernel, norm):
+    for activation, pooling in (("relu", "max"), ("sigmoid", "average"), ("none", "max")):
+        net = tl.RawCNN(classes=3, activation=activation, kernel=kernel, pooling=pooling, dropout=0.0, norm=norm)
+        assert net(torch.rand(2, 1, 28, 28)).exp().sum(1).tolist() == pytest.approx([1, 1], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        ({"activation": "relo"}, "'relu', 'sigmoid'"),
+        ({"pooling": "mean"}, "'max', 'average'"),
+        ({"norm": "layer"}, "None, 'batch'"),
+        ({"kernel": 10}, "1 to 9"),
+        ({"kernel": 2.5}, "1 to 9"),
+        ({"dropout": 1.0}, "below 1"),
+        ({"dropout": -0.1}, "at least 0"),
+    ],
+)
+def test_wrong_components_get_a_clear_sentence(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        tl.RawCNN(**wrong)
+
+
+@pytest.mark.parametrize("name", models.LETTERS)
+def test_shipped_backbones_are_timm_models(name):
+    name = f"{name}.letters"
+    assert name in timm.list_pretrained()
+    ours = tl.backbone(name).eval()
+    theirs = timm.create_model(name, pretrained=True).eval()
+    assert {p.dtype for p in ours.parameters()} == {torch.float32}
+    x = torch.rand(2, 1, 32, 32)
+    assert theirs(x).shape == (2, 172) and ours(x).shape == (2, ours.num_features)
+    assert torch.allclose(ours(x), theirs.forward_head(theirs.forward_features(x), pre_logits=True), atol=1e-5)
+    assert ours.pretrained_cfg["input_size"] == (1, 32, 32) and ours.pretrained_cfg["tag"] == "letters"
+
+
+def test_shipped_weights_are_small_half_precision_and_described():
+    from safetensors import safe_open
+
+    files = list(models.DATA.glob("*.safetensors"))
+    assert {file.name for file in files} == {f"{name}.letters.safetensors" for name in models.LETTERS}
+    assert sum(file.stat().st_size for file in files) <= 30e6
+    for file in files:
+        assert file.stat().st_size <= 12e6
+        card = file.with_suffix(".md").read_text(encoding="utf-8")
+        assert all(words in card for words in ("How made", "seed", "torch 2", "Accuracy", "Licences", "Limits"))
+        with safe_open(file, "pt") as weights:
+            kinds = {weights.get_tensor(key).dtype for key in weights.keys()}
+        assert kinds <= {torch.float16, torch.int64}
+
+
+def test_unknown_names_get_a_suggestion_and_missing_weights_a_way_out():
+    with pytest.raises(ValueError, match="Did you mean .*resnet10t"):
+        tl.backbone("resnet10t.letter")
+    bare = next(name for name in timm.list_models() if not timm.models.is_model_pretrained(name))
+    with pytest.raises(ValueError, match="pretrained=False"):
+        tl.backbone(bare)
+
+
+def test_weights_that_cannot_be_fetched_are_named_in_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ConnectionError, match="Run this once with a network"):
+        tl.backbone("resnet18.tv_in1k", cache_dir=str(tmp_path))
+
+
+def images(model, n=6):
+    return torch.rand(n, *model.pretrained_cfg["input_size"])
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_freeze_keeps_everything_but_the_head_still(name):
+    model = tl.freeze(tl.backbone(name, classes=3, pretrained=False))
+    trainable, whole = models.count(model)
+    assert trainable == sum(p.numel() for p in model.get_classifier().parameters()) < whole
+    body = {key: value.clone() for key, value in model.state_dict().items()}
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1)
+    model.train()  # what every training loop calls, and what sets other people's frozen norms moving again
+    for _ in range(2):
+        F.cross_entropy(model(images(model)), torch.tensor([0, 1, 2, 0, 1, 2])).backward()
+        optimizer.step()
+    changed = {key for key, value in model.state_dict().items() if not torch.equal(value, body[key])}
+    heads = {key for key, value in model.named_parameters() if value.requires_grad}
+    assert changed == heads
+    x = images(model)
+    with torch.no_grad():
+        assert torch.equal(model.train().forward_features(x), model.eval().forward_features(x))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_unfreeze_thaws_from_the_head_backwards_and_wakes_the_norms_again(name):
+    model = tl.backbone(name, classes=3, pretrained=False)
+    whole = models.count(model)[0]
+    parts = models.blocks(model)
+    counts = [models.count(tl.unfreeze(model, last=k))[0] for k in range(len(parts) + 1)]
+    assert counts == sorted(set(counts)) and counts[-1] == whole
+    with pytest.raises(ValueError, match=f"between 0 and {len(parts)}"):
+        tl.unfreeze(model, last=len(parts) + 1)
+    tl.freeze(model)
+    tl.unfreeze(model).train()
+    assert models.count(model)[0] == whole and all(module.training for module in model.modules())
+
+
+def test_a_frozen_model_keeps_its_parameter_names_and_can_be_copied():
+    model = tl.backbone("resnet10t.letters", classes=3)
+    names = set(model.state_dict())
+    frozen = copy.deepcopy(tl.freeze(model)).train()
+    assert set(frozen.state_dict()) == names
+    assert not any(m.training for m in frozen.modules() if isinstance(m, nn.BatchNorm2d))
+
+
+def test_head_leaves_the_backbone_as_it_was():
+    body = tl.backbone("resnet10t.letters")
+    before = {key: value.clone() for key, value in body.state_dict().items()}
+    task = tl.digits(shots=2)
+    model = tl.head(body, task)
+    assert models.count(model)[0] == 5130 and all(p.requires_grad for p in body.parameters())
+    tl.fit(model, task, epochs=1, progress=False)
+    assert all(torch.equal(value, before[key]) for key, value in body.state_dict().items())
+
+
+def test_layer_decay_slows_the_blocks_towards_the_input():
+    for model in (tl.RawCNN(), tl.backbone("resnet10t.letters", classes=10)):
+        rates = [group["lr"] for group in models.parameter_groups(model, 0.1, 0.01, layer_decay=0.5)]
+        assert max(rates) == pytest.approx(0.1) and min(rates) < 0.05
+        plain = models.parameter_groups(model, 0.1, 0.01)
+        assert [group["lr"] for group in plain] == [0.1, 0.1] and plain[1]["weight_decay"] == 0
+
+
+def test_a_model_knows_its_own_input():
+    task = Task.of("x", "ab", *[(torch.zeros(2, 8, 8, dtype=torch.uint8).numpy(), [0, 1])] * 3)
+    wanted = models.input_of(tl.backbone("resnet18", pretrained=False), task.train)
+    assert wanted.size == (3, 224, 224) and wanted.mean == pytest.approx((0.485, 0.456, 0.406))
+    assert models.input_of(tl.RawCNN(), task.train).size == (1, 28, 28)
+    smaller = tl.backbone("vit_tiny_patch16_224", pretrained=False, img_size=96)
+    assert models.input_of(smaller, task.train).size == (3, 96, 96)
+    assert models.input_of(nn.Flatten(), Split(task.train.x, task.train.y)).size == (1, 8, 8)

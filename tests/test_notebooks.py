@@ -1,0 +1,99 @@
+"""The contract of a lesson, as far as a test can read it. That the lessons run is nbval's part."""
+
+import re
+import statistics
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(params=LESSONS, ids=lambda path: path.stem)
+def lesson(request):
+    return nbformat.read(request.param, as_version=4)
+
+
+def tags(cell) -> set[str]:
+    return set(cell.metadata.get("tags", []))
+
+
+def code(lesson) -> list:
+    return [cell for cell in lesson.cells if cell.cell_type == "code"]
+
+
+def test_the_lessons_are_numbered_and_in_the_readme():
+    assert [path.name[:2] for path in LESSONS] == [f"{n:02}" for n in range(1, len(LESSONS) + 1)] and len(LESSONS) >= 6
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert all(f"notebooks/{path.name}" in readme for path in LESSONS)
+
+
+def test_it_is_a_valid_notebook_run_from_top_to_bottom_without_an_error(lesson):
+    nbformat.validate(lesson)
+    # A cell without an execution count is never compared by nbval.
+    assert [cell.execution_count for cell in code(lesson)] == list(range(1, len(code(lesson)) + 1))
+    outputs = [output for cell in code(lesson) for output in cell.outputs]
+    assert not any(output.output_type == "error" or output.get("name") == "stderr" for output in outputs)
+
+
+def test_head_and_tail(lesson):
+    head, tail = lesson.cells[0].source, lesson.cells[-1].source
+    number = re.match(r"# (\d\d) · ", head)
+    assert number and all(words in head for words in ("The question", "You will be able to", "Time", "Needs"))
+    tail = lesson.cells[-1].source
+    assert "## What we learned" in tail and "Read next" in tail
+    following = [path.name for path in LESSONS if path.name[:2] == f"{int(number[1]) + 1:02}"]
+    assert all(f"({name})" in tail for name in following)
+
+
+def test_links_between_the_lessons_lead_somewhere(lesson):
+    for cell in lesson.cells:
+        if cell.cell_type == "markdown":
+            for target in re.findall(r"\]\((?!https?://|#|attachment:)([^)#\s]+)", cell.source):
+                assert (ROOT / "notebooks" / target).exists(), target
+
+
+def test_every_code_cell_has_a_sentence_before_it_and_is_short(lesson):
+    for before, cell in zip(lesson.cells, lesson.cells[1:]):
+        if cell.cell_type == "code":
+            assert before.cell_type == "markdown", cell.source
+    lengths = [len(cell.source.splitlines()) for cell in code(lesson) if not tags(cell) & {"solution", "claims"}]
+    assert statistics.median(lengths) <= 8 and max(lengths) <= 30
+
+
+def test_exercises_have_stub_hint_and_folded_solution(lesson):
+    cells = lesson.cells
+    exercises = [i for i, cell in enumerate(cells) if "exercise" in tags(cell)]
+    assert 2 <= len(exercises) <= 4
+    for i in exercises:
+        stub, hint, solution = cells[i : i + 3]
+        assert re.search(r"### Exercise \d: .+\n+\*.*minutes?, (easy|medium|harder)\*", cells[i - 1].source)
+        assert "<details>" in hint.source and "</details>" in hint.source
+        assert "solution" in tags(solution) and solution.metadata.jupyter.source_hidden
+        check = re.search(r"tl\.check\.(\w+)\(", stub.source)[1]
+        assert f"tl.check.{check}(" in solution.source
+        given, mine = (set(re.findall(r"^(?:def )?(\w+)(?: =|\()", text.source, re.M)) for text in (stub, solution))
+        assert not given & mine, "a solution must not overwrite an answer"
+
+
+def test_it_has_claims_something_to_touch_and_compared_outputs(lesson):
+    assert sum("claims" in tags(cell) for cell in code(lesson)) == 1
+    assert any("interact" in cell.source for cell in code(lesson))
+    compared = [cell for cell in code(lesson) if "nbval-check-output" in tags(cell)]
+    assert compared and all(cell.outputs for cell in compared)
+
+
+def test_every_picture_has_a_text_beside_it(lesson):
+    for cell in code(lesson):
+        for output in cell.outputs:
+            data = output.get("data", {})
+            assert "image/png" not in data, "figures go through tl.plots, which gives them alternative texts"
+            for image in re.findall(r"<img [^>]*>", data.get("text/html", "")):
+                assert len(re.search(r'alt="([^"]*)"', image)[1]) > 20
+
+
+def test_nothing_stored_names_a_place_on_the_machine_that_ran_it(lesson):
+    text = nbformat.writes(lesson)
+    assert not re.search(r"(/home/|/root/|/Users/|/tmp/|/work/|\\\\Users)", text)

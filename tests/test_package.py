@@ -1,0 +1,139 @@
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+import tl_helpers as tl
+from tl_helpers import experiments
+
+ROOT = Path(__file__).resolve().parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ORDER = [
+    "device",
+    "glyphs",
+    "data",
+    "models",
+    "engine",
+    "training",
+    "features",
+    "experiments",
+    "pretraining",
+    "plots",
+    "check",
+]
+
+
+def python(code: str, **environment) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=os.environ | environment
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_import_pulls_in_nothing_and_every_public_name_is_there():
+    heavy = {"torch", "torchvision", "timm", "numpy", "pandas", "matplotlib", "sklearn", "ipywidgets"}
+    found = python("import sys, tl_helpers; print(*{m.split('.')[0] for m in sys.modules})").split()
+    assert not heavy & set(found)
+    for name in ("digits", "letters", "RawCNN", "backbone", "head", "freeze", "unfreeze", "features", "fit", "evaluate"):
+        assert callable(getattr(tl, name)), name
+    assert set(tl.__all__) <= set(dir(tl)) and all(hasattr(tl, name) for name in tl.__all__)
+    with pytest.raises(AttributeError, match="no 'digit'"):
+        tl.digit  # noqa: B018
+
+
+@pytest.mark.parametrize("first", ["import timm, tl_helpers", "import tl_helpers, timm", "import tl_helpers.models, timm"])
+def test_timm_knows_the_letters_whichever_is_imported_first(first):
+    code = f"{first}; print(timm.create_model('resnet10t.letters', pretrained=True).num_classes)"
+    assert python(code).strip() == "172"
+
+
+def test_features_stays_the_function_when_its_module_is_imported():
+    assert python("import tl_helpers as tl; import tl_helpers.features; print(callable(tl.features))").strip() == "True"
+
+
+def test_each_file_imports_only_files_above_it():
+    for place, name in enumerate(ORDER):
+        text = (ROOT / "tl_helpers" / f"{name}.py").read_text(encoding="utf-8")
+        used = set(re.findall(r"^\s*from \.(\w+) import", text, re.M))
+        used |= {n for line in re.findall(r"^\s*from \. import (.+)", text, re.M) for n in re.findall(r"\w+", line)}
+        if name == "training":
+            used.discard("plots")  # run.plot() calls it when asked, imported there
+        assert used <= set(ORDER[:place]), name
+
+
+def test_the_package_is_small_enough_to_read_in_an_afternoon():
+    sizes = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in (ROOT / "tl_helpers").glob("*.py")}
+    assert sum(sizes.values()) <= 3500 and set(sizes) == {f"{name}.py" for name in [*ORDER, "__init__", "__main__"]}
+
+
+def test_environment_yml_names_the_packages_and_versions_of_pyproject():
+    from rattler import MatchSpec
+
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert conda["channels"] == ["conda-forge"]
+    lines = [line for line in conda["dependencies"] if isinstance(line, str) and line != "pip"]
+    specs = {str(spec.name.normalized): str(spec.version) for spec in (MatchSpec(line, strict=True) for line in lines)}
+    wanted = {re.match(r"[\w-]+", line)[0]: line.split(">=")[1] for line in PYPROJECT["project"]["dependencies"]}
+    wanted["pytorch"] = wanted.pop("torch")
+    wanted["python"] = PYPROJECT["project"]["requires-python"].removeprefix(">=")
+    assert specs == {name: f">={version}" for name, version in wanted.items()}
+
+
+def test_the_cores_of_the_test_run_are_cut_off_from_the_network():
+    """Both here and in the processes that tests start; this machine itself can be reached."""
+    import socket
+
+    import pytest_socket
+
+    code = """
+import socket
+server = socket.create_server(("127.0.0.1", 0))
+socket.create_connection(server.getsockname()).close()
+try:
+    socket.create_connection(("192.0.2.1", 80), timeout=5)
+except Exception as error:
+    print(type(error).__name__)
+"""
+    assert python(code).strip() == "SocketConnectBlockedError"
+    with pytest.raises(pytest_socket.SocketConnectBlockedError):
+        socket.create_connection(("192.0.2.1", 80), timeout=5)
+
+
+def test_doctor_says_that_this_machine_is_ready():
+    done = subprocess.run([sys.executable, "-m", "tl_helpers", "doctor"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0 and "torch 2" in done.stdout and "ready" in done.stdout
+
+
+def test_the_command_line_answers_wrong_words_in_a_sentence():
+    done = subprocess.run(
+        [sys.executable, "-m", "tl_helpers", "pretrain", "resnet99"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 2 and "invalid choice" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_readme_and_ci_give_the_same_test_command():
+    command = re.search(r"^.*&& \.uv/bin/uv run pytest$", README, re.M)[0].strip()
+    assert command in (ROOT / ".ci" / "run").read_text()
+
+
+def test_readme_shows_the_stored_results():
+    assert experiments.markdown(experiments.table(experiments.load("digits"))) in README
+    assert "data/results/digits.png" in README and (experiments.RESULTS / "digits.png").exists()
+
+
+def test_results_at_least_the_prototypes():
+    """The goals of the course's design, on the stored results: test accuracy, mean of five seeds."""
+    rows = experiments.chosen(experiments.load("digits"))
+    means = rows.groupby(["method", "shots"]).test.mean()
+    assert rows.groupby(["method", "shots"]).seed.nunique().min() >= 5
+    assert means["linear probe on letters features", 10] >= 0.955
+    assert means["fine-tuned letters backbone", 10] >= 0.97
+    transfer = ("linear probe on letters features", "fine-tuned letters backbone", "nearest centroid on letters features")
+    assert max(means[method, 2] for method in transfer) >= 0.90

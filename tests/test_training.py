@@ -1,0 +1,208 @@
+import copy
+import os
+import signal
+import threading
+
+import pytest
+import torch
+from torch import nn
+
+import tl_helpers as tl
+from tl_helpers.data import Split, Task
+from tl_helpers.training import Diverged, Evaluation
+
+
+@pytest.fixture(scope="module")
+def task():
+    return tl.digits(shots=5)
+
+
+def fit(task, model=None, **arguments):
+    arguments = {"epochs": 3, "progress": False, "device": "cpu", **arguments}
+    return tl.fit(model or tl.RawCNN(), task, **arguments)
+
+
+def same(one: nn.Module, other: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values()))
+
+
+def test_fit_trains_a_copy_and_tells_its_history(task):
+    model = tl.RawCNN()
+    before = copy.deepcopy(model)
+    run = fit(task, model, epochs=20)
+    assert same(model, before) and not same(run.model, before) and not run.model.training
+    assert list(run.history.epoch) == list(range(1, 21))
+    assert {"loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds"} <= set(run.history)
+    assert run.history.loss.iloc[-1] < run.history.loss.iloc[0]
+    assert tl.evaluate(run.model, task.test).accuracy > 0.4  # chance is .1
+    assert tl.evaluate(run.model, task.val).accuracy == run.history.val_accuracy.iloc[-1]
+    assert "20 epochs" in repr(run)
+
+
+@pytest.mark.parametrize("make", [lambda: tl.RawCNN(norm="batch"), lambda: tl.backbone("resnet10t.letters", classes=10)])
+def test_one_seed_gives_the_same_weights_bit_for_bit(task, make):
+    bend = tl.glyphs.bend
+    one, again, other = (fit(task, make(), epochs=2, seed=seed, augment=bend) for seed in (1, 1, 2))
+    assert same(one.model, again.model) and not same(one.model, other.model)
+    assert one.history.drop(columns="seconds").equals(again.history.drop(columns="seconds"))
+
+
+def test_fit_leaves_the_callers_random_numbers_alone(task):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    fit(task)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_fit_does_what_a_loop_written_by_hand_does(task):
+    run = fit(task, tl.RawCNN(dropout=0.0), epochs=2, schedule="constant", lr=1e-3, weight_decay=0.0, batch_size=50)
+    model = tl.RawCNN(dropout=0.0)
+    x = (task.train.x / 255 - 0.3) / 0.37
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=0.0)
+    for _ in range(2):
+        loss = nn.functional.nll_loss(model(x), task.train.y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert run.history.loss.iloc[-1] == pytest.approx(loss.item(), abs=1e-4)
+    for mine, theirs in zip(run.model.parameters(), model.parameters()):
+        assert torch.allclose(mine, theirs, atol=1e-4)
+
+
+def test_early_stopping_restores_the_best_epoch(task):
+    run = fit(task, epochs=60, patience=3, lr=3e-3)
+    best = run.history.val_accuracy.max()
+    assert len(run.history) < 60 and "stopped early" in run.stopped
+    assert tl.evaluate(run.model, task.val).accuracy == best > 0.3
+    assert (run.history.val_accuracy.iloc[-3:] <= best).all()
+
+
+def test_the_schedule_warms_up_and_falls(task):
+    rates = fit(task, epochs=20, lr=0.01).history.lr
+    assert rates.iloc[0] < rates.max() <= 0.01 and rates.idxmax() < 4 and rates.iloc[-1] < 1e-4
+    assert set(fit(task, schedule="constant", lr=0.01).history.lr) == {0.01}
+
+
+def test_frozen_weights_stay_and_the_head_learns_alike_on_features_and_images(task):
+    body = tl.backbone("resnet10t.letters")
+    on_features = fit(tl.features(body, task), tl.head(body, task), epochs=5, lr=1e-2)
+    on_images = fit(task, tl.head(body, task), epochs=5, lr=1e-2)
+    for mine, theirs in zip(on_features.model.get_classifier().parameters(), on_images.model.get_classifier().parameters()):
+        assert torch.allclose(mine, theirs, atol=1e-4)
+    assert torch.equal(on_images.model.conv1[0].weight, body.conv1[0].weight)
+    assert torch.equal(on_images.model.bn1.running_mean, body.bn1.running_mean)
+    both = tl.evaluate(on_features.model, task.test), tl.evaluate(on_features.model, tl.features(body, task).test)
+    assert both[0].accuracy == both[1].accuracy > 0.85
+
+
+@pytest.mark.parametrize("after", [1, 40])
+def test_a_stop_by_hand_keeps_the_finished_epochs(task, after):
+    def augment(images, generator, calls=[0]):  # noqa: B006
+        calls[0] += 1
+        if calls[0] == after:
+            signal.raise_signal(signal.SIGINT)
+        return images
+
+    run = fit(task, epochs=100, augment=augment)
+    assert "stopped by hand" in run.stopped and len(run.history) == (after - 1) // 2  # two batches an epoch
+    assert same(run.model, fit(task, epochs=100, augment=lambda x, g: x).model) is False
+    if not after > 1:
+        assert same(run.model, tl.RawCNN())
+
+
+def test_a_stop_works_from_another_thread_too(task):
+    stop = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    stop.start()
+    run = fit(task, epochs=100_000)
+    assert 0 < len(run.history) < 100_000 and "stopped by hand" in run.stopped
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        ({"lr": 0}, "above 0"),
+        ({"lr": -1e-3}, "above 0"),
+        ({"lr": float("nan")}, "above 0"),
+        ({"epochs": 0}, "epochs must be a whole number"),
+        ({"epochs": 2.5}, "epochs must be a whole number"),
+        ({"batch_size": 0}, "batch_size must be"),
+        ({"patience": 0}, "patience must be"),
+        ({"schedule": "linear"}, "'cosine', 'constant'"),
+        ({"device": "tpu9"}, "cannot be used on this machine"),
+        ({"model": tl.RawCNN(classes=7)}, "answers with 7 numbers .* 10 classes"),
+        ({"model": tl.backbone("resnet10t.letters")}, "give it a head"),
+        ({"model": nn.Linear(5, 10)}, "cannot take 'digits"),
+        (
+            {"model": nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).requires_grad_(False)},
+            "Nothing in this model can learn",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_said_in_one_sentence_before_any_training(task, wrong, words):
+    with pytest.raises(ValueError, match=words):
+        fit(task, **wrong)
+
+
+def test_no_training_or_validation_data(task):
+    none = task.train[:0]
+    with pytest.raises(ValueError, match="no training data"):
+        fit(Task("empty", task.classes, none, task.val, task.test))
+    unchecked = Task("unchecked", task.classes, task.train, none, task.test)
+    assert fit(unchecked).history.val_accuracy.isna().all()
+    with pytest.raises(ValueError, match="patience needs validation data"):
+        fit(unchecked, patience=2)
+
+
+def test_a_diverging_loss_says_so_and_gives_the_finished_epochs(task):
+    with pytest.raises(Diverged, match="Try a learning rate below") as caught:
+        fit(task, epochs=5, lr=1e30)
+    assert caught.value.run.stopped == "diverged"
+    assert all(p.isfinite().all() for p in caught.value.run.model.parameters())
+
+
+def test_evaluate_and_predict_agree(task):
+    run = fit(task)
+    chances = tl.predict(run.model, task.test)
+    assert chances.shape == (797, 10) and torch.allclose(chances.sum(1), torch.ones(797), atol=1e-5)
+    result = tl.evaluate(run.model, task.test)
+    assert result.accuracy == pytest.approx((chances.argmax(1) == task.test.y).double().mean().item())
+    assert result.loss == pytest.approx(-chances.gather(1, task.test.y[:, None]).log().mean().item(), abs=1e-4)
+
+
+def test_the_interval_is_wilsons():
+    assert Evaluation(0.5, 0.0, 100).interval == pytest.approx((0.4038, 0.5962), abs=1e-4)
+    assert Evaluation(1.0, 0.0, 10).interval == pytest.approx((0.7225, 1.0), abs=1e-4)
+
+
+def test_checkpoint_goes_on_to_the_same_weights(task, tmp_path):
+    path = tmp_path / "raw.checkpoint"
+    arguments = {"epochs": 6, "augment": tl.glyphs.bend}
+    whole = fit(task, **arguments)
+
+    def stopping(images, generator, calls=[0]):  # noqa: B006
+        calls[0] += 1
+        if calls[0] == 8:
+            raise KeyboardInterrupt
+        return tl.glyphs.bend(images, generator)
+
+    part = fit(task, checkpoint=str(path), **arguments | {"augment": stopping})
+    assert len(part.history) == 3
+    rest = fit(task, checkpoint=str(path), **arguments)
+    assert same(rest.model, whole.model) and len(rest.history) == 6
+    with pytest.raises(ValueError, match="another training .*another lr"):
+        fit(task, checkpoint=str(path), lr=5e-4, **arguments)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.warns(UserWarning, match="damaged"):
+        again = fit(task, checkpoint=str(path), **arguments)  # from the one before
+    assert same(again.model, whole.model)
+
+
+def test_progress_is_silent_where_nobody_watches(task, capfd):
+    fit(task, progress=True)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_split_is_checked():
+    with pytest.raises(ValueError, match="3 examples and 2 labels"):
+        Split(torch.zeros(3, 4), torch.zeros(2))
