@@ -23,7 +23,9 @@ def run(path: Path, store: bool) -> float:
     """
     notebook = nbformat.read(path, as_version=4)
     start = time.perf_counter()
-    NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
+    # Widgets are stored without their state, whose random names would change with every run.
+    where = {"metadata": {"path": path.parent}}
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources=where, store_widget_state=False).execute()
     seconds = time.perf_counter() - start
     if store:
         for cell in notebook.cells:

@@ -69,7 +69,7 @@ def test_exercises_have_stub_hint_and_folded_solution(lesson):
     assert 2 <= len(exercises) <= 4
     for i in exercises:
         stub, hint, solution = cells[i : i + 3]
-        assert re.search(r"### Exercise \d: .+\n+\*.*minutes?, (easy|medium|harder)\*", cells[i - 1].source)
+        assert re.search(r"### Exercise \d: .+\n+\*.*minutes?, (easy|medium|hard|harder)\*", cells[i - 1].source)
         assert "<details>" in hint.source and "</details>" in hint.source
         assert "solution" in tags(solution) and solution.metadata.jupyter.source_hidden
         check = re.search(r"tl\.check\.(\w+)\(", stub.source)[1]

@@ -1,4 +1,7 @@
-"""Exercise checks: `tl.check.NAME(answer)` never raises; it says "Not yet" and why, or what you have now shown."""
+"""Exercise checks: `tl.check.NAME(answer)` never raises; it says "Not yet" and why, or what you have now shown.
+
+`claims` holds the sentences of a lesson against what this machine measured.
+"""
 
 from __future__ import annotations
 
@@ -38,3 +41,843 @@ def exercise(check: Callable[..., str]) -> Callable[..., Verdict]:
             return Verdict(False, f"Your answer stopped with {type(error).__name__}: {error}")
 
     return checked
+
+
+class Claims:
+    """Sentences, and for each whether the numbers at hand bear it out."""
+
+    def __init__(self, sentences: dict[str, bool]):
+        self.sentences = {text: bool(holds) for text, holds in sentences.items()}
+
+    def __bool__(self) -> bool:
+        return all(self.sentences.values())
+
+    def __repr__(self) -> str:
+        lines = [f"{'✔ holds:       ' if holds else '✘ not here:    '}{text}" for text, holds in self.sentences.items()]
+        if not self:
+            lines.append("Where a claim does not hold: did you change a number above? Then this is your finding.")
+        return "\n".join(lines)
+
+
+def claims(sentences: dict[str, bool]) -> Claims:
+    """Hold what a lesson says against what was measured in it: a dict of sentences and conditions."""
+    return Claims(sentences)
+
+
+# Lesson 01
+
+
+@exercise
+def majority_baseline(baseline) -> str:
+    """baseline(train_labels, test_labels): the accuracy of always giving the commonest training label."""
+    import numpy as np
+
+    train, test = np.array([3] * 5 + [1] * 2 + [0] * 3), np.array([3] * 2 + [1] * 5 + [0] * 1)
+    share = baseline(train.copy(), test.copy())
+    if share is None or share is ...:
+        raise NotYet("The function returns nothing so far: it should return a share between 0 and 1.")
+    if np.ndim(share) or not 0 <= share <= 1:
+        raise NotYet(f"It returned {share!r}; an accuracy is one number between 0 and 1, a share of the test labels.")
+    if abs(share - 5 / 8) < 1e-6:
+        raise NotYet("You took the commonest of the test labels. The lazy model may look at training labels only.")
+    if abs(share - 5 / 10) < 1e-6:
+        raise NotYet("That is its accuracy on the training labels; count how many of the test labels the answer hits.")
+    if abs(share - 2 / 8) > 1e-6:
+        raise NotYet(
+            f"For training labels {train.tolist()} and test labels {test.tolist()} it returned {share:.3f}. The commonest "
+            "training label there is 3; which share of the test labels is 3?"
+        )
+    lopsided = np.array([0] * 95 + [1] * 5)
+    if abs(baseline(lopsided, lopsided) - 0.95) > 1e-6:
+        raise NotYet("With 95 labels 0 and 5 labels 1, in training and test, always saying 0 is right in 95 of 100 cases.")
+    return "95% accuracy is nothing where 95 of 100 pictures are of one class: always compare with the laziest model."
+
+
+@exercise
+def half_width(function, beyond_luck) -> str:
+    """function(accuracy, n): half of a 95% interval; beyond_luck: the smallest lead above it, in images of 797 at 0.9."""
+    cases = [(0.9, 797), (0.5, 100), (0.99, 2000)]
+    for accuracy, n in cases:
+        found, right = function(accuracy, n), 1.96 * (accuracy * (1 - accuracy) / n) ** 0.5
+        if found is None or found is ...:
+            raise NotYet("The function returns nothing so far: it should return the margin of the formula.")
+        if abs(found - 2 * right) < 0.02 * right:
+            raise NotYet("That is the whole interval, from its lower to its upper end; half of it was asked for.")
+        if abs(found - right / 1.96) < 0.01 * right:
+            raise NotYet("That is the standard error. The 1.96 is missing, which makes 95 of 100 intervals hold the truth.")
+        if abs(found - 1.96 * accuracy * (1 - accuracy) / n) < 1e-9 or abs(found * n**0.5 / right - 1) < 0.03:
+            raise NotYet("Both the accuracy's part and n stand under the square root: sqrt(accuracy * (1 - accuracy) / n).")
+        if abs(found - right) > 0.03 * right:
+            raise NotYet(f"For accuracy {accuracy} and n = {n} it gives {found:.4f}, the formula gives {right:.4f}.")
+    if 0 < beyond_luck < 1:
+        raise NotYet("beyond_luck is a share so far; how many of 797 pictures is that?")
+    if beyond_luck == 16:
+        raise NotYet("The margin is between 16 and 17 pictures, so a lead of 16 is still inside: round up.")
+    if beyond_luck != 17:
+        raise NotYet(f"beyond_luck is {beyond_luck!r}; the margin at 0.9 is {function(0.9, 797):.4f}. Times 797, then up?")
+    return "A lead of 5 pictures of 797 is 0.6 of a point, and the margin 2.1 points: that may well be luck."
+
+
+@exercise
+def shifted(shift) -> str:
+    """shift(images, dx, dy): everything dx further right and dy further down, black where nothing comes from."""
+    import torch
+
+    images = torch.randint(1, 256, (3, 1, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    before = images.clone()
+    for dx, dy in ((2, 0), (0, 3), (-1, 0), (0, -4), (5, -2), (0, 0)):
+        try:
+            found = shift(images, dx, dy)
+        except RuntimeError as error:
+            raise NotYet(f"With dx = {dx} and dy = {dy}: {error} (Beware of the slice [0:-0], which is empty.)") from None
+        if found is None or found is ...:
+            raise NotYet("The function returns nothing so far: it should return the moved images.")
+        if not torch.equal(images, before):
+            raise NotYet("The images that were passed have changed: write into a new tensor, torch.zeros_like(images).")
+        if tuple(found.shape) != tuple(images.shape):
+            raise NotYet(f"The result of ({dx}, {dy}) is {tuple(found.shape)}; it should be as large as what came in.")
+        right = torch.zeros_like(images)
+        rows, columns = (range(max(0, d), 28 + min(0, d)) for d in (dy, dx))
+        for row in rows:
+            right[:, :, row, columns[0] : columns[-1] + 1] = before[:, :, row - dy, columns[0] - dx : columns[-1] + 1 - dx]
+        if torch.equal(found, right):
+            continue
+        if torch.equal(found, before.roll((dy, dx), (2, 3))):
+            raise NotYet("What leaves on one side comes back on the other. What leaves should be lost; fill with 0.")
+        if dx != dy and torch.equal(found, shift(images, 0, 0)):
+            raise NotYet(f"With dx = {dx} and dy = {dy} nothing moves.")
+        raise NotYet(
+            f"With dx = {dx} and dy = {dy} something else comes out. dx counts to the right, along the last dimension, and "
+            "dy down, along the one before it; try it on a single bright pixel."
+        )
+    return "Moved without a trace, in all directions. Now see what the models make of it."
+
+
+@exercise
+def chosen_svm(model) -> str:
+    """An SVC fitted on the 100 training images of tl.digits(10, 0), its settings chosen on the validation images."""
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.svm import SVC
+
+    from .data import digits
+
+    task = digits(10, seed=0)
+    X, y = task.train.numpy()
+    if not isinstance(model, SVC):
+        raise NotYet(f"This is a {type(model).__name__}; an SVC from sklearn.svm was asked for, the model itself.")
+    if not hasattr(model, "support_vectors_"):
+        raise NotYet("This SVM has not been fitted yet: .fit(X, y) on the training pictures.")
+    known = {row.tobytes() for row in X.astype("float32")}
+    if not all(row.tobytes() in known for row in model.support_vectors_.astype("float32")):
+        raise NotYet("It was fitted on other pictures than the 100 of task.train. Learn from no others.")
+    if model.shape_fit_[0] != len(y):
+        raise NotYet(f"It was fitted on {model.shape_fit_[0]} pictures; all 100 of task.train are yours to use.")
+    if model.get_params() == SVC().get_params():
+        raise NotYet("This is the SVM as it comes. Try other values of C and gamma and compare them on task.val.")
+    val = model.score(*task.val.numpy())
+    if val < 0.925:
+        raise NotYet(f"{val:.2f} of the validation pictures are right; some settings reach 0.93. Try a wider grid.")
+    test = task.test.numpy()
+    forest = RandomForestClassifier(random_state=0).fit(X, y).score(*test)
+    return f"Chosen with {val:.2f} on validation. On the test: {model.score(*test):.3f}; the forest: {forest:.3f}."
+
+
+# Lesson 02
+
+
+@exercise
+def stroke_kernel(kernel) -> str:
+    """A 5 x 5 kernel that finds the middle of horizontal strokes, not vertical ones, not even areas."""
+    import torch
+    import torch.nn.functional as F
+
+    kernel = torch.as_tensor(kernel).detach().float().squeeze()
+    if tuple(kernel.shape) != (5, 5):
+        raise NotYet(f"The kernel is {' x '.join(map(str, kernel.shape))}; 5 x 5 was asked for: five rows of five numbers.")
+    size = kernel.abs().sum().item()
+    if not size:
+        raise NotYet("All weights are 0, so the answer is 0 everywhere.")
+    if abs(kernel.sum().item()) > 1e-3 * size:
+        raise NotYet(f"The weights add up to {kernel.sum():g}, so it answers to evenly white areas: make that 0.")
+    stroke = torch.zeros(28, 28)
+    stroke[13:16] = 1  # three rows; the middle one, 14, is row 12 of the answer
+    across, along = (F.conv2d(image.view(1, 1, 28, 28), kernel.view(1, 1, 5, 5))[0, 0] for image in (stroke, stroke.T))
+    middle, tolerance = across[12, 12].item(), 1e-4 * size
+    if middle < -tolerance and -middle >= across.abs().max().item() - tolerance:
+        raise NotYet("It finds horizontal strokes, with a minus: turn all signs round, so that the answer is highest there.")
+    if across.abs().max() <= max(tolerance, along.abs().max() / 3):
+        raise NotYet("It answers to vertical strokes as much as to horizontal ones, or more. Is it even along rows?")
+    if torch.allclose(kernel, -kernel.flip(0), atol=1e-4 * size):
+        raise NotYet(
+            "This finds horizontal edges: its answer is high on one side of the stroke and negative on the other. A stroke "
+            "is dark above, bright in the middle, dark below."
+        )
+    if middle <= tolerance or middle < across.max().item() - tolerance:
+        raise NotYet(
+            f"In the middle of a stroke three pixels thick the answer is {middle:g}, and the highest is {across.max():g}. "
+            "Give the three middle rows what makes the answer high, and the first and the last row the opposite sign."
+        )
+    if along.abs().max() > middle / 3:
+        raise NotYet(f"Horizontal strokes get {middle:g}, vertical ones up to {along.abs().max():g}: make each row even.")
+    return "It finds horizontal strokes. Training finds kernels like this one without being told what a stroke is."
+
+
+@exercise
+def output_size(function) -> str:
+    """function(side, chain): the side of the maps after ("conv", k) and ("pool", k) layers."""
+    cases = [
+        (28, [("conv", 5)], 24),
+        (24, [("pool", 2)], 12),
+        (25, [("pool", 2)], 12),
+        (28, [("conv", 1)], 28),
+        (28, [("conv", 5), ("pool", 2), ("conv", 5), ("pool", 2)], 4),
+        (32, [("conv", 3), ("pool", 2), ("conv", 4), ("pool", 3)], 4),
+        (17, [], 17),
+    ]
+    for side, chain, right in cases:
+        found = function(side, list(chain))
+        if found is None or found is ...:
+            raise NotYet("The function returns nothing so far: it should return the side after the last layer.")
+        if found == right and isinstance(found, int):
+            continue
+        text = f"For side {side} and {chain} it returned {found!r}"
+        if chain == [("conv", 5)] and found == 23:
+            raise NotYet(f"{text}. The first place is at 0 and the last at 23: that makes 24 places, one more than 28 - 5.")
+        if chain == [("conv", 5)]:
+            raise NotYet(f"{text}. How many places has a kernel of 5 on 28 pixels without sticking out?")
+        if isinstance(found, float) and int(found) == right:
+            raise NotYet(f"{text}. There is no part of a pixel: use // , which drops the rest.")
+        raise NotYet(f"{text}; it should be {right}. Change the side at each layer in turn, with the k of that layer.")
+    return "You can now tell before running it whether layers fit: 28, 24, 12, 8, 4, and 20 maps of 4 x 4 make 320."
+
+
+@exercise
+def parameters_of_conv(function) -> str:
+    """function(inputs, outputs, kernel): weights and biases of a convolution."""
+    from torch import nn
+
+    for inputs, outputs, kernel in ((1, 10, 5), (10, 20, 5), (3, 64, 7), (8, 4, 1)):
+        found = function(inputs, outputs, kernel)
+        right = sum(p.numel() for p in nn.Conv2d(inputs, outputs, kernel).parameters())
+        if found is None or found is ...:
+            raise NotYet("The function returns nothing so far: it should return a whole number.")
+        if found == right:
+            continue
+        text = f"For {inputs} maps in, {outputs} out and kernel {kernel} it returned {found}"
+        if found == right - outputs:
+            raise NotYet(f"{text}. Those are the weights. Each output map has one bias besides.")
+        if found == outputs * (kernel * kernel + 1):
+            raise NotYet(f"{text}. A kernel looks at all input maps at once and has weights of its own for each of them.")
+        if found == inputs * outputs * (kernel * kernel + 1):
+            raise NotYet(f"{text}. The bias is added once to an output map, not once for each input map.")
+        if found == outputs * (inputs * kernel + 1):
+            raise NotYet(f"{text}. The kernel is a square: kernel times kernel weights.")
+        raise NotYet(f"{text}; PyTorch counts {right}. One output map needs inputs x kernel x kernel weights and one bias.")
+    return "260 for the first convolution, 5,020 for the second: few, since a kernel is used at every place."
+
+
+@exercise
+def article_net(model) -> str:
+    """The article's network as an nn.Sequential: the same answers as RawCNN, once it has the same weights."""
+    import copy
+
+    import torch
+    from torch import nn
+
+    from .device import seeded
+    from .models import RawCNN
+
+    if not isinstance(model, nn.Sequential):
+        raise NotYet(f"This is a {type(model).__name__}; compose the layers yourself, in nn.Sequential(...).")
+    model, raw = copy.deepcopy(model).cpu().eval(), RawCNN(seed=1).eval()
+    x = torch.randn(8, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    h = x
+    for i, layer in enumerate(model):
+        try:
+            h = layer(h)
+        except Exception as error:
+            shape = " x ".join(map(str, h.shape[1:]))
+            raise NotYet(f"Layer {i}, {type(layer).__name__}, cannot take what it gets, {shape} an image: {error}") from None
+    if h.shape != (8, 10):
+        raise NotYet(f"For 8 images the answer is {tuple(h.shape)}; it should be 8 x 10, one number for each class.")
+    mine, theirs = ([tuple(p.shape) for p in m.parameters()] for m in (model, raw))
+    if mine != theirs:
+        total = sum(p.numel() for p in model.parameters())
+        raise NotYet(f"It has {total:,} parameters in tensors {mine}; the article's has 21,840 in {theirs}.")
+    with torch.no_grad():
+        for p, q in zip(model.parameters(), raw.parameters()):
+            p.copy_(q)
+        answers, right = model(x), raw(x)
+        if not torch.allclose(answers.exp().sum(1), torch.ones(8), atol=1e-3):
+            if torch.allclose(answers.log_softmax(1), right, atol=1e-4):
+                raise NotYet("The answers are no log-probabilities yet: at the end log-softmax over dim=1 is missing.")
+            raise NotYet("The exponentials of an image's answers do not add up to 1: is nn.LogSoftmax(dim=1) the end?")
+        if not torch.allclose(answers, right, atol=1e-4):
+            raise NotYet("All weights fit, but with the same ones it answers otherwise: a ReLU missing, or one too many?")
+        kinds = [type(layer) for layer in model.modules()]
+        if nn.Dropout2d not in kinds or nn.Dropout not in kinds:
+            raise NotYet("When evaluated it answers like the article's. In training the dropouts are missing, or one is.")
+        with seeded(0):
+            if torch.equal(model.train()(x), answers):
+                raise NotYet("In training the dropouts do nothing: the article's silence half of the values.")
+    return "The same 21,840 parameters and, given the same weights, the same answers: you have composed it."
+
+
+# Lesson 03
+
+
+@exercise
+def train_step(step) -> str:
+    """step(model, images, labels, optimizer): one step of training; returns the loss as a number."""
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+
+    from .device import seeded
+
+    with seeded(0):
+        model = nn.Sequential(nn.Flatten(), nn.Linear(6, 3))
+        batches = [(torch.randn(12, 1, 2, 3), torch.randint(3, (12,))) for _ in range(2)]
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.2)
+    weights = list(model.parameters())
+
+    def gradient(at, batch, wrong=None):  # of the right loss, or of what is often taken for it, at given weights
+        at = [w.detach().clone().requires_grad_() for w in at]
+        logits = F.linear(batch[0].flatten(1), *at)
+        if wrong == "softmax":
+            logits = logits.softmax(1)
+        loss = F.cross_entropy(logits, batch[1], reduction="sum" if wrong == "sum" else "mean")
+        return torch.autograd.grad(loss, at), loss.item()
+
+    def moved_by(before, gradients):
+        return all(torch.allclose(w, b - 0.2 * g, atol=1e-5) for w, b, g in zip(weights, before, gradients))
+
+    start = [w.detach().clone() for w in weights]
+    first, first_loss = gradient(start, batches[0])
+    found = step(model, *batches[0], optimizer)
+    if found is None or found is ...:
+        raise NotYet("The function returns nothing so far: do one step of training and return loss.item().")
+    if all(torch.equal(w, b) for w, b in zip(weights, start)):
+        if any(w.grad is not None and w.grad.any() for w in weights):
+            raise NotYet("The gradients are there, but no weight moved: optimizer.step() is missing, or comes too early.")
+        raise NotYet(
+            "No weight moved, and there is no gradient: loss.backward() is missing, or zero_grad() stands between "
+            "backward() and step()."
+        )
+    if moved_by(start, [-g for g in first]):
+        raise NotYet("The weights moved the wrong way, up the slope: go backward from the loss itself, not from minus it.")
+    if moved_by(start, gradient(start, batches[0], "softmax")[0]):
+        raise NotYet("There is a softmax too many: F.cross_entropy takes the model's raw answers and does it itself.")
+    if moved_by(start, gradient(start, batches[0], "sum")[0]):
+        raise NotYet("The step is 12 times too long for 12 images: take the mean of the losses, not their sum.")
+    if not moved_by(start, first):
+        raise NotYet("The weights moved, but not as one step down the slope of the cross-entropy moves them.")
+    middle = [w.detach().clone() for w in weights]
+    second, second_loss = gradient(middle, batches[1])
+    found = [found, step(model, *batches[1], optimizer)]
+    if moved_by(middle, [a + b for a, b in zip(first, second)]):
+        raise NotYet("The second step still had the first one's gradients in it: optimizer.zero_grad() is missing.")
+    if not moved_by(middle, second):
+        raise NotYet("The first step is right, the second is not: does your function keep something from call to call?")
+    if any(isinstance(loss, torch.Tensor) and loss.requires_grad for loss in found):
+        raise NotYet("Return loss.item(): a loss that is kept as a tensor keeps all that it was computed from in memory.")
+    if any(abs(float(a) - b) > 1e-3 for a, b in zip(found, (first_loss, second_loss))):
+        raise NotYet(f"It trains; but it returned {found[0]:.3f} where the loss of the batch was {first_loss:.3f}.")
+    losses = [step(model, *batches[0], optimizer) for _ in range(50)]
+    return f"50 more steps brought the loss of a small model from {losses[0]:.2f} to {losses[-1]:.2f}: you can train."
+
+
+@exercise
+def turning_point(history, epoch) -> str:
+    """epoch: the one with the lowest validation loss in the history of a run."""
+    losses = history.set_index("epoch").val_loss
+    if len(losses) < 5 or losses.isna().any():
+        raise NotYet("Hand over the history as it is, all of its epochs: overfit.history.")
+    best, last = losses.idxmin(), losses.index[-1]
+    if epoch == best:
+        return (
+            f"After epoch {best} the validation loss was {losses[best]:.2f}; by epoch {last} it had come to "
+            f"{losses[last]:.2f}, while the training loss went on falling. The early weights were the better ones."
+        )
+    if epoch == best - 1:
+        raise NotYet("That is the row's number on the left, counted from 0. The column `epoch` counts from 1.")
+    if epoch in (last, history.set_index("epoch").loss.idxmin()):
+        raise NotYet("There the training loss is lowest. On pictures the network has not learned from it was better before.")
+    if epoch == history.set_index("epoch").val_accuracy.idxmax():
+        raise NotYet("That is the epoch of the highest validation accuracy. The loss was asked for, and it turns elsewhere.")
+    if epoch in losses.index:
+        raise NotYet(f"After epoch {epoch} the validation loss was {losses[epoch]:.3f}, and another epoch has a lower one.")
+    raise NotYet(f"The answer is one epoch, a whole number from 1 to {last}; not {epoch!r}.")
+
+
+@exercise
+def chosen_rate(choose) -> str:
+    """choose(results): the learning rate with the best mean validation accuracy over its seeds."""
+    import numpy as np
+    import pandas as pd
+
+    train, val, test = "training accuracy", "validation accuracy", "test accuracy"
+    kinds = {  # what three seeds of a rate gave: in training, validation and test
+        "steady": ([0.93, 0.92, 0.94], [0.90, 0.89, 0.91], [0.86, 0.88, 0.87]),
+        "lucky on test": ([0.90, 0.91, 0.90], [0.84, 0.85, 0.86], [0.95, 0.94, 0.95]),
+        "learned by heart": ([1.0, 1.0, 1.0], [0.80, 0.82, 0.81], [0.80, 0.81, 0.79]),
+        "one lucky run": ([0.80, 0.60, 0.99], [0.70, 0.60, 0.97], [0.70, 0.60, 0.90]),
+    }
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        rates = dict(zip(kinds, rng.permutation([1e-4, 1e-3, 1e-2, 1e-1]).tolist()))
+        rows = [(rates[kind], i, *numbers) for kind, columns in kinds.items() for i, numbers in enumerate(zip(*columns))]
+        table = pd.DataFrame(rows, columns=["learning rate", "seed", train, val, test])
+        found = choose(table.sample(frac=1, random_state=seed).reset_index(drop=True))
+        if found is None or found is ...:
+            raise NotYet("The function returns nothing so far: it should return one of the learning rates in the table.")
+        if np.ndim(found) or found not in rates.values():
+            text = "That looks like an accuracy; idxmax() gives its rate. " if np.ndim(found) == 0 else ""
+            raise NotYet(f"It returned {found!r}, which is none of the learning rates in the table. {text}")
+        if found == rates["lucky on test"]:
+            raise NotYet("It chose by test accuracy. Then the test set has helped to choose, and can no longer judge.")
+        if found == rates["learned by heart"]:
+            raise NotYet("It chose by training accuracy. A network that knows its pictures by heart looks best there.")
+        if found == rates["one lucky run"]:
+            raise NotYet("It chose by the best single run, with seeds at 0.97, 0.70 and 0.60. Take the mean of the seeds.")
+        if found != rates["steady"]:
+            raise NotYet("The best mean validation accuracy belongs to another rate.")
+    return "Chosen by the mean over seeds on validation data, so the test set is still fit to judge."
+
+
+@exercise
+def rests_in_evaluation(head) -> str:
+    """A head of two linear layers with dropout between, which drops in training only."""
+    import copy
+
+    import torch
+    from torch import nn
+
+    from .device import seeded
+
+    if isinstance(head, type):
+        raise NotYet("That is the class; hand over a module made of it, with brackets: MyHead().")
+    if not isinstance(head, nn.Module):
+        raise NotYet(f"This is a {type(head).__name__}; the mended module was asked for.")
+    head = copy.deepcopy(head).cpu()
+    with seeded(0), torch.no_grad():
+        x = 3 * torch.randn(1, 320)
+        head.eval()
+        rest, again = head(x), head(x)
+        if rest.shape != (1, 10):
+            raise NotYet(f"For one row of 320 numbers it returns {tuple(rest.shape)}; the head should still give 1 x 10.")
+        if not torch.equal(rest, again):
+            raise NotYet(
+                "In evaluation two calls with the same picture still differ. Tell F.dropout whether the module is training, "
+                "or use an nn.Dropout made in __init__; one made inside forward is never told."
+            )
+        drops = head.train()(x.expand(4000, -1))
+        if (drops.std(0) < 1e-6).all():
+            raise NotYet("Now nothing is dropped in training either. Dropout should stay, and rest in evaluation only.")
+        error = (drops.mean(0) - rest[0]).abs() / (drops.std(0) / 4000**0.5)
+        if error.max() > 6:
+            raise NotYet(
+                "In evaluation it answers otherwise than on average in training: something besides the dropout has changed. "
+                "(What is not dropped is already scaled up in training.)"
+            )
+    return "It drops in training, rests in evaluation, and means the same in both. eval() now does what it says."
+
+
+# Lesson 04
+
+
+@exercise
+def moves_randomly(move) -> str:
+    """move(images, generator): every picture moved by its own random number of whole pixels, up to 3 each way."""
+    import torch
+    import torch.nn.functional as F
+
+    def moved(seed):
+        return move(images, torch.Generator().manual_seed(seed))
+
+    images = torch.rand(200, 1, 32, 28, generator=torch.Generator().manual_seed(1)) * 0.9 + 0.1
+    before = images.clone()
+    found = moved(0)
+    if found is None or found is ...:
+        raise NotYet("The function returns nothing so far: it should return the moved pictures.")
+    if not isinstance(found, torch.Tensor) or found.shape != images.shape:
+        shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+        raise NotYet(f"For pictures {tuple(images.shape)} it returned {shape}: the shape has to stay the same.")
+    if not torch.equal(images, before):
+        raise NotYet("The pictures that came in have changed: an augmentation returns new ones, or the originals are lost.")
+    padded = F.pad(images, (3, 3, 3, 3))
+    corners = [(y, x) for y in range(7) for x in range(7)]
+    windows = torch.stack([padded[:, :, y : y + 32, x : x + 28] for y, x in corners])
+    hits = torch.isclose(windows, found.float()).flatten(2).all(2)
+    if not hits.any(0).all():
+        inner = torch.isclose(windows, found.float())[..., 3:-3, 3:-3].flatten(2).all(2)
+        if inner.any(0).all():
+            raise NotYet(
+                "Pictures move, but at the edge something else than black follows: does it come in on the other side?"
+            )
+        raise NotYet(
+            f"{int((~hits.any(0)).sum())} of 200 pictures are not moved by -3 to 3 whole pixels, with black following."
+        )
+    drawn = {corners[i] for i in hits.int().argmax(0).tolist()}
+    if len(drawn) == 1:
+        same = "not at all" if drawn == {(3, 3)} else "all by the same amount"
+        raise NotYet(f"The pictures of a batch are moved {same}; draw a move for each picture.")
+    if any({corner[axis] for corner in drawn} != set(range(7)) for axis in (0, 1)):
+        raise NotYet(
+            "Not every move from -3 to 3 occurs, up and down as well as left and right: does randint leave out its end?"
+        )
+    if len(drawn) < 25:
+        raise NotYet("Moves across and moves down depend on each other: draw two numbers for each picture.")
+    with torch.random.fork_rng([]):
+        torch.manual_seed(5)
+        again = moved(0)
+    if not torch.equal(found, again):
+        raise NotYet("The same seed gave two results: pass generator=generator to every function that draws random numbers.")
+    if torch.equal(found, moved(1)):
+        raise NotYet("Another seed gives the same moves: draw from the generator that is passed in, as it is.")
+    return "New pictures each time, the old ones untouched, and a seed repeats them: tl.fit would take it as augment=move."
+
+
+@exercise
+def black_pixel(values) -> str:
+    """What 0 becomes in each channel when it is normalised as resnet18.tv_in1k wants it."""
+    import numpy as np
+    import timm
+
+    config = timm.get_pretrained_cfg("resnet18.tv_in1k")
+    mean, std = np.array(config.mean), np.array(config.std)
+    values = np.asarray(values, dtype=float)
+    if values.shape != (3,):
+        raise NotYet(
+            f"A list of three numbers was asked for, one for each colour channel; this has the shape {values.shape}."
+        )
+    if np.allclose(values, -1):
+        raise NotYet("That is what our letters backbone wants. Each model has its own mean and std: read this one's.")
+    for wrong, why in (
+        (0 * mean, "That is a pixel that was not normalised. First the mean is subtracted, and then it is no longer 0."),
+        (mean / std, "The sign: (value - mean) / std, with a value of 0, is below zero."),
+        (-mean, "The mean is subtracted; now divide by the std."),
+        (-mean * std, "You multiplied by the std; normalising divides by it."),
+        (mean, "That is the mean itself: subtract it from 0, then divide by the std."),
+        ((1 - mean) / std, "That is what white (1) becomes; black is 0."),
+    ):
+        if np.allclose(values, wrong, atol=0.006):
+            raise NotYet(why)
+    if not np.allclose(values, -mean / std, atol=0.006):
+        raise NotYet(
+            f"{values.round(3).tolist()} is not it: (0 - mean) / std in each channel, with the configuration's numbers."
+        )
+    return "About -2 where ours makes -1: a network that is fed the other's numbers sees another picture."
+
+
+@exercise
+def body_and_head(sizes) -> str:
+    """sizes(name, classes): the parameters of an architecture's body, and of a linear head on it."""
+    from .models import backbone, count
+
+    for name, classes in (("resnet10t", 3), ("resnet18", 7)):
+        answer = sizes(name, classes)
+        if answer is None or answer is ...:
+            raise NotYet("The function returns nothing so far: it should return two numbers, body and head.")
+        if not isinstance(answer, tuple | list) or len(answer) != 2:
+            raise NotYet(f"It returned {answer!r}; two numbers were asked for, body first and then head.")
+        body, head = answer
+        model = backbone(name, pretrained=False)
+        right, features = count(model)[1], model.num_features
+        rest = (features + 1) * classes
+        text = f"For {name} and {classes} classes it returned ({body!r}, {head!r})"
+        if (body, head) == (rest, right):
+            raise NotYet(f"{text}: the right numbers the wrong way round. The body comes first.")
+        if body == right + (features + 1) * 1000:
+            raise NotYet(f"{text}. The body still has timm's own head for 1,000 classes: use tl.backbone, or num_classes=0.")
+        if body == right + rest:
+            raise NotYet(f"{text}. The first number is body and head together; the body alone was asked for.")
+        if head == features * classes:
+            raise NotYet(f"{text}. A linear layer has a bias for each class besides its weights.")
+        if head == (features + 1) * 10 or (body, head) == (23508032, 20490):
+            raise NotYet(f"{text}: is it the answer for 10 classes, or for ResNet-50, whatever is asked?")
+        if body != right:
+            raise NotYet(f"{text}; its body has {right:,} parameters.")
+        if head != rest:
+            raise NotYet(f"{text}; its vectors have {features} features: {features} x {classes} weights, {classes} biases.")
+    return "The head grows with features and classes, the body not at all: what is reused is the large part."
+
+
+@exercise
+def weights_for_a_product(names) -> str:
+    """The pretrained ResNet-50s for 224 x 224 whose licence does not forbid commercial use."""
+    import timm
+
+    if isinstance(names, str) or not isinstance(names, list | tuple | set):
+        raise NotYet("A list of names was asked for.")
+    configs = {name: timm.get_pretrained_cfg(name) for name in timm.list_pretrained("resnet50.*")}
+    unknown = [name for name in names if name not in configs]
+    if unknown:
+        raise NotYet(f"{unknown[0]!r} is not in timm.list_pretrained('resnet50.*'): give names as they stand there.")
+    for name in names:
+        if "-nc" in configs[name].license:
+            raise NotYet(f"{name} is under {configs[name].license}: its weights may not be used commercially.")
+        if configs[name].input_size[-1] != 224:
+            side = configs[name].input_size[-1]
+            raise NotYet(f"{name} was trained on pictures of {side} x {side}, by the input_size of its configuration.")
+    right = {name for name, config in configs.items() if config.input_size[-1] == 224 and "-nc" not in config.license}
+    missing = sorted(right - set(names))
+    if missing:
+        raise NotYet(
+            f"{len(missing)} are missing, such as {missing[0]} ({configs[missing[0]].license}): is the filter too strict?"
+        )
+    return (
+        f"{len(right)} of {len(configs)} come into question, by what timm has noted. Before a product ships, somebody reads "
+        "the card itself, and asks on which pictures the weights were made."
+    )
+
+
+# Lesson 05
+
+
+@exercise
+def nearest_centroid(function) -> str:
+    """function(train, vectors): for each vector the class whose mean training vector is nearest."""
+    import torch
+
+    from .data import Split
+
+    generator = torch.Generator().manual_seed(5)
+    y = torch.arange(10).repeat_interleave(torch.tensor([2, 9, 4, 3, 7, 2, 5, 8, 3, 6]))
+    y = y[torch.randperm(len(y), generator=generator)]
+    x = 1.5 * torch.randn(10, 6, generator=generator)[y] + torch.randn(len(y), 6, generator=generator) + 3
+    new = 3 + 2 * torch.randn(200, 6, generator=generator)
+    centroids = torch.stack([x[y == digit].mean(0) for digit in range(10)])
+    right = torch.cdist(new, centroids).argmin(1)
+    found = function(Split(x.clone(), y.clone()), new.clone())
+    if found is None or found is ...:
+        raise NotYet("The function returns nothing so far: it should return a label for each vector.")
+    found = torch.as_tensor(found)
+    if found.shape != right.shape:
+        raise NotYet(
+            f"For 200 vectors it returned the shape {tuple(found.shape)}; one label for each, (200,), was asked for. "
+            "cdist gives 200 rows of ten distances: in which column is the smallest?"
+        )
+    if torch.equal(found.long(), right) and not (found.is_floating_point() and (found != right).any()):
+        return "Ten means and a ruler: a classifier without a single trainable parameter."
+    if torch.equal(found.long(), torch.cdist(new, centroids).argmax(1)):
+        raise NotYet("These are the farthest centroids; take the smallest distance, argmin.")
+    if torch.equal(found.long(), y[torch.cdist(new, x).argmin(1)]):
+        raise NotYet("This is the nearest training vector. Take the mean of each class first, then the nearest mean.")
+    if torch.equal(found.long(), torch.cdist(new, x).argmin(1)):
+        raise NotYet("These are positions of training vectors, not labels: compare with ten class means instead.")
+    if torch.equal(found.long(), torch.cdist(new, torch.stack([x[y == d].sum(0) for d in range(10)])).argmin(1)):
+        raise NotYet("Sums of vectors lie far out where a class has many of them; the centroid is the mean.")
+    if torch.equal(found.long(), (new @ centroids.T).argmax(1)):
+        raise NotYet("The largest product favours long centroids; it is the smallest distance that counts (torch.cdist).")
+    wrong = int((found != right).sum())
+    raise NotYet(
+        f"{wrong} of 200 vectors get another class than that of the nearest centroid. A centroid is the mean over the "
+        "examples of a class, .mean(0), and there are ten of them, in the order of the labels."
+    )
+
+
+@exercise
+def trainable(function) -> str:
+    """function(model): how many numbers of a model training may change."""
+    from torch import nn
+
+    from .models import RawCNN, freeze
+
+    half = nn.Sequential(nn.Linear(7, 5), nn.BatchNorm1d(5), nn.Linear(5, 3))
+    half[0].requires_grad_(False)
+    cases = (
+        (half, "a linear layer 7 -> 5, frozen, then a batch norm of 5 and a linear layer 5 -> 3"),
+        (RawCNN(), "the raw CNN"),
+        (freeze(RawCNN()), "the raw CNN, all but its last layer frozen"),
+        (nn.Linear(4, 4).requires_grad_(False), "a linear layer, frozen"),
+    )
+    for model, what in cases:
+        every, learns = list(model.parameters()), [p for p in model.parameters() if p.requires_grad]
+        right = sum(p.numel() for p in learns)
+        found = function(model)
+        if found is None or found is ...:
+            raise NotYet("The function returns nothing so far: it should return a whole number.")
+        if found == right:
+            continue
+        text = f"For {what} it returned {found}"
+        if found == sum(p.numel() for p in every):
+            raise NotYet(f"{text}. Those are all parameters; leave out the ones whose requires_grad is False.")
+        if found == sum(p.numel() for p in every) - right:
+            raise NotYet(f"{text}. Those are the frozen ones; count the others.")
+        if found in (len(learns), len(every)):
+            raise NotYet(f"{text}. That is how many tensors there are; .numel() says how many numbers each holds.")
+        if found == sum(p.numel() for p in learns if p.ndim > 1):
+            raise NotYet(f"{text}. The biases (and the weights of norms) have one dimension, and they learn too.")
+        raise NotYet(f"{text}; it should be {right}: the sum of .numel() over what requires a gradient.")
+    return "For the probe that gives 5,130. For a model that is frozen whole it gives 0: 100% fewer."
+
+
+@exercise
+def really_frozen(function) -> str:
+    """function(model): a model whose backbone stays still in training, also after model.train(), and whose head learns."""
+    import copy
+
+    import torch
+    import torch.nn.functional as F
+
+    from .device import seeded
+    from .models import RawCNN
+
+    with seeded(5):
+        given = RawCNN(classes=3, norm="batch", dropout=0.0).requires_grad_(False)
+        given.train()(2 * torch.randn(64, 1, 28, 28) + 1)  # so that its running statistics are not the initial ones
+        given.fc2.requires_grad_(True)
+        x, y = torch.randn(6, 1, 28, 28), torch.arange(6) % 3
+
+    def body(model, x):
+        with torch.no_grad():
+            return model.forward_head(model.forward_features(x), pre_logits=True)
+
+    def state(model):
+        named = model.state_dict().items()
+        return {name: value.clone() for name, value in named if not name.startswith("fc2") and "batches" not in name}
+
+    right = body(copy.deepcopy(given).eval(), x)
+    model = function(copy.deepcopy(given))
+    if model is None or model is ...:
+        raise NotYet("The function returns nothing so far: let it end with return model.")
+    model = copy.deepcopy(model)  # as tl.fit does
+    if not all(p.requires_grad for p in model.fc2.parameters()):
+        raise NotYet("Now the last layer is frozen too, and nothing can learn: leave its requires_grad as it was.")
+    if any(p.requires_grad for name, p in model.named_parameters() if not name.startswith("fc2")):
+        raise NotYet("Weights of the backbone require a gradient again; their requires_grad was right as it was.")
+    if not torch.allclose(body(model.eval(), x), right, atol=1e-5):
+        raise NotYet("Even in evaluation the features are others now. Keep the batch norms' weights and statistics.")
+    before, head = state(model), model.fc2.weight.detach().clone()
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1)
+    for modes in ((True,), (False, True)):  # train() at once, and after an evaluation
+        for mode in modes:
+            model.train(mode)
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        moved = [name for name, value in state(model).items() if not torch.equal(value, before[name])]
+        if moved:
+            raise NotYet(
+                f"After model.train() and one step {moved[0]} has moved, and {len(moved) - 1} more. model.train() puts "
+                "every part of a model into training mode again: make the batch norms immune to it."
+            )
+        if not torch.allclose(body(model, x), right, atol=1e-5):
+            raise NotYet(
+                "The running statistics stay, but after model.train() the features are others than in evaluation: the batch "
+                "norms still use the mean and deviation of the batch, so an image's features depend on its neighbours."
+            )
+    if torch.equal(model.fc2.weight, head):
+        raise NotYet("The last layer did not learn in a training step.")
+    return "Trained, evaluated, trained again: not a number of the backbone has moved, and the head learns."
+
+
+# Lesson 06
+
+
+@exercise
+def fine_tune_or_probe(choose) -> str:
+    """choose(probe, tuned): "fine-tune" if the 95% interval of the paired difference is above zero, else "probe"."""
+    draws = [0.80, 0.85, 0.90, 0.95, 0.88]
+    better = [0.813, 0.861, 0.915, 0.962, 0.894]
+    cases = [
+        (draws, better, "fine-tune", "It leads by a point in every draw: compare draw by draw."),
+        (draws, [0.79, 0.95, 0.88, 0.97, 0.87], "probe", "Its mean is higher, but the interval holds zero."),
+        (draws, [0.70, 0.74, 0.81, 0.84, 0.79], "probe", "Here fine-tuning is behind in every draw. Mind the sign."),
+        (draws, draws, "probe", "The two are equal, so nothing speaks for fine-tuning: take the cheaper one."),
+    ]
+    for probe, tuned, right, why in cases:
+        found = choose(list(probe), list(tuned))
+        if found is None or found is ...:
+            raise NotYet('The function returns nothing so far: it should return "fine-tune" or "probe".')
+        if found not in ("fine-tune", "probe"):
+            raise NotYet(f'It returned {found!r}; the answer is one of the two texts "fine-tune" and "probe".')
+        if found != right:
+            raise NotYet(f"For probe {probe} and fine-tuned {tuned} it says {found!r}. {why}")
+    return "Paired by draw, a lead of one point can be beyond doubt, and a lead of two points can be nothing."
+
+
+@exercise
+def forgetting_of(forgetting) -> str:
+    """forgetting(before, after, split): accuracy of before, minus that of after's backbone under before's head."""
+    import copy
+
+    import torch
+
+    from .data import Split
+    from .models import RawCNN
+    from .training import evaluate, predict
+
+    before, after = RawCNN(classes=6, seed=0), RawCNN(classes=3, seed=0)
+    with torch.no_grad():
+        before.fc2.weight.mul_(5)
+        after.fc1.weight.add_(torch.randn(after.fc1.weight.shape, generator=torch.Generator().manual_seed(1)) * 0.04)
+    images = torch.randint(0, 256, (60, 1, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    images[::2] //= 2
+    names = predict(before, Split(images, torch.zeros(60, dtype=torch.long))).argmax(1)
+    split = Split(images, names.where(torch.arange(60) % 6 > 0, (names + 1) % 6))
+    grafted = copy.deepcopy(after)
+    grafted.fc2 = copy.deepcopy(before.fc2)
+    old, new = evaluate(before, split).accuracy, evaluate(grafted, split).accuracy
+    kept = [copy.deepcopy(model.state_dict()) for model in (before, after)]
+    found = forgetting(before, after, split)
+    if found is None or found is ...:
+        raise NotYet("The function returns nothing so far: it should return a difference of two accuracies.")
+    for name, model, state in zip(("before", "after"), (before, after), kept):
+        now = model.state_dict()
+        if any(key not in now or not torch.equal(now[key], value) for key, value in state.items()):
+            raise NotYet(f"The network `{name}` was changed by your function: put the head on a copy, copy.deepcopy(after).")
+    if not isinstance(found, float):
+        raise NotYet(f"It returned {found!r}; an accuracy is `.accuracy` of what tl.evaluate returns, a number.")
+    if abs(found - (new - old)) < 1e-6:
+        raise NotYet("The sign is turned round: what is lost is the accuracy before, minus the accuracy afterwards.")
+    if abs(found - new) < 1e-6:
+        raise NotYet("That is the accuracy that is left. How much is that less than before?")
+    if abs(found) < 1e-6:
+        raise NotYet("It says that nothing is lost. Is the backbone that you test really that of `after`?")
+    if abs(found - (old - new)) > 1e-6:
+        raise NotYet(
+            f"It says {found:.3f} where {old - new:.3f} is lost. Is the head that of `before`, its weights included? A new "
+            "head from reset_classifier is random until you load them."
+        )
+    if abs(forgetting(before, before, split)) > 1e-6:
+        raise NotYet("A network compared with itself has forgotten nothing, but your function says otherwise.")
+    return "Old head, new backbone: the difference is what the old head can no longer read. It may still be in the features."
+
+
+@exercise
+def discriminative_groups(groups) -> str:
+    """groups(model, lr, decay): a parameter group for each block and the head, each slower by decay towards the input."""
+    from .models import RawCNN, blocks
+
+    for lr, decay in ((1e-2, 0.5), (3e-3, 0.8)):
+        model = RawCNN(norm="batch")
+        found = groups(model, lr, decay)
+        if found is None or found is ...:
+            raise NotYet("The function returns nothing so far: it should return a list of dicts.")
+        if not isinstance(found, list) or not all(isinstance(g, dict) and {"params", "lr"} <= set(g) for g in found):
+            raise NotYet('It should be a list of dicts, each with the keys "params" and "lr".')
+        rates = [(id(weight), group["lr"]) for group in found for weight in list(group["params"])]
+        names = {id(weight): name for name, weight in model.named_parameters()}
+        if any(key not in names for key, _ in rates):
+            raise NotYet('"params" should hold the weights themselves, as model.named_parameters() gives them, not names.')
+        if len(rates) != len(dict(rates)):
+            raise NotYet("Some weight stands in two groups; the optimizer would refuse that.")
+        missing = sorted(name for key, name in names.items() if key not in dict(rates))
+        if missing:
+            raise NotYet(f"In no group, so that it would never learn: {', '.join(missing)}.")
+        parts = [["fc2.weight", "fc2.bias"], *reversed(blocks(model))]
+        right = {name: lr * decay**steps for steps, part in enumerate(parts) for name in part}
+        rate = {names[key]: value for key, value in rates}
+        if abs(rate["fc2.weight"] / lr - 1) > 1e-6:
+            raise NotYet(f"The head should learn at lr = {lr:g} itself; yours learns at {rate['fc2.weight']:g}.")
+        if rate["conv1.weight"] > rate["fc1.weight"]:
+            raise NotYet("The blocks near the input learn fastest: tl.models.blocks begins at the input, so turn it round.")
+        wrong = next((name for name in right if abs(rate[name] / right[name] - 1) > 1e-6), None)
+        if wrong:
+            raise NotYet(
+                f"With lr {lr:g} and decay {decay:g}, {wrong} learns at {rate[wrong]:g} and should at {right[wrong]:g}: one "
+                "factor of decay for each block between it and the head, its own included."
+            )
+    return "These are discriminative learning rates, and what layer_decay does in fit. An optimizer would take the list."

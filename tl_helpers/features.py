@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from .data import Split, Task, prepare
 from .device import device as find_device
-from .device import layout
 from .models import input_of
-from .training import outputs
+from .training import on, outputs
 
 
 def features(
@@ -47,7 +46,7 @@ def features(
             f"views must be at least 1, and above 1 it needs augment, tl.glyphs.bend for example; not {views!r}."
         )
     where = find_device(device)
-    body = body.to(where, memory_format=layout(where))
+    body = on(body, where)
     generator = torch.Generator().manual_seed(seed)
 
     def vectors(split: Split, views: int = 1) -> Split:

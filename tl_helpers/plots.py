@@ -79,17 +79,17 @@ def images(pictures: Split | Tensor, labels: Sequence | None = None, columns: in
         axis.imshow(picture.permute(1, 2, 0).squeeze(-1).cpu(), cmap="gray", vmin=0, vmax=top)
         axis.set_title(label, fontsize=9, pad=2)
     what = ", ".join(labels) if any(labels) else "no labels"
-    figure.alt = f"{len(pictures)} small pictures. Labels in reading order: {what}."
+    figure.alt = f"{len(pictures)} small picture{'s' * (len(pictures) > 1)}. Labels in reading order: {what}."
     return figure
 
 
-def maps(values: Tensor, columns: int = 10, size: float = 0.75, titles: Sequence[str] | None = None) -> Figure:
+def maps(values: Tensor | np.ndarray, columns: int = 10, size: float = 0.75, titles: Sequence[str] | None = None) -> Figure:
     """Weights or feature maps side by side; blue is below zero, white zero, red above, each map on a scale of its own.
 
     Args:
         values: N x H x W.
     """
-    values = values.detach().cpu().float()
+    values = torch.as_tensor(values).detach().cpu().float()
     columns = min(columns, len(values))
     rows = -(-len(values) // columns)
     figure = Figure(columns * size, rows * (size + (0.25 if titles else 0.02)))
@@ -99,7 +99,8 @@ def maps(values: Tensor, columns: int = 10, size: float = 0.75, titles: Sequence
         limit = max(value.abs().max().item(), 1e-9)
         axis.imshow(value, cmap="RdBu_r", vmin=-limit, vmax=limit)
         axis.set_title(titles[i] if titles else "", fontsize=9, pad=2)
-    figure.alt = f"{len(values)} maps of {values.shape[1]} x {values.shape[2]} values, red above zero and blue below."
+    figure.alt = f"{len(values)} maps of {values.shape[1]} x {values.shape[2]} values, red above zero and blue below"
+    figure.alt += f": {', '.join(titles)}." if titles else "."
     return figure
 
 

@@ -175,7 +175,7 @@ def fit(
     store = Checkpoint(checkpoint, recipe, state, {"order": order, "bending": bending})
     bar = Progress(batches * epochs, progress)
     with seeded(seed):
-        rows, kept = store.resume() or ([], copy.deepcopy(model.state_dict()))
+        rows, kept = store.resume() or ([], copy.deepcopy(forward.state_dict()))
         bar.done, start = len(rows) * batches, time.perf_counter() - (rows[-1]["seconds"] if rows else 0)
         try:
             for epoch in range(len(rows) + 1, epochs + 1):
@@ -196,7 +196,7 @@ def fit(
                 rows.append(row | {"lr": optimizer.param_groups[-1]["lr"], "seconds": time.perf_counter() - start})
                 best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
                 if patience is None or best is rows[-1]:
-                    kept = copy.deepcopy(model.state_dict())
+                    kept = copy.deepcopy(forward.state_dict())
                 store.save(rows, kept)
                 bar.say(f"epoch {epoch}: loss {loss:.3f}, validation accuracy {val.accuracy:.3f}")
                 if patience is not None and epoch - best["epoch"] >= patience:
@@ -208,7 +208,7 @@ def fit(
             run.stopped, error.run = "diverged", run
             raise
         finally:
-            model.load_state_dict(kept)
+            forward.load_state_dict(kept)
             model.eval()
             run.history = pd.DataFrame(rows)
             bar.end(repr(run))
@@ -218,7 +218,7 @@ def fit(
 def evaluate(model: nn.Module, split: Split, device: str | None = None) -> Evaluation:
     """Accuracy and loss of a model on a split of images, or of its head on a split of vectors."""
     where = find_device(device)
-    model = model.to(where)
+    model = on(model, where)
     x, y, normalise = _load(model, split, where)
     return _evaluate(model, classifier(model) if split.are_vectors else model, normalise(x), y)
 
@@ -226,9 +226,15 @@ def evaluate(model: nn.Module, split: Split, device: str | None = None) -> Evalu
 def predict(model: nn.Module, split: Split, device: str | None = None) -> Tensor:
     """The probability that a model gives each class: float32, N x classes, on the CPU; each row adds up to 1."""
     where = find_device(device)
-    model = model.to(where)
+    model = on(model, where)
     x, _, normalise = _load(model, split, where)
     return outputs(model, classifier(model) if split.are_vectors else model, normalise(x)).softmax(1).cpu()
+
+
+def on(model: nn.Module, where: torch.device) -> nn.Module:
+    """The model itself if it is on the device already, else a copy of it there."""
+    first = next(model.parameters(), None)
+    return model if first is None or first.device == where else copy.deepcopy(model).to(where)
 
 
 @torch.no_grad()

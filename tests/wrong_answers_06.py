@@ -1,0 +1,76 @@
+"""Right and typical wrong answers to the exercises of lesson 06."""
+
+import copy
+
+import numpy as np
+
+import tl_helpers as tl
+
+
+def _choose(probe, tuned):
+    return "fine-tune" if tl.plots.mean_interval(np.subtract(tuned, probe))[1] > 0 else "probe"
+
+
+def _unpaired(probe, tuned):
+    return "fine-tune" if tl.plots.mean_interval(tuned)[1] > tl.plots.mean_interval(probe)[2] else "probe"
+
+
+def _graft(before, after, head=True):
+    model = copy.deepcopy(after)
+    model.reset_classifier(before.get_classifier().out_features)
+    if head:
+        model.get_classifier().load_state_dict(before.get_classifier().state_dict())
+    return model
+
+
+def _lost(before, after, split, head=True):
+    return tl.evaluate(before, split).accuracy - tl.evaluate(_graft(before, after, head), split).accuracy
+
+
+def _in_place(before, after, split):
+    after.fc2 = before.fc2
+    return tl.evaluate(before, split).accuracy - tl.evaluate(after, split).accuracy
+
+
+def _groups(model, lr, decay, order=reversed, start=1, head=True, names=False):
+    weights = dict(model.named_parameters())
+    result = [{"params": list(model.get_classifier().parameters()), "lr": lr}] if head else []
+    for steps, part in enumerate(order(tl.models.blocks(model)), start=start):
+        result.append({"params": part if names else [weights[name] for name in part], "lr": lr * decay**steps})
+    return result
+
+
+RIGHT = {
+    "fine_tune_or_probe": _choose,
+    "forgetting_of": _lost,
+    "discriminative_groups": _groups,
+}
+WRONG = {
+    "fine_tune_or_probe": [
+        (lambda probe, tuned: None, "returns nothing"),
+        (lambda probe, tuned: np.mean(tuned) > np.mean(probe), "one of the two texts"),
+        (lambda probe, tuned: "fine-tune" if np.mean(tuned) > np.mean(probe) else "probe", "holds zero"),
+        (_unpaired, "draw by draw"),
+        (lambda probe, tuned: "probe", "draw by draw"),
+        (lambda probe, tuned: "fine-tune", "holds zero"),
+    ],
+    "forgetting_of": [
+        (lambda before, after, split: None, "returns nothing"),
+        (lambda before, after, split: -_lost(before, after, split), "sign is turned"),
+        (lambda before, after, split: tl.evaluate(_graft(before, after), split).accuracy, "accuracy that is left"),
+        (lambda before, after, split: _lost(before, after, split, head=False), "random until"),
+        (lambda before, after, split: tl.evaluate(_graft(before, after), split), "`.accuracy`"),
+        (lambda before, after, split: 0.0, "nothing is lost"),
+        (_in_place, "`after` was changed"),
+    ],
+    "discriminative_groups": [
+        (lambda model, lr, decay: None, "returns nothing"),
+        (lambda model, lr, decay: {"head": lr}, "list of dicts"),
+        (lambda model, lr, decay: _groups(model, lr, decay, head=False), "In no group"),
+        (lambda model, lr, decay: _groups(model, lr, decay, order=list), "turn it round"),
+        (lambda model, lr, decay: _groups(model, lr, decay, start=0), "its own included"),
+        (lambda model, lr, decay: _groups(model, lr, decay, names=True), "not names"),
+        (lambda model, lr, decay: _groups(model, lr, decay) + _groups(model, lr, decay)[:1], "two groups"),
+        (lambda model, lr, decay: [{"params": list(model.parameters()), "lr": lr}], "should at"),
+    ],
+}
