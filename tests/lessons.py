@@ -23,13 +23,12 @@ def run(path: Path, store: bool) -> float:
     """
     notebook = nbformat.read(path, as_version=4)
     start = time.perf_counter()
-    # Widgets are stored without their state, whose random names would change with every run.
-    where = {"metadata": {"path": path.parent}}
-    NotebookClient(notebook, timeout=600, kernel_name="python3", resources=where, store_widget_state=False).execute()
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
     seconds = time.perf_counter() - start
     if store:
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)  # when each cell ran: it would change with every run
+        notebook.metadata.pop("widgets", None)  # their state, under random names
         notebook.metadata.language_info = {"name": "python"}
         nbformat.write(notebook, path)
     return seconds

@@ -1,4 +1,7 @@
 import copy
+import os
+import subprocess
+import sys
 
 import pytest
 import timm
@@ -7,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import tl_helpers as tl
+from conftest import REAL, ROOT, need
 from tl_helpers import models
 from tl_helpers.data import Split, Task
 
@@ -86,7 +90,7 @@ def test_shipped_backbones_are_timm_models(name):
     theirs = timm.create_model(name, pretrained=True).eval()
     assert {p.dtype for p in ours.parameters()} == {torch.float32}
     x = torch.rand(2, 1, 32, 32)
-    assert theirs(x).shape == (2, 172) and ours(x).shape == (2, ours.num_features)
+    assert theirs(x).shape == (2, 172) and ours(x).shape == (2, ours.head_hidden_size)
     assert torch.allclose(ours(x), theirs.forward_head(theirs.forward_features(x), pre_logits=True), atol=1e-5)
     assert ours.pretrained_cfg["input_size"] == (1, 32, 32) and ours.pretrained_cfg["tag"] == "letters"
 
@@ -112,6 +116,20 @@ def test_unknown_names_get_a_suggestion_and_missing_weights_a_way_out():
     bare = next(name for name in timm.list_models() if not timm.models.is_model_pretrained(name))
     with pytest.raises(ValueError, match="pretrained=False"):
         tl.backbone(bare)
+
+
+def test_imagenet_weights_come_from_the_hub_by_one_name():
+    need((REAL / "hf-standin").exists(), "cache of ImageNet weights")
+    code = """
+import torch, tl_helpers as tl
+body = tl.backbone("mobilenetv2_100.ra_in1k")
+task = tl.digits(shots=1)
+few = tl.Task(task.name, task.classes, task.train, task.val[:2], task.test[:2])
+print(tuple(tl.features(body, few).train.x.shape), tl.models.input_of(body, few.train).size)
+"""
+    environment = os.environ | {"HF_HOME": str(REAL / "hf-standin"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert done.stdout.strip() == "(10, 1280) (3, 224, 224)", done.stderr
 
 
 def test_weights_that_cannot_be_fetched_are_named_in_one_sentence(tmp_path, monkeypatch):

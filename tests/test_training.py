@@ -1,6 +1,8 @@
 import copy
+import io
 import os
 import signal
+import sys
 import threading
 
 import pytest
@@ -201,6 +203,15 @@ def test_checkpoint_goes_on_to_the_same_weights(task, tmp_path):
 def test_progress_is_silent_where_nobody_watches(task, capfd):
     fit(task, progress=True)
     assert capfd.readouterr() == ("", "")
+
+
+def test_progress_in_a_terminal_is_one_bar_and_one_line_at_the_end(task, monkeypatch):
+    screen = io.StringIO()
+    screen.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", screen)
+    run = fit(task, epochs=3, progress=True)
+    *_, last, end = screen.getvalue().replace("\r", "\n").split("\n")
+    assert last == repr(run) and end == "" and screen.getvalue().count("\n") == 1
 
 
 def test_a_split_is_checked():

@@ -34,7 +34,7 @@ def features(
         seed: of the augmentation.
         device: None for the best one here.
 
-    Returns: the task with vectors float32, N x num_features; `views` times as many of them in train.
+    Returns: the task with vectors float32, N x D; `views` times as many of them in train.
 
     Raises:
         ValueError: views is below 1 or lacks augment, or the task is one of vectors already.
@@ -60,7 +60,7 @@ def features(
 
 
 def before_head(model: nn.Module, x: Tensor) -> Tensor:
-    """What a model hands to its last layer: float32, N x num_features, for images N x C x H x W as the model wants them."""
+    """What a model hands to its last layer: float32, N x D, for images N x C x H x W as the model wants them."""
     if not hasattr(model, "forward_features"):
         raise ValueError(
             f"{type(model).__name__} does not say what its backbone is: it needs forward_features and forward_head, as "

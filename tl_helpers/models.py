@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import difflib
 import functools
 from pathlib import Path
 
@@ -140,20 +141,10 @@ def convnext_atto_p2(pretrained=False, **kwargs):
     return timm.models.convnext.convnext_atto(pretrained, **{"patch_size": 2, **kwargs})
 
 
-def vit_letters_p4(pretrained=False, **kwargs):
-    """A timm vision transformer for 32 x 32 pixels: patches of 4 x 4, 6 blocks, width 128, 4 attention heads."""
-    import timm
-
-    kwargs["pretrained_cfg"] = _config("vit_letters_p4")
-    size = {"img_size": 32, "patch_size": 4, "embed_dim": 128, "depth": 6, "num_heads": 4}
-    return timm.models.vision_transformer.vit_tiny_patch16_224(pretrained, **{**size, **kwargs})
-
-
 LETTERS = {  # our architecture: the timm architecture it comes from
     "resnet10t": "resnet10t",
     "mobilenetv3_small_050_s1": "mobilenetv3_small_050",
     "convnext_atto_p2": "convnext_atto",
-    "vit_letters_p4": "vit_tiny_patch16_224",
 }
 
 
@@ -192,8 +183,8 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
     """A timm model by its name: "resnet10t.letters" comes with the course, "resnet18.tv_in1k" and 1,000 more by download.
 
     Args:
-        name: as `timm.list_models` and `timm.list_pretrained` give it.
-        classes: 0 for a bare backbone that returns feature vectors (float32, N x num_features); above 0 for a whole
+        name: as `timm.list_models` and `timm.list_pretrained` give it, or "hf-hub:..." for other models on the hub.
+        classes: 0 for a bare backbone that returns feature vectors (float32, N x D); above 0 for a whole
             classifier with a new last layer that returns logits (float32, N x classes).
         pretrained: False for random weights: the same architecture from scratch.
         seed: which random weights.
@@ -205,15 +196,14 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
     """
     import timm
 
-    if not timm.is_model(name) or ("." in name and timm.get_pretrained_cfg(name, allow_unregistered=False) is None):
-        import difflib
-
-        near = difflib.get_close_matches(name, timm.list_models() + timm.list_pretrained(), n=3)
-        raise ValueError(
-            f"timm has no model {name!r}.{' Did you mean ' + ' or '.join(map(repr, near)) + '?' if near else ''}"
-        )
-    if pretrained and not timm.models.is_model_pretrained(name):
-        raise ValueError(f"timm has no pretrained weights for {name!r}; pass pretrained=False for random ones.")
+    if ":" not in name:  # "hf-hub:..." and the like are found elsewhere than in timm's own list
+        tagged = timm.list_pretrained()
+        if not timm.is_model(name) or "." in name and name not in tagged:
+            near = difflib.get_close_matches(name, timm.list_models() + tagged, n=3)
+            hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+            raise ValueError(f"timm has no model {name!r}.{hint}")
+        if pretrained and not timm.models.is_model_pretrained(name):
+            raise ValueError(f"timm has no pretrained weights for {name!r}; pass pretrained=False for random ones.")
     with seeded(seed):
         try:
             model = timm.create_model(name, pretrained=pretrained, num_classes=0, **arguments)

@@ -76,7 +76,7 @@ def images(pictures: Split | Tensor, labels: Sequence | None = None, columns: in
         axis.axis("off")
     top = 255 if pictures.dtype == torch.uint8 else 1
     for axis, picture, label in zip(figure.axes, pictures, labels):
-        axis.imshow(picture.permute(1, 2, 0).squeeze(-1).cpu(), cmap="gray", vmin=0, vmax=top)
+        axis.imshow(picture.permute(1, 2, 0).squeeze(-1).cpu().numpy(), cmap="gray", vmin=0, vmax=top)
         axis.set_title(label, fontsize=9, pad=2)
     what = ", ".join(labels) if any(labels) else "no labels"
     figure.alt = f"{len(pictures)} small picture{'s' * (len(pictures) > 1)}. Labels in reading order: {what}."
@@ -89,14 +89,14 @@ def maps(values: Tensor | np.ndarray, columns: int = 10, size: float = 0.75, tit
     Args:
         values: N x H x W.
     """
-    values = torch.as_tensor(values).detach().cpu().float()
+    values = torch.as_tensor(values).detach().cpu().float().numpy()
     columns = min(columns, len(values))
     rows = -(-len(values) // columns)
     figure = Figure(columns * size, rows * (size + (0.25 if titles else 0.02)))
     for axis in np.ravel(figure.subplots(rows, columns)):
         axis.axis("off")
     for i, (axis, value) in enumerate(zip(figure.axes, values)):
-        limit = max(value.abs().max().item(), 1e-9)
+        limit = max(np.abs(value).max(), 1e-9)
         axis.imshow(value, cmap="RdBu_r", vmin=-limit, vmax=limit)
         axis.set_title(titles[i] if titles else "", fontsize=9, pad=2)
     figure.alt = f"{len(values)} maps of {values.shape[1]} x {values.shape[2]} values, red above zero and blue below"
@@ -114,7 +114,8 @@ def history(run: Run) -> Figure:
                 axis.plot(frame.epoch, frame[column], color=COLOURS[i], marker=MARKERS[i], markersize=3, label=label)
         axis.set(xlabel="epoch", ylabel=what)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.legend(frameon=False)
+        if not frame.empty:
+            axis.legend(frameon=False)
     figure.alt = f"Loss and accuracy by epoch. {run!r}."
     return figure
 
@@ -147,7 +148,7 @@ def accuracies(results: dict[str, Evaluation | Sequence[float]], xlabel: str = "
             middle, (low, high) = result.accuracy, result.interval
         else:
             middle, low, high = mean_interval(result)
-            axis.plot(result, [row] * len(result), ".", color="#7F7F7F", zorder=1)
+            axis.plot(result, [row + 0.22] * len(result), ".", color="#7F7F7F")  # below the interval, which would hide them
         axis.plot([low, high], [row, row], color=COLOURS[0], linewidth=2)
         axis.plot(middle, row, MARKERS[0], color=COLOURS[0])
         axis.annotate(f"{middle:.3f}", (middle, row), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=9)
@@ -173,10 +174,13 @@ def lines(frame: pd.DataFrame, x: str, y: str = "accuracy", by: str | None = Non
         style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
         table = pd.DataFrame({at: mean_interval(group[y]) for at, group in part.groupby(x)}, index=["mean", "low", "high"]).T
         axis.plot(table.index, table["mean"], label=name, markersize=5, **style)
-        axis.fill_between(table.index, table["low"], table["high"], color=style["color"], alpha=0.15, linewidth=0)
+        low, high = table["low"], table["high"]
+        if part[y].between(0, 1).all():  # shares: the interval of few and different ones may reach beyond what they can be
+            low, high = low.clip(0, 1), high.clip(0, 1)
+        axis.fill_between(table.index, low, high, color=style["color"], alpha=0.15, linewidth=0)
         axis.plot(part[x], part[y], ".", color=style["color"], markersize=3, alpha=0.5)
-        ends = [f"{y} {table['mean'].iloc[k]:.3f} at {x} {table.index[k]:g}" for k in (0, -1)]
-        texts.append(f"{'' if name is None else f'{name}: '}{ends[0]}, {ends[1]}")
+        values = ", ".join(f"{value:.3f} at {at:g}" for at, value in table["mean"].items())
+        texts.append(f"{'' if name is None else f'{name}: '}{values}")
     if log:
         axis.set_xscale("log")
         ticks = sorted(frame[x].unique())
@@ -185,7 +189,7 @@ def lines(frame: pd.DataFrame, x: str, y: str = "accuracy", by: str | None = Non
     axis.set(xlabel=x, ylabel=y)
     if by is not None:
         axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.alt = f"{y} against {x}, with 95% intervals. " + "; ".join(texts)
+    figure.alt = f"{y} against {x}, means of the runs. " + "; ".join(texts)
     return figure
 
 

@@ -23,7 +23,6 @@ RECIPES = {
     "resnet10t.letters": {"lr": 4e-3, "epochs": 56},
     "mobilenetv3_small_050_s1.letters": {"lr": 4e-3, "epochs": 64},
     "convnext_atto_p2.letters": {"lr": 2e-3, "epochs": 56},
-    "vit_letters_p4.letters": {"lr": 2e-3, "epochs": 72},
 }
 SHOTS, SEEDS = (1, 2, 5, 10), range(5)
 

@@ -1,0 +1,58 @@
+import html
+import re
+
+import matplotlib.pyplot
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import tl_helpers as tl
+from tl_helpers import plots
+from tl_helpers.training import Evaluation, Run
+
+HISTORY = {"epoch": [1, 2], "loss": [2.0, 1.0], "accuracy": [0.2, 0.6], "val_loss": [2.1, 1.2], "val_accuracy": [0.25, 0.55]}
+RUN = Run(torch.nn.Identity(), pd.DataFrame(HISTORY | {"seconds": [0.1, 0.2]}), "a net")
+ROWS = pd.DataFrame({"shots": [1, 1, 5, 5], "accuracy": [0.5, 0.6, 0.8, 1.0], "method": ["probe"] * 4})
+
+FIGURES = {
+    "images": (lambda: plots.images(tl.digits(1).train), "Labels in reading order: 0, 1, 2"),
+    "maps": (
+        lambda: plots.maps(np.random.default_rng(0).normal(size=(3, 5, 5)), titles="abc"),
+        "3 maps of 5 x 5 .* a, b, c",
+    ),
+    "history": (lambda: RUN.plot(), "training accuracy 0.600"),
+    "a history without an epoch": (lambda: Run(RUN.model, pd.DataFrame(), "a net").plot(), "no finished epoch"),
+    "compare": (lambda: plots.compare(RUN, RUN, names=["one", "other"]), "one 0.55; other 0.55"),
+    "accuracies": (
+        lambda: plots.accuracies({"one": Evaluation(0.5, 0.0, 100), "many": [0.7, 0.8, 0.9]}),
+        r"one 0.500 \(0.404 to 0.596\); many 0.800 \(0.552 to 1.048\)",
+    ),
+    "lines": (lambda: plots.lines(ROWS, "shots", by="method", log=True), "probe: 0.550 at 1, 0.900 at 5"),
+    "scatter": (lambda: plots.scatter(np.eye(2), [0, 1], ["cat", "dog"]), "cat, dog"),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_says_in_words_what_it_shows_and_leaves_no_window_open(name, monkeypatch):
+    make, words = FIGURES[name]
+    figure = make()
+    assert re.search(words, figure.alt), figure.alt
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    figure._ipython_display_()
+    page = shown[0].data
+    assert html.escape(figure.alt) in page and 'src="data:image/png;base64,' in page
+    assert not matplotlib.pyplot.get_fignums()
+
+
+def test_the_colours_are_told_apart_by_markers_too():
+    assert len(set(plots.MARKERS)) == len(plots.MARKERS) == len(set(plots.COLOURS)) == len(plots.COLOURS)
+    axis = plots.compare(RUN, RUN).axes[0]
+    assert len({line.get_marker() for line in axis.lines}) == 2
+
+
+def test_the_band_of_a_share_stays_a_share():
+    axis = plots.lines(ROWS, "shots", by="method").axes[0]
+    heights = axis.collections[0].get_paths()[0].vertices[:, 1]
+    assert 0 <= heights.min() and heights.max() <= 1
