@@ -130,3 +130,66 @@ def test_a_lesson_runs_in_the_browser_and_its_widget_answers(run_all):
 @pytest.mark.parametrize("name", LESSONS[1:])
 def test_every_lesson_runs_in_the_browser(run_all, name):
     check(run_all, name)
+
+
+def test_a_digit_can_be_drawn_with_the_mouse_and_with_the_keyboard(run_all):
+    from playwright.sync_api import expect
+
+    name = LESSONS[0]
+    page = run_all(name)
+    page.evaluate("""async () => {
+        const content = window.jupyterapp.shell.currentWidget.content;
+        const place = content.widgets.findIndex(w => w.model.sharedModel.source.includes('widgets.draw('));
+        await content.scrollToItem(place, 'start');
+    }""")
+    pad = page.locator("canvas.tl-pad")
+    pad.wait_for(timeout=60_000)
+    pad.scroll_into_view_if_needed()
+    words = page.locator(".jp-OutputArea-output [role=status]")
+    expect(words).to_have_text(re.compile("Draw a digit"))
+    place, mouse = pad.bounding_box(), page.mouse
+
+    def stroke(*points):
+        mouse.move(place["x"] + points[0][0], place["y"] + points[0][1])
+        mouse.down()
+        for x, y in points[1:]:
+            mouse.move(place["x"] + x, place["y"] + y, steps=12)
+        mouse.up()
+
+    stroke((70, 50), (205, 50), (120, 240))
+    expect(words).to_have_text(re.compile(r"^letters network: 7 with .*from scratch: \d with "), timeout=20_000)
+    picture = page.locator(".jp-OutputArea-output .widget-html img[alt*='letters network: 7 with']")
+    picture.wait_for()
+    folder = ARTEFACTS / Path(name).stem
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / "drawn.png")
+
+    start = time.perf_counter()  # one more stroke: from the lifted pen to the new words
+    stroke((100, 140), (190, 140))
+    before = picture.get_attribute("src") if picture.count() else ""
+    page.wait_for_function("old => document.querySelector('.widget-html img').src !== old", arg=before)
+    print(f"second stroke answered after {time.perf_counter() - start:.2f} s, the drawing of it included")
+    page.get_by_role("button", name="Undo").click()
+    picture.wait_for()
+    page.get_by_role("button", name="Clear").click()
+    expect(words).to_have_text(re.compile("Draw a digit"))
+
+    cells = page.evaluate("() => window.jupyterapp.shell.currentWidget.content.widgets.length")
+    pad.focus()
+    for key in ["ArrowUp"] * 7 + [" "] + ["ArrowDown"] * 14:
+        page.keyboard.press(key)
+    expect(words).to_have_text("The pen is down.")
+    page.screenshot(path=folder / "keyboard.png")
+    page.keyboard.press(" ")
+    expect(words).to_have_text(re.compile(r"^letters network: \d with "), timeout=20_000)
+    page.keyboard.press("u")
+    expect(words).to_have_text(re.compile("Draw a digit"))
+    page.keyboard.press(" ")
+    page.keyboard.press("c")
+    expect(words).to_have_text(re.compile("Draw a digit"))
+    # JupyterLab has meanings of its own for these keys (copy a cell, go to the next one): it must not have heard them.
+    assert page.evaluate("() => document.activeElement.className") == "tl-pad"
+    assert cells == page.evaluate("() => window.jupyterapp.shell.currentWidget.content.widgets.length")
+    page.evaluate("""() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})""")
+    page.wait_for_timeout(1500)
+    page.screenshot(path=folder / "dark.png")

@@ -25,6 +25,7 @@ ORDER = [
     "experiments",
     "pretraining",
     "plots",
+    "widgets",
     "check",
 ]
 
@@ -126,6 +127,19 @@ def test_readme_and_ci_give_the_same_test_command():
 def test_readme_shows_the_stored_results():
     assert experiments.markdown(experiments.table(experiments.load("digits"))) in README
     assert "data/results/digits.png" in README and (experiments.RESULTS / "digits.png").exists()
+
+
+def test_what_the_readme_says_of_the_results_is_so():
+    means = experiments.chosen(experiments.load("digits")).groupby(["method", "shots"]).test.mean()
+    transfer = [means[name] for name in experiments.METHODS if "letters" in name]
+    others = [means[name] for name in experiments.METHODS if "letters" not in name]
+    assert len(transfer) == 3
+    assert max(t[1] for t in transfer) - max(o[1] for o in others) > 0.2
+    centroid, scratch = means["nearest centroid on letters features"], means["same backbone from scratch"]
+    assert centroid[1] > max(t[1] for t in transfer) - 0.01
+    assert 0.02 < max(t[5] for t in transfer) - scratch[5] < 0.04
+    assert abs(max(t[50] for t in transfer) - scratch[50]) < 0.003
+    assert all(min(t[shots] for t in transfer) > max(o[shots] for o in others) for shots in (1, 2, 5, 10))  # the figure
 
 
 def test_results_at_least_the_prototypes():

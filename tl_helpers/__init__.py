@@ -2,7 +2,7 @@
 
 Everything is imported when it is first used, so that this import takes no time of its own. Each file of this package imports
 only files above it in this list: device, glyphs, data, models, engine, training, features, experiments,
-pretraining, plots, check.
+pretraining, plots, widgets, check.
 """
 
 import importlib
@@ -26,7 +26,19 @@ _HOME = {
     "predict": "training",
     "features": "features",
 }
-_MODULES = ("check", "data", "device", "engine", "experiments", "glyphs", "models", "plots", "pretraining", "training")
+_MODULES = (
+    "check",
+    "data",
+    "device",
+    "engine",
+    "experiments",
+    "glyphs",
+    "models",
+    "plots",
+    "pretraining",
+    "training",
+    "widgets",
+)
 __all__ = [*_HOME, *_MODULES]
 
 

@@ -182,7 +182,8 @@ def run(name: str, processes: int | None = None) -> pd.DataFrame:
     spawn = multiprocessing.get_context("spawn")
     threads = max(1, cores // processes)
     with concurrent.futures.ProcessPoolExecutor(processes, spawn, torch.set_num_threads, (threads,)) as pool:
-        for future in tqdm(concurrent.futures.as_completed([pool.submit(measure, c) for c in cells]), total=len(cells)):
+        running = concurrent.futures.as_completed([pool.submit(measure, cell) for cell in cells])
+        for future in tqdm(running, total=len(cells), disable=None):  # None: shown in a terminal only
             _append(path, future.result() | facts)
     return load(name)
 

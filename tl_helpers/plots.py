@@ -15,6 +15,7 @@ import matplotlib.figure
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
@@ -35,7 +36,7 @@ class Figure(matplotlib.figure.Figure):
     alt = ""
 
     def __init__(self, width: float = 7.0, height: float = 3.0):
-        super().__init__(figsize=(width, height), layout="constrained")
+        super().__init__(figsize=(width, height), dpi=120, layout="constrained")
 
     def axes_of(self, *args, **kwargs):
         """`subplots` in the style of the course."""
@@ -45,15 +46,20 @@ class Figure(matplotlib.figure.Figure):
             axis.grid(alpha=0.25)
         return axes
 
-    def _ipython_display_(self) -> None:
-        from IPython.display import HTML, display
-
-        file = io.BytesIO()
-        self.savefig(file, format="png", dpi=120)
+    def html(self) -> str:
+        """The figure as an image of a web page, its alternative text with it."""
+        file, canvas = io.BytesIO(), FigureCanvasAgg(self)
+        canvas.draw()
+        canvas.print_png(file)
         picture = base64.b64encode(file.getvalue()).decode()
         width = round(self.get_figwidth() * 96)
         style = f"width:{width}px;max-width:100%;background:white"
-        display(HTML(f'<img alt="{html.escape(self.alt)}" style="{style}" src="data:image/png;base64,{picture}">'))
+        return f'<img alt="{html.escape(self.alt)}" style="{style}" src="data:image/png;base64,{picture}">'
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import HTML, display
+
+        display(HTML(self.html()))
 
 
 def images(pictures: Split | Tensor, labels: Sequence | None = None, columns: int = 10, size: float = 0.75) -> Figure:
@@ -210,4 +216,36 @@ def scatter(points: Tensor | np.ndarray, labels: Sequence, names: Sequence[str])
     pad = 0.05 * (high - low)
     axis.set(xlim=(low[0] - pad[0], high[0] + pad[0]), ylim=(low[1] - pad[1], high[1] + pad[1]), xticks=[], yticks=[])
     figure.alt = f"{len(points)} examples as points of a plane, each drawn as its class, one of {', '.join(names)}."
+    return figure
+
+
+def probabilities(picture: Tensor, answers: dict[str, Tensor], classes: Sequence[str]) -> Figure:
+    """One picture, and beside it the probability that each model gives each class; the likeliest class is named.
+
+    Args:
+        picture: 1 x H x W, uint8.
+        answers: for each model by its name, one number for each class.
+    """
+    width, height = 1.7 + 2.2 * len(answers), 0.75 + 0.22 * len(classes)
+    figure = Figure(width, height)
+    figure.set_layout_engine("none")
+    axis = figure.add_axes((0, 0, 1, 1))  # one for all, in inches: widgets draw this at every stroke, and axes take long
+    axis.axis("off")
+    axis.imshow(picture.squeeze(0).numpy(), cmap="gray", vmin=0, vmax=255, extent=(0.1, 1.6, 2.1, 0.6))
+    axis.set(xlim=(0, width), ylim=(height, 0))
+    axis.text(0.85, 0.5, "as the networks see it", ha="center", fontsize=9)
+    rows = 0.7 + 0.22 * np.arange(len(classes))
+    texts = []
+    for i, (name, shares) in enumerate(answers.items()):
+        left, best = 2.1 + 2.2 * i, int(shares.argmax())
+        axis.barh(rows, 1.4 * shares.numpy(), 0.16, left, color=[COLOURS[row == best] for row in range(len(classes))])
+        axis.plot([left, left], [0.56, height - 0.1], color="black", linewidth=0.8)
+        axis.text(left - 0.2, 0.4, f"{name}:\n{classes[best]}", fontsize=10)
+        for row, (y, share) in enumerate(zip(rows, shares.tolist())):
+            weight = "bold" if row == best else "normal"
+            axis.text(left - 0.06, y, classes[row], ha="right", va="center", fontsize=9, weight=weight)
+            if share >= 0.005:
+                axis.text(left + 1.4 * share + 0.05, y, f"{share:.2f}", va="center", fontsize=8, weight=weight)
+        texts.append(f"{name}: {classes[best]} with {shares[best]:.2f}")
+    figure.alt = f"A picture of {' x '.join(map(str, picture.shape[1:]))}, and what models make of it: {'; '.join(texts)}."
     return figure

@@ -1,0 +1,166 @@
+"""What the learner touches. Each widget has a plain function beside it that answers the same question.
+
+`draw` is a pad to draw on, with the answers of networks beside it; `answers` gives the same for any array of ink.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import anywidget
+import ipywidgets
+import numpy as np
+import torch
+import torch.nn.functional as F
+import traitlets
+from PIL import Image, ImageDraw
+from torch import Tensor, nn
+
+from . import plots
+from .data import Split
+from .training import predict
+
+DIGITS = tuple("0123456789")
+SIDE = 280  # of the pad, in pixels
+SEVEN = ((70, 50, 205, 50, 160, 140, 120, 240),)  # a drawing: one stroke, as x, y, x, y, ... on the pad
+
+
+def as_digit(ink: np.ndarray | Image.Image | Tensor) -> Tensor:
+    """A drawing of any size as a picture like those of `tl.digits`: uint8, 1 x 1 x 28 x 28, white on black.
+
+    The drawing is cut to its ink, scaled to fill the frame with its proportions kept, put in the middle, and made as coarse
+    as the training digits, which were scanned to 8 x 8. Its brightest place becomes white.
+
+    Args:
+        ink: H x W (grey) or H x W x 3 (colour), numbers or true and false; 0 or less, or no number, is no ink. For
+            something dark on white paper pass 255 minus it.
+
+    Raises:
+        ValueError: this is no drawing, or there is no ink in it.
+    """
+    ink = _grey(ink)
+    most = ink.max(initial=0)
+    rows, columns = (np.flatnonzero((ink > most * 0.1).any(axis)) for axis in (1, 0))
+    if not len(rows):
+        raise ValueError("There is no ink in this drawing, so there is nothing to name.")
+    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    ink = (ink / most).astype(np.float32) if ink.itemsize == 8 else np.divide(ink, most, dtype=np.float32)
+    scale = 32 / max(ink.shape)  # to 32 pixels, and four of them each way to one, as those who made the data set did
+    height, width = (max(1, round(side * scale)) for side in ink.shape)
+    frame = Image.new("F", (32, 32))
+    small = Image.fromarray(ink).resize((width, height), Image.Resampling.BOX)
+    frame.paste(small, ((32 - width) // 2, (32 - height) // 2))
+    coarse = torch.from_numpy(np.array(frame)).view(1, 1, 8, 4, 8, 4).mean((3, 5))
+    fine = F.interpolate(coarse * (255 / coarse.max()), (28, 28), mode="bicubic", align_corners=False)
+    return fine.clamp(0, 255).round().byte()
+
+
+def _grey(ink) -> np.ndarray:
+    """The drawing as an array H x W of numbers from 0 up."""
+    if isinstance(ink, Image.Image) and ink.mode not in ("1", "L", "I", "I;16", "F"):
+        ink = ink.convert("L")
+    ink = np.asarray(ink.detach().cpu() if isinstance(ink, Tensor) else ink)
+    if ink.dtype.kind not in "buif":
+        raise ValueError(f"A drawing is an array of numbers, height x width; this is one of {ink.dtype}.")
+    if ink.ndim == 3 and ink.shape[2] in (3, 4):
+        ink = ink[..., :3].mean(2)
+    if ink.ndim > 2 and set(ink.shape[:-2]) == {1}:
+        ink = ink.reshape(ink.shape[-2:])
+    if ink.ndim != 2:
+        shape = " x ".join(map(str, ink.shape)) or "a single number"
+        raise ValueError(f"A drawing is an array of height x width, or height x width x 3; this is {shape}.")
+    if ink.dtype.kind == "b":
+        return ink.astype(np.uint8)
+    if ink.dtype.kind == "f":
+        ink = ink.astype(np.float32 if ink.itemsize <= 4 else np.float64)
+        ink = np.where(np.isfinite(ink), ink, 0)
+    return ink.clip(0, None)
+
+
+def answers(models: nn.Module | dict[str, nn.Module], ink, classes: Sequence[str] = DIGITS) -> plots.Figure:
+    """What each of several models makes of one drawing (see `as_digit`), as a figure. Its text is `.alt`.
+
+    Raises:
+        ValueError: there is no ink in the drawing, or a model has another number of classes.
+    """
+    models = models if isinstance(models, dict) else {"the network": models}
+    picture = as_digit(ink)
+    found = {name: predict(model, Split(picture, torch.zeros(1)))[0] for name, model in models.items()}
+    for name, shares in found.items():
+        if len(shares) != len(classes):
+            raise ValueError(f"{name} tells {len(shares)} classes apart, and {len(classes)} names were given.")
+    return plots.probabilities(picture[0], found, classes)
+
+
+def drawn(strokes: Sequence[Sequence[float]]) -> np.ndarray:
+    """Strokes as ink: uint8, 280 x 280. Each is x, y, x, y, ...; all are enlarged together to fill the frame.
+
+    The pen is as wide on a small drawing as on a large one.
+
+    Raises:
+        ValueError: these are no strokes.
+    """
+    try:
+        lines = [np.asarray(stroke, dtype=float).reshape(-1, 2) for stroke in strokes]
+    except (TypeError, ValueError):
+        raise ValueError("A drawing is a list of strokes, and a stroke a list of numbers x, y, x, y, and so on.") from None
+    lines = [line for line in lines if len(line) and (np.abs(line) < 1e6).all()]
+    picture = Image.new("L", (SIDE, SIDE))
+    canvas, pen = ImageDraw.Draw(picture), SIDE / 6.5
+    if lines:
+        low, high = (getattr(np.concatenate(lines), end)(0) for end in ("min", "max"))
+        scale = (SIDE - pen) / max(*(high - low), SIDE / 10)  # a dot stays a dot
+        for line in lines:
+            points = [tuple(point) for point in (line - (low + high) / 2) * scale + SIDE / 2]
+            canvas.line(points, fill=255, width=round(pen))
+            for x, y in points:
+                canvas.ellipse((x - pen / 2, y - pen / 2, x + pen / 2, y + pen / 2), fill=255)
+    return np.asarray(picture)
+
+
+class Pad(anywidget.AnyWidget):
+    """The pad alone. `strokes` is what has been drawn on it (see `drawn`), `words` what stands below it."""
+
+    _esm = Path(__file__).with_name("draw.js")
+    strokes = traitlets.Any([]).tag(sync=True)
+    words = traitlets.Unicode("").tag(sync=True)
+
+
+class Drawing(ipywidgets.Box):
+    """A pad with the answers beside it. Of this a stored notebook keeps a picture, for places where nothing runs."""
+
+    def __init__(self, models, classes: Sequence[str]):
+        self.models, self.classes = models, classes
+        self.still = answers(models, drawn(SEVEN), classes)  # says at once if a model does not fit; later ones are faster
+        self.pad, self.picture = Pad(), ipywidgets.HTML(layout=ipywidgets.Layout(flex="1 1 300px", max_width="650px"))
+        self.pad.observe(self._answer, "strokes")
+        self._answer()
+        layout = ipywidgets.Layout(flex_flow="row wrap", align_items="flex-start", grid_gap="0 16px")
+        super().__init__([self.pad, self.picture], layout=layout)
+
+    def _answer(self, _=None) -> None:
+        words, picture = "Draw a digit on the black pad. The answer comes when you lift the pen.", ""
+        try:
+            if self.pad.strokes:
+                figure = answers(self.models, drawn(self.pad.strokes), self.classes)
+                words, picture = figure.alt.partition("make of it: ")[2], figure.html()
+        except ValueError as sentence:
+            words = str(sentence)
+        self.picture.value, self.pad.words = picture, words
+
+    def _repr_mimebundle_(self, **arguments):
+        words = "<p>Run this cell to draw. To a 7 the answer looks like this:</p>"
+        return super()._repr_mimebundle_(**arguments) | {"text/html": words + self.still.html()}
+
+
+def draw(models: nn.Module | dict[str, nn.Module], classes: Sequence[str] = DIGITS) -> Drawing:
+    """A pad to draw on with mouse, finger, pen or keys, and what each model makes of the drawing.
+
+    `tl.widgets.answers(models, array)` answers the same for an array of ink, with no widget.
+
+    Args:
+        models: a trained model, or several by their names.
+        classes: the names of their classes.
+    """
+    return Drawing(models, classes)
