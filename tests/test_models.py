@@ -161,6 +161,17 @@ def test_freeze_keeps_everything_but_the_head_still(name):
         assert torch.equal(model.train().forward_features(x), model.eval().forward_features(x))
 
 
+def test_a_frozen_raw_cnn_drops_nothing_before_its_head():
+    task, body = tl.digits(shots=5), tl.RawCNN()
+    learned = []
+    for data in (task, tl.features(body, task)):
+        run = tl.fit(tl.head(body, task), data, epochs=3, lr=1e-2, progress=False)
+        learned.append(run.model.fc2.weight)
+    assert torch.allclose(*learned, atol=1e-5)
+    awake = tl.unfreeze(tl.freeze(tl.RawCNN()), last=1).train()
+    assert awake.drop.training and not awake.drop2.training
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_unfreeze_thaws_from_the_head_backwards_and_wakes_the_norms_again(name):
     model = tl.backbone(name, classes=3, pretrained=False)

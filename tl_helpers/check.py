@@ -70,7 +70,10 @@ def claims(sentences: dict[str, bool]) -> Claims:
 @exercise
 def single_example(accuracy) -> str:
     """The test accuracy of the probe on letters features with one example of each digit, seed 0."""
-    from . import backbone, digits, evaluate, features, fit, head
+    from .data import digits
+    from .features import features
+    from .models import backbone, head
+    from .training import evaluate, fit
 
     if callable(accuracy):
         raise NotYet("That is the function itself. Call it: its name, and the number of examples in parentheses.")

@@ -1,4 +1,4 @@
-// The drawing pad of widgets.py. `strokes`: a list of strokes, each x, y, x, y, ... in its pixels; `words`: the text below it.
+// The drawing pad of widgets.py. `strokes`: a list of strokes, each x, y, x, y, ... in its pixels; `words`: the text below.
 // What is being drawn stays in the browser; a finished stroke, an undo or a clear is one message.
 const SIDE = 280, PEN = 20, STEP = 14;
 const MOVES = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };

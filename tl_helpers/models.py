@@ -317,8 +317,13 @@ def _keep_frozen_parts_still(module: nn.Module, frozen: bool = False) -> None:
     if frozen and (moves or type(module).__name__ == "DropPath") and not isinstance(module, _Still):
         module.__class__ = _still(type(module))
         module.train(False)
+    before = frozen
     for child in module.children():
-        _keep_frozen_parts_still(child, frozen)
+        own = list(child.parameters())
+        if own:
+            before = not any(p.requires_grad for p in own)
+        # What has no weights, as a dropout, goes with the weights before it.
+        _keep_frozen_parts_still(child, frozen or before and not own)
 
 
 def parameter_groups(model: nn.Module, lr: float, weight_decay: float, layer_decay: float | None = None) -> list[dict]:

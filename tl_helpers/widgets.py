@@ -86,7 +86,7 @@ def answers(models: nn.Module | dict[str, nn.Module], ink, classes: Sequence[str
     """
     models = models if isinstance(models, dict) else {"the network": models}
     picture = as_digit(ink)
-    found = {name: predict(model, Split(picture, torch.zeros(1)))[0] for name, model in models.items()}
+    found = {name: predict(model, Split(picture, torch.zeros(1, dtype=torch.long)))[0] for name, model in models.items()}
     for name, shares in found.items():
         if len(shares) != len(classes):
             raise ValueError(f"{name} tells {len(shares)} classes apart, and {len(classes)} names were given.")
