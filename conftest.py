@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,14 @@ ANSWERS = {"exercise": "Not yet.", "solution": "✔ Passed.", "claims": "✔ hol
 def pytest_configure(config):
     offline = str(ROOT / "tests" / "offline")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [offline, os.environ.get("PYTHONPATH")]))
+
+
+@pytest.fixture
+def interruptible():
+    """Ctrl-C works in the test and in what it starts, also where the test run itself was started with it switched off."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def need(found: bool, what: str) -> None:

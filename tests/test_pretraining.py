@@ -31,7 +31,7 @@ def test_every_backbone_has_a_recipe_and_a_card_that_agrees_with_its_file():
 
 
 @pytest.mark.slow
-def test_pretraining_that_is_stopped_goes_on_to_the_same_weights(tmp_path):
+def test_pretraining_that_is_stopped_goes_on_to_the_same_weights(tmp_path, interruptible):
     whole = pretrain(tmp_path / "whole", "--epochs", "3")
     assert whole.wait(600) == 0, whole.stderr.read()
     part = pretrain(tmp_path / "part", "--epochs", "3")

@@ -99,7 +99,7 @@ def test_frozen_weights_stay_and_the_head_learns_alike_on_features_and_images(ta
 
 
 @pytest.mark.parametrize("after", [1, 40])
-def test_a_stop_by_hand_keeps_the_finished_epochs(task, after):
+def test_a_stop_by_hand_keeps_the_finished_epochs(task, after, interruptible):
     def augment(images, generator, calls=[0]):  # noqa: B006
         calls[0] += 1
         if calls[0] == after:
@@ -113,7 +113,7 @@ def test_a_stop_by_hand_keeps_the_finished_epochs(task, after):
         assert same(run.model, tl.RawCNN())
 
 
-def test_a_stop_works_from_another_thread_too(task):
+def test_a_stop_works_from_another_thread_too(task, interruptible):
     stop = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
     stop.start()
     run = fit(task, epochs=100_000)
