@@ -113,7 +113,7 @@ def check(run_all, name: str) -> None:
     assert len(found) > 10 and not [o for o in found if o["output_type"] == "error" or o.get("name") == "stderr"]
     page.evaluate("""async () => {
         const content = window.jupyterapp.shell.currentWidget.content;
-        const place = content.widgets.findIndex(w => w.model.sharedModel.source.includes('interact'));
+        const place = content.widgets.findIndex(w => w.model.sharedModel.source.includes('interact('));
         await content.scrollToItem(place, 'start');
     }""")
     page.locator(".jupyter-widgets").first.wait_for(timeout=30_000)

@@ -87,8 +87,17 @@ def test_a_cell_can_be_run_again_to_the_same_numbers():
     assert one | {"seconds": 0} == again | {"seconds": 0} and one["test"] > 0.8
 
 
+def test_a_file_that_a_crash_left_empty_gets_its_header_and_a_row_counts_once(here):
+    row = {"method": "m", "backbone": "", "shots": 1, "lr": 0.1, "seed": 0, "test": 0.5}
+    here.write_text("meth")
+    assert experiments._rows(here) == [] and here.read_text() == ""
+    for _ in range(2):
+        experiments._append(here, row)
+    assert len(experiments._rows(here)) == 2 and len(experiments.load("small")) == 1
+
+
 @pytest.mark.slow
-def test_a_grid_that_is_killed_at_any_moment_loses_at_most_what_was_in_the_making(here):
+def test_a_grid_that_is_killed_at_any_moment_loses_at_most_what_was_in_the_making(here, interruptible):
     code = f"""
 import sys; sys.path.insert(0, {str(ROOT / "tests")!r})
 from pathlib import Path
@@ -102,13 +111,13 @@ if __name__ == "__main__":
     script = here.parent / "grid.py"
     script.write_text(code)
     seen = []
-    for wait in (9, 11, 10, 12, 600):
+    for wait, how in ((9, signal.SIGKILL), (11, signal.SIGKILL), (10, signal.SIGINT), (12, signal.SIGKILL), (600, None)):
         process = subprocess.Popen([sys.executable, str(script)], cwd=ROOT, start_new_session=True)
         try:
             process.wait(wait)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            os.killpg(process.pid, how)
+            process.wait(60)  # Ctrl-C too ends soon: what has not begun is not begun
         time.sleep(0.1)
         rows = here.read_text().splitlines() if here.exists() else []
         assert rows[: len(seen)] == seen  # nothing that was stored is lost

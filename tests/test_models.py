@@ -1,5 +1,6 @@
 import copy
 import os
+import pickle
 import subprocess
 import sys
 
@@ -189,9 +190,10 @@ def test_unfreeze_thaws_from_the_head_backwards_and_wakes_the_norms_again(name):
 def test_a_frozen_model_keeps_its_parameter_names_and_can_be_copied():
     model = tl.backbone("resnet10t.letters", classes=3)
     names = set(model.state_dict())
-    frozen = copy.deepcopy(tl.freeze(model)).train()
-    assert set(frozen.state_dict()) == names
-    assert not any(m.training for m in frozen.modules() if isinstance(m, nn.BatchNorm2d))
+    for frozen in (copy.deepcopy(tl.freeze(model)).train(), pickle.loads(pickle.dumps(model)).train()):
+        assert set(frozen.state_dict()) == names
+        assert not any(m.training for m in frozen.modules() if isinstance(m, nn.BatchNorm2d))
+        assert torch.equal(frozen.conv1[0].weight, model.conv1[0].weight)
 
 
 def test_head_leaves_the_backbone_as_it_was():

@@ -26,7 +26,7 @@ FIGURES = {
     "compare": (lambda: plots.compare(RUN, RUN, names=["one", "other"]), "one 0.55; other 0.55"),
     "accuracies": (
         lambda: plots.accuracies({"one": Evaluation(0.5, 0.0, 100), "many": [0.7, 0.8, 0.9]}),
-        r"one 0.500 \(0.404 to 0.596\); many 0.800 \(0.552 to 1.048\)",
+        r"one 0.500 \(0.404 to 0.596\); many 0.800 \(0.552 to 1.000\)",
     ),
     "lines": (lambda: plots.lines(ROWS, "shots", by="method", log=True), "probe: 0.550 at 1, 0.900 at 5"),
     "scatter": (lambda: plots.scatter(np.eye(2), [0, 1], ["cat", "dog"]), "cat, dog"),

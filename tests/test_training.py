@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -126,6 +127,12 @@ def test_a_stop_works_from_another_thread_too(task, interruptible):
         ({"lr": 0}, "above 0"),
         ({"lr": -1e-3}, "above 0"),
         ({"lr": float("nan")}, "above 0"),
+        ({"lr": float("inf")}, "above 0"),
+        ({"lr": "fast"}, "above 0"),
+        ({"weight_decay": -1}, "weight_decay must be"),
+        ({"label_smoothing": 2}, "label_smoothing must be"),
+        ({"layer_decay": -1}, "layer_decay must be"),
+        ({"seed": 1.5}, "seed must be"),
         ({"epochs": 0}, "epochs must be a whole number"),
         ({"epochs": 2.5}, "epochs must be a whole number"),
         ({"batch_size": 0}, "batch_size must be"),
@@ -137,7 +144,7 @@ def test_a_stop_works_from_another_thread_too(task, interruptible):
         ({"model": nn.Linear(5, 10)}, "cannot take 'digits"),
         (
             {"model": nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).requires_grad_(False)},
-            "Nothing in this model can learn",
+            "Nothing that runs here can learn",
         ),
     ],
 )
@@ -194,10 +201,49 @@ def test_checkpoint_goes_on_to_the_same_weights(task, tmp_path):
     assert same(rest.model, whole.model) and len(rest.history) == 6
     with pytest.raises(ValueError, match="another training .*another lr"):
         fit(task, checkpoint=str(path), lr=5e-4, **arguments)
+    for other in (fit(task, epochs=1).model, tl.RawCNN(activation="tanh")):
+        with pytest.raises(ValueError, match="another (model|layers)"):
+            fit(task, other, checkpoint=str(path), **arguments)
+    with pytest.raises(ValueError, match="another data"):
+        fit(tl.digits(5, seed=1), checkpoint=str(path), **arguments)
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.warns(UserWarning, match="damaged"):
         again = fit(task, checkpoint=str(path), **arguments)  # from the one before
     assert same(again.model, whole.model)
+
+
+def test_a_file_that_is_no_checkpoint_is_left_alone(task, tmp_path):
+    path = tmp_path / "weights.pt"
+    torch.save(tl.RawCNN().state_dict(), path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="no checkpoint of fit"):
+        fit(task, checkpoint=str(path))
+    assert path.read_bytes() == before
+
+
+def test_a_training_that_stopped_early_stays_so_when_called_again(task, tmp_path):
+    arguments = {"epochs": 60, "patience": 3, "lr": np.float64(3e-3), "checkpoint": str(tmp_path / "x")}
+    one, again = fit(task, **arguments), fit(task, **arguments)
+    assert len(one.history) == len(again.history) < 60 and one.stopped == again.stopped and same(one.model, again.model)
+
+
+def test_a_look_at_a_model_leaves_each_part_in_its_mode(task):
+    model = tl.RawCNN(norm="batch").train()
+    model.norm1.eval()
+    tl.evaluate(model, task.val), tl.features(model, task), tl.predict(model, task.val)
+    assert model.training and model.norm2.training and not model.norm1.training
+
+
+def test_what_is_no_model_task_or_split_is_said(task):
+    run = fit(task, epochs=1)
+    for call, words in (
+        (lambda: tl.fit(run, task), "take run.model; this is a Run"),
+        (lambda: tl.fit(tl.RawCNN(), [1]), "a task second"),
+        (lambda: tl.evaluate(run, task.test), "take run.model"),
+        (lambda: tl.evaluate(run.model, task), "this is a Task"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            call()
 
 
 def test_progress_is_silent_where_nobody_watches(task, capfd):

@@ -91,11 +91,16 @@ class Task:
 
 
 def _split(pair, classes: int) -> Split:
-    images, labels = torch.as_tensor(np.asarray(pair[0])), torch.as_tensor(np.asarray(pair[1])).long()
+    images, raw = torch.as_tensor(np.asarray(pair[0])), np.asarray(pair[1])
+    labels = torch.as_tensor(raw.astype(np.int64) if raw.dtype.kind in "iubf" else np.empty((0, 0)))
     if images.dtype != torch.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3):
         raise ValueError(
             f"Images must be whole numbers from 0 to 255 (uint8), N x height x width for grey or N x height x width x 3 for "
             f"colour; these are {images.dtype}, {' x '.join(map(str, images.shape))}."
+        )
+    if labels.ndim != 1 or raw.dtype.kind not in "iub":
+        raise ValueError(
+            f"Labels must be one whole number an image; these are {raw.dtype}, {' x '.join(map(str, raw.shape))}."
         )
     if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(f"Labels must lie between 0 and {classes - 1}; here they go from {labels.min()} to {labels.max()}.")

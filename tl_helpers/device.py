@@ -21,8 +21,7 @@ def device(name: str | None = None) -> torch.device:
     if not name:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        torch.empty(0, device=name)
-        return torch.device(name)
+        return torch.empty(0, device=name).device  # "cuda" becomes "cuda:0", as tensors name it
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"The device {name!r} cannot be used on this machine; leave it out, or set TL_DEVICE=cpu."
@@ -36,14 +35,20 @@ def precision(device: torch.device) -> torch.dtype | None:
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
+def autocast(device: torch.device) -> contextlib.AbstractContextManager:
+    """Inside the `with` block matrix work is done in the device's precision."""
+    short = precision(device)
+    return torch.autocast(device.type, short) if short else contextlib.nullcontext()
+
+
 def layout(device: torch.device) -> torch.memory_format:
     """The order in memory in which convolutions run fastest: channels last on CUDA."""
     return torch.channels_last if device.type == "cuda" else torch.contiguous_format
 
 
 def home(size: int, device: torch.device) -> torch.device:
-    """Where to keep so many bytes of data: on the device if they take less than half of its memory, else on the CPU."""
-    if device.type == "cuda" and size > torch.cuda.mem_get_info(device)[0] / 2:
+    """Where to keep so many bytes of data: on the device if that leaves room for the rest, else on the CPU."""
+    if device.type == "cuda" and size > torch.cuda.mem_get_info(device)[0] / 6:
         return torch.device("cpu")
     return device
 

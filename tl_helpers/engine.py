@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import math
+import numbers
 import os
 import sys
 import time
@@ -11,6 +13,7 @@ import warnings
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from .data import Task
 
@@ -21,19 +24,56 @@ SCHEDULES = {
 }
 
 
-def check_arguments(task: Task, epochs: int, lr: float, batch_size: int, schedule: str, patience: int | None) -> None:
-    """Raise a ValueError in plain words for what `fit` cannot work with."""
+def check_kind(function: str, value, kind: type, wanted: str) -> None:
+    """Raise a TypeError that says what a function takes in place of a value of another kind."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{function} takes {wanted}; this is a {type(value).__name__}.")
+
+
+def check_arguments(given: dict) -> None:
+    """Raise an error in plain words for what `fit` cannot work with; `given` are its arguments by name."""
+    model, task = given["model"], given["task"]
+    check_kind("fit", model, nn.Module, "a model first; of a run take run.model")
+    check_kind("fit", task, Task, "a task second, as tl.digits() gives one")
     if not len(task.train):
         raise ValueError(f"{task.name!r} has no training data: there is nothing to learn from.")
-    if not lr > 0:
-        raise ValueError(f"lr, the learning rate, must be above 0; not {lr!r}.")
-    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("patience", 1 if patience is None else patience)):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a whole number from 1; not {value!r}.")
-    if schedule not in SCHEDULES:
-        raise ValueError(f"schedule must be one of {', '.join(map(repr, SCHEDULES))}; not {schedule!r}.")
-    if patience is not None and not len(task.val):
+    ranges = {
+        "lr": ("a learning rate, a number above 0", lambda v: v is None or 0 < v < math.inf),
+        "weight_decay": ("a number from 0", lambda v: 0 <= v < math.inf),
+        "label_smoothing": ("a share from 0 to below 1", lambda v: 0 <= v < 1),
+        "layer_decay": ("None, or a number above 0 and up to 1", lambda v: v is None or 0 < v <= 1),
+        "epochs": ("a whole number from 1", lambda v: isinstance(v, numbers.Integral) and v >= 1),
+        "batch_size": ("a whole number from 1", lambda v: isinstance(v, numbers.Integral) and v >= 1),
+        "patience": ("None, or a whole number from 1", lambda v: v is None or isinstance(v, numbers.Integral) and v >= 1),
+        "seed": ("a whole number", lambda v: isinstance(v, numbers.Integral)),
+        "schedule": (f"one of {', '.join(map(repr, SCHEDULES))}", lambda v: v in SCHEDULES),
+    }
+    for name, (wanted, fits) in ranges.items():
+        value = given[name]
+        number = name == "schedule" or value is None or isinstance(value, numbers.Real)
+        if not number or not fits(value):
+            raise ValueError(f"{name} must be {wanted}; not {value!r}.")
+    if given["patience"] is not None and not len(task.val):
         raise ValueError(f"patience needs validation data, and {task.name!r} has none; leave patience out.")
+
+
+def recipe_of(given: dict, device: torch.device) -> dict:
+    """What decides how a training goes, as plain names and numbers: two trainings of one recipe are the same training."""
+    names = "epochs lr batch_size schedule weight_decay layer_decay label_smoothing patience seed".split()
+    plain = {name: v if v is None or isinstance(v, str) else float(v) for name, v in ((n, given[n]) for n in names)}
+    train, model = given["task"].train, given["model"]
+    learns = torch.tensor([weights.requires_grad for weights in model.parameters()])
+    held = {"model": _fingerprint(learns, *model.state_dict().values()), "layers": str(model)}
+    held["data"] = _fingerprint(train.x, train.y)
+    return plain | held | {"augment": given["augment"] is not None, "device": device.type}
+
+
+def _fingerprint(*tensors: torch.Tensor) -> str:
+    """A short text that is another one for other numbers."""
+    found = hashlib.sha256()
+    for tensor in tensors:
+        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()[:12]
 
 
 class Progress:
@@ -154,10 +194,12 @@ class Checkpoint:
                 continue
             try:
                 saved = torch.load(path, map_location="cpu", weights_only=True)
-                recipe = saved["recipe"]
             except Exception:  # a damaged file fails in many ways, none of which tells a learner more than this
-                warnings.warn(f"{path} is damaged or no checkpoint of fit; it is passed over.", stacklevel=4)
+                warnings.warn(f"{path} is damaged; it is passed over.", stacklevel=4)
                 continue
+            if not isinstance(saved, dict) or "recipe" not in saved:
+                raise ValueError(f"{path} is no checkpoint of fit; give another path, so that it is not overwritten.")
+            recipe = saved["recipe"]
             if recipe != self.recipe:
                 different = ", ".join(sorted(k for k in self.recipe if recipe.get(k) != self.recipe[k]))
                 raise ValueError(

@@ -26,7 +26,7 @@ from torch import nn
 
 from . import glyphs
 from .data import Task, digits
-from .device import machine
+from .device import device, machine
 from .features import features
 from .models import DATA, RawCNN, backbone, count, head
 from .training import Diverged, evaluate, fit
@@ -177,20 +177,27 @@ def run(name: str, processes: int | None = None) -> pd.DataFrame:
     done = {_key(row) for row in _rows(path)}
     cells = [cell for cell in GRIDS[name].cells() if cell.key not in done]
     cores = os.cpu_count() or 1
-    processes = processes or (1 if torch.cuda.is_available() else cores)
+    processes = processes or (cores if device().type == "cpu" else 1)
     facts = _facts()
     spawn = multiprocessing.get_context("spawn")
     threads = max(1, cores // processes)
     with concurrent.futures.ProcessPoolExecutor(processes, spawn, torch.set_num_threads, (threads,)) as pool:
         running = concurrent.futures.as_completed([pool.submit(measure, cell) for cell in cells])
-        for future in tqdm(running, total=len(cells), disable=None):  # None: shown in a terminal only
-            _append(path, future.result() | facts)
+        try:
+            for future in tqdm(running, total=len(cells), disable=None):  # None: shown in a terminal only
+                _append(path, future.result() | facts)
+        except BaseException:  # Ctrl-C too: what has not begun is not begun
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return load(name)
 
 
 def _facts() -> dict[str, str]:
     git = ["git", "-C", str(DATA.parent), "describe", "--always", "--dirty", "--exclude", "*"]
-    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
+    try:
+        commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
+    except OSError:  # no git here
+        commit = ""
     facts = machine()
     return {"commit": commit or "unknown", "device": facts["device"], "versions": facts["versions"]}
 
@@ -198,7 +205,7 @@ def _facts() -> dict[str, str]:
 def _append(path: Path, row: dict) -> None:
     """One whole line, on the disk before this returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists()
+    new = not path.exists() or not path.stat().st_size
     with open(path, "a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(row), lineterminator="\n")
         if new:
@@ -215,7 +222,7 @@ def _rows(path: Path) -> list[dict]:
     text = path.read_bytes()
     whole = text[: text.rfind(b"\n") + 1]
     if whole != text:
-        path.write_bytes(whole)
+        os.truncate(path, len(whole))
     return list(csv.DictReader(whole.decode().splitlines()))
 
 
@@ -228,7 +235,8 @@ def load(name: str) -> pd.DataFrame:
     path = RESULTS / f"{name}.csv"
     if not path.exists():
         raise ValueError(f"There are no results of {name!r} in {RESULTS}: run `python -m tl_helpers results {name}`.")
-    return pd.read_csv(path, keep_default_na=False, na_values={"lr": ["nan", ""]})
+    rows = pd.read_csv(path, keep_default_na=False, na_values={"lr": ["nan", ""]})
+    return rows.drop_duplicates(["method", "backbone", "shots", "lr", "seed"])  # of two runs at once
 
 
 def chosen(frame: pd.DataFrame) -> pd.DataFrame:

@@ -191,11 +191,14 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
         arguments: passed on to `timm.create_model`.
 
     Raises:
-        ValueError: timm has no such model, or no such weights of it.
+        ValueError: timm has no such model, or no such weights of it; or in_chans is given, since images are brought to the
+            number of channels that a model's own configuration names.
         ConnectionError: the weights are not on this machine and cannot be downloaded.
     """
     import timm
 
+    if "in_chans" in arguments:
+        raise ValueError("Leave in_chans out: every model takes grey and colour images here, brought to its own channels.")
     if ":" not in name:  # "hf-hub:..." and the like are found elsewhere than in timm's own list
         tagged = timm.list_pretrained()
         if not timm.is_model(name) or "." in name and name not in tagged:
@@ -236,10 +239,12 @@ def head(body: nn.Module, task: Task, seed: int = 0) -> nn.Module:
 
     Fitted on `features(body, task)` only the layer runs; on images all of it does. Either way only the layer learns.
     """
+    if not hasattr(body, "reset_classifier"):
+        raise ValueError(f"{type(body).__name__} has no head to replace: tl.head takes timm's models and RawCNN.")
     model = copy.deepcopy(body)
     with seeded(seed):
         model.reset_classifier(len(task.classes))
-    return freeze(model)
+    return freeze(model.to(next(body.parameters()).device))
 
 
 def classifier(model: nn.Module) -> nn.Module:
@@ -296,10 +301,17 @@ class _Still:
     def train(self, mode: bool = True):
         return super().train(False)
 
+    def __reduce_ex__(self, protocol):  # the class is made while running; pickle and torch.save find it again by this
+        return _new_still, (type(self).__mro__[2],), self.__dict__
+
 
 @functools.cache
 def _still(kind: type) -> type:
     return type(kind.__name__, (_Still, kind), {"__module__": kind.__module__})
+
+
+def _new_still(kind: type) -> nn.Module:
+    return _still(kind).__new__(_still(kind))
 
 
 def _keep_frozen_parts_still(module: nn.Module, frozen: bool = False) -> None:

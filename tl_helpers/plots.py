@@ -154,6 +154,8 @@ def accuracies(results: dict[str, Evaluation | Sequence[float]], xlabel: str = "
             middle, (low, high) = result.accuracy, result.interval
         else:
             middle, low, high = mean_interval(result)
+            if min(result) >= 0 and max(result) <= 1:
+                low, high = max(low, 0.0), min(high, 1.0)
             axis.plot(result, [row + 0.22] * len(result), ".", color="#7F7F7F")  # below the interval, which would hide them
         axis.plot([low, high], [row, row], color=COLOURS[0], linewidth=2)
         axis.plot(middle, row, MARKERS[0], color=COLOURS[0])

@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .data import Split, Task, prepare
+from .device import autocast, home, layout, precision, seeded
 from .device import device as find_device
-from .device import home, layout, precision, seeded
-from .engine import SCHEDULES, Checkpoint, Progress, check_arguments
+from .engine import SCHEDULES, Checkpoint, Progress, check_arguments, check_kind, recipe_of
 from .models import classifier, count, input_of, parameter_groups
 
 
@@ -77,6 +77,8 @@ class Evaluation:
         return tuple(binomtest(round(self.accuracy * self.n), self.n).proportion_ci(0.95, method="wilson"))
 
     def __repr__(self) -> str:
+        if not self.n:
+            return "no examples to evaluate"
         low, high = self.interval
         return f"accuracy {self.accuracy:.3f} (95% interval {low:.3f} to {high:.3f}), loss {self.loss:.3f}, n = {self.n}"
 
@@ -126,9 +128,10 @@ def fit(
         ValueError: an argument does not fit; the message says which and what to do.
         Diverged: the loss is no number any more; `.run` of it holds the finished epochs.
     """
-    where = find_device(device)
-    lr = (1e-2 if task.train.are_vectors else 1e-3) if lr is None else lr
-    check_arguments(task, epochs, lr, batch_size, schedule, patience)
+    given = dict(locals())
+    check_arguments(given)
+    where, seed = find_device(device), int(seed)
+    lr = float(lr) if lr is not None else 1e-2 if task.train.are_vectors else 1e-3
     model = copy.deepcopy(model).to(where, memory_format=layout(where))
     forward = classifier(model) if task.train.are_vectors else model  # what runs: all of the model, or its head
     x, y, normalise = _load(model, task.train, where)
@@ -143,8 +146,7 @@ def fit(
     optimizer = torch.optim.AdamW(groups, fused=where.type in ("cpu", "cuda"))
     rate = SCHEDULES[schedule]
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step / (batches * epochs)))
-    short = precision(where)
-    scaler = torch.amp.GradScaler(where.type, enabled=short is torch.float16)
+    scaler = torch.amp.GradScaler(where.type, enabled=precision(where) is torch.float16)
     order = torch.Generator().manual_seed(seed)  # of the data; always on the CPU, so that every machine draws the same
     bending = torch.Generator(where).manual_seed(seed)
 
@@ -156,7 +158,7 @@ def fit(
             images, labels = (part[batch].to(where, non_blocking=True) for part in (x, y))
             if augment is not None:
                 images = normalise(augment(images, bending))
-            with torch.autocast(where.type, short, enabled=short is not None):
+            with autocast(where):
                 logits = forward(images)
                 loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
             optimizer.zero_grad()
@@ -169,8 +171,8 @@ def fit(
             bar.step()
         return total.item() / len(x), correct.item() / len(x)
 
-    run = Run(model, pd.DataFrame(), _name(model))
-    recipe = {"model": run.name, "task": task.name, "epochs": epochs, "lr": lr, "batch size": batch_size, "seed": seed}
+    run = Run(model, pd.DataFrame(), _name(model, forward))
+    recipe = recipe_of(given, where) if checkpoint else {}
     state = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
     store = Checkpoint(checkpoint, recipe, state, {"order": order, "bending": bending})
     bar = Progress(batches * epochs, progress)
@@ -179,6 +181,9 @@ def fit(
         bar.done, start = len(rows) * batches, time.perf_counter() - (rows[-1]["seconds"] if rows else 0)
         try:
             for epoch in range(len(rows) + 1, epochs + 1):
+                if patience is not None and rows and len(rows) - _best(rows)["epoch"] >= patience:
+                    run.stopped = f"stopped early: no better validation accuracy in {patience} epochs"
+                    break
                 loss, accuracy = one_epoch()
                 if not math.isfinite(loss):
                     raise Diverged(
@@ -186,22 +191,13 @@ def fit(
                         f"{lr / 10:g} say, and look for values in the data that are no numbers."
                     )
                 val = _evaluate(model, forward, val_x, val_y)
-                row = {
-                    "epoch": epoch,
-                    "loss": loss,
-                    "accuracy": accuracy,
-                    "val_loss": val.loss,
-                    "val_accuracy": val.accuracy,
-                }
+                row = {"epoch": epoch, "loss": loss, "accuracy": accuracy}
+                row |= {"val_loss": val.loss, "val_accuracy": val.accuracy}
                 rows.append(row | {"lr": optimizer.param_groups[-1]["lr"], "seconds": time.perf_counter() - start})
-                best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
-                if patience is None or best is rows[-1]:
+                if patience is None or _best(rows) is rows[-1]:
                     kept = copy.deepcopy(forward.state_dict())
                 store.save(rows, kept)
                 bar.say(f"epoch {epoch}: loss {loss:.3f}, validation accuracy {val.accuracy:.3f}")
-                if patience is not None and epoch - best["epoch"] >= patience:
-                    run.stopped = f"stopped early: no better validation accuracy in {patience} epochs"
-                    break
         except KeyboardInterrupt:
             run.stopped = f"stopped by hand after {len(rows)} epochs"
         except Diverged as error:
@@ -217,6 +213,8 @@ def fit(
 
 def evaluate(model: nn.Module, split: Split, device: str | None = None) -> Evaluation:
     """Accuracy and loss of a model on a split of images, or of its head on a split of vectors."""
+    check_kind("evaluate", model, nn.Module, "a model; of a run take run.model")
+    check_kind("evaluate", split, Split, "a split, as task.test is one")
     where = find_device(device)
     model = on(model, where)
     x, y, normalise = _load(model, split, where)
@@ -240,13 +238,15 @@ def on(model: nn.Module, where: torch.device) -> nn.Module:
 @torch.no_grad()
 def outputs(model: nn.Module, forward: Callable, x: Tensor, batch_size: int = 256) -> Tensor:
     """forward(x) in batches, with the model in evaluation mode: float32, N x whatever it returns."""
-    was_training, where = model.training, next(model.parameters(), x).device
+    where = next(model.parameters(), x).device
+    modes = {module: module.training for module in model.modules()}
     model.eval()
-    short = precision(where)
-    with torch.autocast(where.type, short, enabled=short is not None):
-        result = torch.cat([forward(part.to(where)).float() for part in x.split(batch_size)])
-    model.train(was_training)
-    return result
+    try:
+        with autocast(where):
+            return torch.cat([forward(part.to(where)).float() for part in x.split(batch_size)])
+    finally:  # each part as it was: some may have been put into evaluation mode by hand
+        for module, mode in modes.items():
+            module.training = mode
 
 
 def _evaluate(model: nn.Module, forward: Callable, x: Tensor, y: Tensor) -> Evaluation:
@@ -254,7 +254,7 @@ def _evaluate(model: nn.Module, forward: Callable, x: Tensor, y: Tensor) -> Eval
         return Evaluation(math.nan, math.nan, 0)
     logits = outputs(model, forward, x)
     y = y.to(logits.device)
-    accuracy = (logits.argmax(1) == y).double().mean().item()
+    accuracy = (logits.argmax(1) == y).sum().item() / len(y)
     return Evaluation(accuracy, F.cross_entropy(logits, y).item(), len(y))
 
 
@@ -282,10 +282,15 @@ def _check_model(model: nn.Module, forward: Callable, x: Tensor, task: Task) -> 
             f"The model answers with {shape} numbers for each image, but {task.name!r} has {len(task.classes)} classes: "
             "give it a head that fits, with tl.head(model, task) or backbone(name, classes=...)."
         )
-    if not any(p.requires_grad for p in model.parameters()):
-        raise ValueError("Nothing in this model can learn, all of it is frozen: see tl.unfreeze.")
+    if not any(p.requires_grad for p in forward.parameters()):
+        raise ValueError("Nothing that runs here can learn: it has no weights, or all of them are frozen (see tl.unfreeze).")
 
 
-def _name(model: nn.Module) -> str:
+def _best(rows: list[dict]) -> dict:
+    """The epoch with the highest validation accuracy, and among equals the lowest validation loss."""
+    return max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+
+
+def _name(model: nn.Module, forward: nn.Module) -> str:
     config = getattr(model, "pretrained_cfg", {})
-    return f"{config.get('architecture', type(model).__name__)}, {count(model)[0]:,} trainable parameters"
+    return f"{config.get('architecture', type(model).__name__)}, {count(forward)[0]:,} trainable parameters"
