@@ -214,7 +214,8 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
     where = {"cache_dir": hub_cache(), **arguments} if hub_cache() else arguments
     with seeded(seed):
         try:
-            kept = weights_file(name, where.get("cache_dir")) if pretrained else None
+            own = not pretrained or {"pretrained_cfg", "pretrained_cfg_overlay"} & set(arguments)
+            kept = None if own else weights_file(name, where.get("cache_dir"))
             overlay = {"pretrained_cfg_overlay": {"file": kept}} if kept else {}  # else timm asks the network first
             model = timm.create_model(name, pretrained=pretrained, num_classes=0, **overlay | where)
             if kept:
