@@ -146,8 +146,11 @@ def folder(path: str | os.PathLike, *, val: float = 0.2, test: float = 0.2, seed
         raise ValueError(f"val and test together take {val + test:g} of the images, and leave none to learn from.")
     root = Path(path).expanduser()
     if not root.exists():
-        raise ValueError(f"There is no folder {shown(root)!r}. Here (in {shown(Path.cwd())}) paths begin.")
-    base, rows, notes = _rows_of_csv(root) if root.is_file() else _rows_of_folder(root)
+        raise ValueError(f"There is no folder {shown(root)!r}, looked for from {shown(Path.cwd())}.")
+    try:
+        base, rows, notes = _rows_of_csv(root) if root.is_file() else _rows_of_folder(root)
+    except OSError as error:
+        raise ValueError(f"{shown(root)} cannot be looked into: {error.strerror or error}.") from error
     frame = pd.DataFrame(rows, columns=["path", "label", "split"])
     frame.insert(0, "file", [shown(os.path.relpath(p, base)) for p in frame.path])
     looks = _look_at(list(frame.path))
@@ -179,7 +182,8 @@ def folder(path: str | os.PathLike, *, val: float = 0.2, test: float = 0.2, seed
         splits[name] = Split(Files(part.path), labels)
     splits["train"] = _draw(splits["train"], shots, seed)
     name = root.stem if root.is_file() else base.resolve().name
-    return Task(shown(name) + (f", {shots} a class" if shots else ""), tuple(classes), **splits, report=report)
+    title = shown(name) if shots in (None, "all") else f"{shown(name)}, {shots} a class"
+    return Task(title, tuple(classes), **splits, report=report)
 
 
 def _rows_of_folder(root: Path) -> tuple[Path, list[tuple[Path, str, str]], list[str]]:
