@@ -1,11 +1,16 @@
 """The contract of a lesson, as far as a test can read it. That the lessons run is nbval's part."""
 
+import base64
+import io
 import re
 import statistics
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from nbclient import NotebookClient
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -92,6 +97,54 @@ def test_every_picture_has_a_text_beside_it(lesson):
             assert "image/png" not in data, "figures go through tl.plots, which gives them alternative texts"
             for image in re.findall(r"<img [^>]*>", data.get("text/html", "")):
                 assert len(re.search(r'alt="([^"]*)"', image)[1]) > 20
+
+
+def is_drawn(picture: Image.Image) -> bool:
+    """Whether a few flat colours make up nearly all of a picture, as in a chart and not in a photograph."""
+    colours = np.asarray(picture.convert("RGB").quantize(256, dither=0).convert("RGB")).reshape(-1, 3)
+    counts = np.unique(colours, axis=0, return_counts=True)[1]
+    return np.sort(counts)[-8:].sum() > 0.8 * len(colours)
+
+
+def test_a_lesson_on_photographs_stores_none(lesson):
+    """They are not ours to hand on: cells that show them are tagged, and what the others show is drawn."""
+    if not any("tl.photos" in cell.source for cell in code(lesson)):
+        return
+    for cell in code(lesson):
+        if "photograph" in tags(cell):
+            assert not cell.outputs
+        else:
+            assert not re.search(r"plots\.(images|probabilities)|imshow|open_photograph|Image\.open", cell.source)
+            stored = nbformat.writes(nbformat.v4.new_notebook(cells=[cell]))
+            for picture in re.findall(r"data:image/\w+;base64,([\w+/=]+)", stored):
+                assert is_drawn(Image.open(io.BytesIO(base64.b64decode(picture)))), cell.source
+            assert not re.search(r"image/(png|jpeg)\"", stored)
+
+
+def test_a_photograph_is_told_from_a_chart():
+    y, x = np.mgrid[0:1:200j, 0:1:300j]
+    waves = [np.sin(9 * x + i) * np.cos(7 * y - i) for i in range(3)]
+    photograph = np.random.default_rng(0).normal(127 + 90 * np.stack(waves, -1), 4).clip(0, 255).astype(np.uint8)
+    page = np.full((400, 600, 3), 255, np.uint8)
+    assert not is_drawn(Image.fromarray(photograph)) and is_drawn(Image.fromarray(page))
+    page[50:250, 100:400] = photograph  # a quarter of the page
+    assert not is_drawn(Image.fromarray(page))
+
+
+@pytest.mark.slow
+def test_a_lesson_on_photographs_runs_without_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("TL_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for name in ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    for path in LESSONS:
+        lesson = nbformat.read(path, as_version=4)
+        if any("tl.photos" in cell.source for cell in code(lesson)):
+            NotebookClient(lesson, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
+            text = "".join(output.get("text", "") for cell in code(lesson) for output in cell.outputs)
+            assert "python -m tl_helpers prefetch --only" in text
+            claims = [cell for cell in code(lesson) if "claims" in tags(cell)][0].outputs[-1].data["text/plain"]
+            assert claims.startswith("✔ holds:") and "✘" not in claims
 
 
 def test_nothing_stored_names_a_place_on_the_machine_that_ran_it(lesson):
