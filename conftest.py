@@ -29,7 +29,7 @@ def pytest_configure(config):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item):
-    """The kernel of a notebook starts with the setup of its first cell: it finds photographs and weights, if they are here."""
+    """The kernel of a notebook starts with the setup of its first cell. It finds REAL, if that is here."""
     with pytest.MonkeyPatch.context() as patch:
         if hasattr(item, "cell") and REAL.exists():
             patch.setenv("TL_HOME", PREFETCHED.name)

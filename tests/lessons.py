@@ -1,6 +1,6 @@
 """Run the lessons from top to bottom, as Run All does, and report what each one takes.
 
-`uv run python tests/lessons.py [--store] [02 05 ...]`; with --store the outputs are written into the notebooks, but for those
+`uv run python tests/lessons.py [--store] [02 05 ...]`; with --store the outputs go into the notebooks, except those
 of cells tagged `photograph`. Lessons on photographs take them from where TL_HOME says.
 """
 

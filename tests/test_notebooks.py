@@ -140,7 +140,8 @@ def test_a_lesson_on_photographs_runs_without_them(tmp_path, monkeypatch):
     for path in LESSONS:
         lesson = nbformat.read(path, as_version=4)
         if any("tl.photos" in cell.source for cell in code(lesson)):
-            NotebookClient(lesson, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
+            place = {"metadata": {"path": path.parent}}
+            NotebookClient(lesson, timeout=600, kernel_name="python3", resources=place).execute()
             text = "".join(output.get("text", "") for cell in code(lesson) for output in cell.outputs)
             assert "python -m tl_helpers prefetch --only" in text
             claims = [cell for cell in code(lesson) if "claims" in tags(cell)][0].outputs[-1].data["text/plain"]
