@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from .data import Split
-from .experiments import mean_interval
+from .intervals import mean_interval
 from .training import Evaluation, Run
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#E69F00", "#7F7F7F")
