@@ -177,6 +177,28 @@ def letters(without: str = "", size: int = 32, seed: int = 0) -> Task:
     return Task(f"letters, {len(kept)} kinds", tuple(names[i] for i in kept), train, val, test)
 
 
+def together(first: Task, second: Task) -> Task:
+    """Two tasks on images of one size as one, for a network with two heads (`tl.models.Heads`).
+
+    The labels of the second follow those of the first. The images of the smaller training split are repeated, so that both
+    tasks are met equally often.
+
+    Raises:
+        ValueError: the images are of different sizes.
+    """
+    if first.train.x.shape[1:] != second.train.x.shape[1:]:
+        sizes = (" x ".join(map(str, task.train.x.shape[1:])) for task in (first, second))
+        raise ValueError(f"Both tasks need images of one size; these are {' and '.join(sizes)}.")
+    most = max(len(first.train), len(second.train))
+
+    def joined(one: Split, two: Split, rounds: bool = False) -> Split:
+        one, two = (part[torch.arange(most if rounds else len(part)) % max(1, len(part))] for part in (one, two))
+        return Split(torch.cat([one.x, two.x]), torch.cat([one.y, two.y + len(first.classes)]))
+
+    splits = (joined(first.train, second.train, True), joined(first.val, second.val), joined(first.test, second.test))
+    return Task(f"{first.name} and {second.name}", first.classes + second.classes, *splits)
+
+
 def prepare(split: Split, wanted: Input) -> Tensor:
     """The images of a split as a model wants them, not yet normalised: float32, N x C x H x W, in [0, 1].
 

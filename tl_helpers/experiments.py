@@ -28,11 +28,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import glyphs, pretraining
-from .data import Split, Task, digits
+from .data import Split, Task, digits, letters, together
 from .device import device, machine, seeded
 from .features import features
 from .intervals import mean_interval
-from .models import DATA, RawCNN, backbone, blocks, count, freeze, head, unfreeze
+from .models import DATA, Heads, RawCNN, backbone, blocks, count, freeze, head, unfreeze
 from .training import Diverged, fit, predict
 
 RESULTS = DATA / "results"
@@ -204,14 +204,38 @@ def _whole(task: Task, cell: Cell, pretrained: bool, steps: int, **_) -> tuple[A
 def _partly(task: Task, cell: Cell, kept: str, then: str = "train", **_) -> tuple[Answer, int]:
     """The first `kept` blocks from the letters, the others from random weights; what is kept is trained on or frozen."""
     model = _body(cell.backbone, len(task.classes), pretrained=False, seed=cell.seed)
-    parts, letters = blocks(model), _body(cell.backbone, len(task.classes), seed=cell.seed)
+    parts, source = blocks(model), _body(cell.backbone, len(task.classes), seed=cell.seed)
     names = {name for part in parts[: int(kept)] for name in part}
     modules = {name.rpartition(".")[0] for name in names}  # the statistics of a batch norm go with its weights
-    weights = {k: v for k, v in letters.state_dict().items() if k.rpartition(".")[0] in modules}
+    weights = {k: v for k, v in source.state_dict().items() if k.rpartition(".")[0] in modules}
     model.load_state_dict(weights, strict=False)
     if then == "freeze":
         unfreeze(model, last=len(parts) - int(kept))
     return _answers(_network(model, task, cell, steps=200))
+
+
+def _two_heads(task: Task, cell: Cell, partner: str, **_) -> tuple[Answer, int]:
+    """The digits and a partner task learned at once from random weights, by one body with two heads."""
+    if partner == "parity":
+        other = dataclasses.replace(task, classes=("even", "odd"), train=Split(task.train.x, task.train.y % 2))
+        steps, recipe = 200, {"batch_size": 2 * BATCH, "augment": BEND}  # as many looks at each digit as without a partner
+    else:
+        other = letters(size=28)
+        if partner in pretraining.SOURCES:
+            other = dataclasses.replace(other, train=Split(*pretraining.SOURCES[partner](other.train.x, other.train.y)))
+        steps, recipe = 300, {"batch_size": 4 * BATCH, "augment": functools.partial(glyphs.bend, strength=0.5)}
+    both = together(task, other)
+    both = dataclasses.replace(both, val=both.val[:0])
+    epochs = math.ceil(steps / math.ceil(len(both.train) / recipe["batch_size"]))
+    body = _body(cell.backbone, pretrained=False, seed=cell.seed)
+    model = Heads(body, [len(task.classes), len(other.classes)], cell.seed)
+    model = fit(model, both, epochs=epochs, lr=cell.lr, seed=cell.seed, progress=False, **recipe).model
+
+    def answer(split: Split) -> Tensor:
+        shares = predict(model, split)[:, : len(task.classes)]
+        return shares / shares.sum(1, keepdim=True)
+
+    return answer, count(model)[0]
 
 
 @functools.lru_cache(maxsize=4)
@@ -303,9 +327,10 @@ METHODS = {
     "fine-tuned letters backbone": Method(functools.partial(_whole, pretrained=True, steps=100), LOW, True),
     "fine-tuned after a probe": Method(_probe_then_whole, LOW, True),
     "some blocks from the letters": Method(_partly, HIGH, True),
+    "two heads": Method(_two_heads, HIGH, True),
 }
 SCRATCH, PROBE, TUNED = "same backbone from scratch", "linear probe on letters features", "fine-tuned letters backbone"
-MAIN = tuple(METHODS)[:-1]
+MAIN = tuple(METHODS)[:-2]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -405,6 +430,13 @@ GRIDS = {
             "norm=batch",
             "images=0",
         ),
+    ),
+    "two_heads": Grid(
+        ("two heads",),
+        (5,),
+        range(5, 10),
+        range(2),
+        variants=[f"partner={name}" for name in ("letters", "letters with random names", "parity")],
     ),
     "backbones": Grid(
         (SCRATCH, "nearest centroid on letters features", PROBE, TUNED),

@@ -9,8 +9,11 @@ import copy
 import dataclasses
 import difflib
 import functools
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -245,6 +248,30 @@ def head(body: nn.Module, task: Task, seed: int = 0) -> nn.Module:
     with seeded(seed):
         model.reset_classifier(len(task.classes))
     return freeze(model.to(next(body.parameters()).device))
+
+
+class Heads(nn.Module):
+    """One body with a head for each of several tasks, for learning them at once (multi-task learning).
+
+    Takes images as the body does and returns the log-probabilities of all heads side by side (float32, N x all classes),
+    where each head shares out an equal part. So the cross-entropy of a label is that of its own head plus a constant, and
+    `fit` trains all heads on a task of all labels (see `together`).
+
+    Args:
+        body: a bare backbone; it is not copied.
+        classes: how many classes each head has.
+        seed: of the heads' initial weights.
+    """
+
+    def __init__(self, body: nn.Module, classes: Sequence[int], seed: int = 0):
+        super().__init__()
+        self.body, self.pretrained_cfg = body, body.pretrained_cfg
+        with seeded(seed):
+            self.heads = nn.ModuleList(nn.Linear(body.num_features, n) for n in classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = self.body(x)
+        return torch.cat([head(found).log_softmax(1) for head in self.heads], 1) - math.log(len(self.heads))
 
 
 def classifier(model: nn.Module) -> nn.Module:
