@@ -526,11 +526,13 @@ def _missing(grid: Grid, path: Path) -> list[Cell]:
 
 
 def _facts() -> dict[str, str]:
-    git = ["git", "-C", str(DATA.parent), "describe", "--always", "--dirty", "--exclude", "*"]
+    git = ["git", "-C", str(DATA.parent)]
     try:
-        commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
+        commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "tl_helpers"]).returncode if commit else 0
     except OSError:  # no git here
-        commit = ""
+        commit, changed = "", 0
+    commit += "-dirty" if changed else ""
     facts = machine()
     return {"commit": commit or "unknown", "device": facts["device"], "versions": facts["versions"]}
 
