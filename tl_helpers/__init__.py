@@ -1,8 +1,8 @@
 """Helpers of the course on transfer learning: `import tl_helpers as tl`.
 
 Everything is imported when it is first used, so that this import takes no time of its own. Each file of this package imports
-only files above it in this list: device, glyphs, data, models, engine, training, features, experiments,
-pretraining, plots, widgets, check.
+only files above it in this list: device, glyphs, data, models, engine, training, features, intervals,
+pretraining, experiments, plots, widgets, check.
 """
 
 import importlib
@@ -33,6 +33,7 @@ _MODULES = (
     "engine",
     "experiments",
     "glyphs",
+    "intervals",
     "models",
     "plots",
     "pretraining",

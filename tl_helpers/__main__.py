@@ -44,10 +44,13 @@ def results(options) -> int:
     from . import experiments, plots
 
     frame = experiments.run(options.grid, options.processes)
-    x, y = "labelled images a class", "accuracy on the test images"
-    rows = experiments.chosen(frame).rename(columns={"shots": x, "test": y})
-    plots.lines(rows, x, y, by="method", log=True).savefig(experiments.RESULTS / f"{options.grid}.png", dpi=150)
-    print(experiments.markdown(experiments.table(frame)))
+    rows = experiments.chosen(frame)
+    axis = next(name for name in ("shots", "lr", "variant", "backbone", "task") if rows[name].nunique() > 1)
+    if axis in ("shots", "lr"):
+        x, y = {"shots": "labelled images a class", "lr": "learning rate"}[axis], "accuracy on the test images"
+        figure = plots.lines(rows.rename(columns={axis: x, "test": y}), x, y, by="method", log=True)
+        figure.savefig(experiments.RESULTS / f"{options.grid}.png", dpi=150)
+    print(experiments.markdown(experiments.table(frame, axis)))
     return 0
 
 

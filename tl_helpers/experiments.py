@@ -273,10 +273,14 @@ def _probe_then_whole(task: Task, cell: Cell, **_) -> tuple[Answer, int]:
 
 def _classic(task: Task, cell: Cell, estimator: Callable, **_) -> tuple[Answer, int]:
     """An estimator of scikit-learn, on features of the cell's backbone or else on pixels."""
+    from sklearn.neighbors import NearestCentroid
+
     body = _frozen(cell.backbone, True, 0) if cell.backbone else None
     taken = (lambda split: _held(body, split).numpy()) if body else Split.numpy
     with warnings.catch_warnings(action="ignore"):  # about pixels that are the same in all images of a class
         model = estimator(cell.seed).fit(*taken(task.train))
+    if isinstance(model, NearestCentroid):  # it has no probabilities where there is one image a class
+        return lambda split: F.one_hot(torch.from_numpy(model.predict(taken(split)[0])), len(task.classes)).double(), 0
     return lambda split: torch.from_numpy(model.predict_proba(taken(split)[0])), 0
 
 
@@ -467,6 +471,8 @@ def measure(cell: Cell, shift: bool = False) -> dict:
     row = dataclasses.asdict(cell) | scores | {"trainable": trainable}
     p, y = answer(task.test).double(), task.test.y
     row |= {"loss": F.nll_loss(p.clamp_min(1e-9).log(), y).item(), "calibration": _calibration_error(p, y)}
+    if ((p == 0) | (p == 1)).all():  # names, no probabilities
+        row |= {"loss": "", "calibration": ""}
     row["seconds"] = round(time.perf_counter() - start, 2)
     wanted = shift and cell.shots == 10 and cell.stage == "result"
     for kind, strength in itertools.product(SHIFTS, STRENGTHS) if shift else ():
@@ -562,7 +568,11 @@ def _rows(path: Path) -> list[dict]:
 
 
 def _frame(path: Path) -> pd.DataFrame:
-    rows = pd.read_csv(path, keep_default_na=False, na_values={name: ["nan", ""] for name in ("lr", *_shift_columns())})
+    rows = pd.read_csv(
+        path,
+        keep_default_na=False,
+        na_values={name: ["nan", ""] for name in ("lr", "loss", "calibration", *_shift_columns())},
+    )
     return rows.drop_duplicates([field.name for field in dataclasses.fields(Cell)])  # of two runs at once
 
 
@@ -584,7 +594,7 @@ def chosen(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def table(frame: pd.DataFrame, by: str = "shots") -> pd.DataFrame:
-    """Mean test accuracy and its 95% interval over the seeds: a row for each method, a column for each number of shots."""
+    """Mean test accuracy and its 95% interval over the seeds: a row for each method, a column for each value of `by`."""
     rows = chosen(frame)
 
     def cell(values: pd.Series) -> str:
@@ -597,5 +607,9 @@ def table(frame: pd.DataFrame, by: str = "shots") -> pd.DataFrame:
 
 def markdown(frame: pd.DataFrame) -> str:
     """A table in Markdown."""
-    rows = [["labelled images a class", *frame.columns], ["---"] * (len(frame.columns) + 1), *map(list, frame.itertuples())]
+    rows = [
+        [{"shots": "labelled images a class"}.get(frame.columns.name, frame.columns.name), *frame.columns],
+        ["---"] * (len(frame.columns) + 1),
+        *map(list, frame.itertuples()),
+    ]
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
