@@ -16,6 +16,7 @@ import math
 import multiprocessing
 import os
 import subprocess
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -399,7 +400,7 @@ GRIDS = {
         ("some blocks from the letters",),
         (5,),
         range(5, 10),
-        range(2),
+        range(1),
         variants=[f"kept={n},then={then}" for then in ("train", "freeze") for n in range(6) if n or then == "train"],
     ),
     "tables": Grid(
@@ -439,7 +440,7 @@ GRIDS = {
         ("two heads",),
         (5,),
         range(5, 10),
-        range(2),
+        range(1),
         variants=[f"partner={name}" for name in ("letters", "letters with random names", "parity")],
     ),
     "backbones": Grid(
@@ -510,8 +511,7 @@ def run(name: str, processes: int | None = None) -> pd.DataFrame:
     processes = processes or (cores if device().type == "cpu" else 1)
     facts = _facts()
     spawn = multiprocessing.get_context("spawn")
-    threads = max(1, cores // processes)
-    with concurrent.futures.ProcessPoolExecutor(processes, spawn, torch.set_num_threads, (threads,)) as pool:
+    with concurrent.futures.ProcessPoolExecutor(processes, spawn, _worker, (max(1, cores // processes),)) as pool:
         try:
             list(pool.map(pretraining.source, set(grid.backbones) & set(pretraining.SOURCES)))
             while cells := _missing(grid, path):
@@ -522,6 +522,13 @@ def run(name: str, processes: int | None = None) -> pd.DataFrame:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return load(name)
+
+
+def _worker(threads: int) -> None:
+    """A share of the cores; and an end when the process that started this one is gone."""
+    torch.set_num_threads(threads)
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def _missing(grid: Grid, path: Path) -> list[Cell]:
