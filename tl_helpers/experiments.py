@@ -482,6 +482,33 @@ def measure(cell: Cell, shift: bool = False) -> dict:
     return row
 
 
+def repeat(name: str, **axes) -> pd.DataFrame:
+    """Run a part of a stored grid again, now and on this machine, and return the new rows; nothing is stored.
+
+    Args:
+        name: a key of GRIDS.
+        axes: what to run, as lists: methods, shots, seeds (any, old or new), backbones, tasks, variants; what is left out
+            is as in the grid. Learning rates are those that the stored search chose.
+
+    Raises:
+        ValueError: the grid has no such method, number of shots, and so on.
+    """
+    from tqdm import tqdm
+
+    grid, stored = GRIDS[name], load(name)
+    for axis, wanted in axes.items():
+        known = getattr(grid, axis, None)
+        if not isinstance(wanted, Sequence) or isinstance(wanted, str) or not known:
+            raise ValueError(f"{axis}={wanted!r}: give a list for one of methods, shots, seeds, backbones, tasks, variants.")
+        strange = [value for value in wanted if value not in known and axis != "seeds"]
+        if strange:
+            raise ValueError(f"The grid {name!r} has no {axis} {strange}; it has {list(known)}.")
+    searched = grid.search_shots or grid.shots
+    part = dataclasses.replace(grid, **axes, search_shots=[n for n in searched if n <= max(axes.get("shots", searched))])
+    cells = [cell for cell in part.cells(stored) if cell.stage == "result"]
+    return pd.DataFrame([measure(cell) for cell in tqdm(cells, disable=None, leave=False)])
+
+
 def _score(task: str, p: Tensor, y: Tensor) -> float:
     if task == "fraud":  # naming every row honest would be an accuracy of .95
         from sklearn.metrics import roc_auc_score
