@@ -202,16 +202,14 @@ def _whole(task: Task, cell: Cell, pretrained: bool, steps: int, **_) -> tuple[A
     return _answers(_network(_body(cell.backbone, len(task.classes), pretrained, cell.seed), task, cell, steps))
 
 
-def _partly(task: Task, cell: Cell, kept: str, then: str = "train", **_) -> tuple[Answer, int]:
-    """The first `kept` blocks from the letters, the others from random weights; what is kept is trained on or frozen."""
+def _partly(task: Task, cell: Cell, kept: str, **_) -> tuple[Answer, int]:
+    """The first `kept` blocks from the letters, the others from random weights; all are trained."""
     model = _body(cell.backbone, len(task.classes), pretrained=False, seed=cell.seed)
     parts, source = blocks(model), _body(cell.backbone, len(task.classes), seed=cell.seed)
     names = {name for part in parts[: int(kept)] for name in part}
     modules = {name.rpartition(".")[0] for name in names}  # the statistics of a batch norm go with its weights
     weights = {k: v for k, v in source.state_dict().items() if k.rpartition(".")[0] in modules}
     model.load_state_dict(weights, strict=False)
-    if then == "freeze":
-        unfreeze(model, last=len(parts) - int(kept))
     return _answers(_network(model, task, cell, steps=200))
 
 
