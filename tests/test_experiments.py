@@ -100,7 +100,7 @@ def test_how_many_labels_match_is_read_off_the_curve():
     curve = pd.DataFrame([[0.5, 0.7, 0.9], [0.5, 0.7, 0.9]], columns=[1, 4, 16])
     assert labels_to_match(curve, [0.8, 0.8]) == pytest.approx((8, 8, 8))
     assert labels_to_match(curve, [0.4, 0.4])[0] == 1 and labels_to_match(curve, [0.95, 0.95])[0] == np.inf
-    noisy = curve + [[0.02] * 3, [-0.02] * 3]
+    noisy = curve + np.array([[0.02] * 3, [-0.02] * 3])
     middle, low, high = labels_to_match(noisy, [0.8, 0.8])
     assert low < middle == pytest.approx(8) < high
 

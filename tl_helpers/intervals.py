@@ -40,8 +40,6 @@ def labels_to_match(curve: pd.DataFrame, goals: Sequence[float], level: float = 
     Returns: the number, and the ends of its percentile interval. Between two columns the number is read off a straight line
         over its logarithm; a goal below the first column gives that column, one above all of them infinity.
     """
-    from scipy import stats
-
     shots, values, goals = np.log(curve.columns.to_numpy(float)), curve.to_numpy(float), np.asarray(goals, float)
 
     def needed(rows: np.ndarray) -> float:
@@ -52,7 +50,7 @@ def labels_to_match(curve: pd.DataFrame, goals: Sequence[float], level: float = 
         share = (goal - means[after - 1]) / (means[after] - means[after - 1])
         return float(np.exp(shots[after - 1] + share * (shots[after] - shots[after - 1])))
 
-    rows = np.arange(len(values))
-    drawn = stats.bootstrap((rows,), needed, vectorized=False, n_resamples=2000, method="percentile", rng=0)
-    low, high = np.quantile(drawn.bootstrap_distribution, [(1 - level) / 2, (1 + level) / 2], method="nearest")
-    return needed(rows), float(low), float(high)
+    draws = np.random.default_rng(0).integers(len(values), size=(2000, len(values)))
+    found = [needed(rows) for rows in draws]  # some may be infinite, so the ends are drawn values and nothing in between
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2], method="nearest")
+    return needed(np.arange(len(values))), float(low), float(high)
