@@ -392,7 +392,7 @@ GRIDS = {
         ("raw CNN from scratch", SCRATCH, PROBE, TUNED), (10,), range(5), rates=[10 ** (-5 + i / 2) for i in range(9)]
     ),
     "sources": Grid(
-        ("nearest centroid on letters features", PROBE, TUNED), (5,), range(5, 10), range(3), (RESNET, *pretraining.SOURCES)
+        ("nearest centroid on letters features", PROBE, TUNED), (5,), range(5, 10), range(1), tuple(pretraining.SOURCES)
     ),
     "blocks": Grid(
         ("some blocks from the letters",),
@@ -413,7 +413,7 @@ GRIDS = {
         ),
         (10,),
         range(5, 10),
-        range(2),
+        range(1),
         tasks=("wine", "breast_cancer", "fraud"),
     ),
     "components": Grid(

@@ -84,6 +84,7 @@ def _chance() -> torch.Generator:
 
 
 SOURCES = {
+    "letters, pretrained as briefly": lambda x, y: (x, y),
     "letters without look-alikes": lambda x, y: (x, y),
     "letters upside down": lambda x, y: (x.flip(2), y),
     "letters with shuffled pixels": lambda x, y: (
@@ -95,12 +96,12 @@ SOURCES = {
 }
 
 
-def source(name: str, epochs: int | None = None) -> nn.Module:
-    """A resnet10t pretrained with the letters' recipe on one of SOURCES; kept in the folder `pretrained` once it is made."""
+def source(name: str, epochs: int = 20) -> nn.Module:
+    """A resnet10t pretrained as on letters, but more briefly, on one of SOURCES; kept in the folder `pretrained`."""
     from safetensors.torch import load_file, save_file
 
-    path = DATA.parent / "pretrained" / f"resnet10t.{name.replace(' ', '_')}.safetensors"
-    recipe = RECIPES["resnet10t.letters"] | ({"epochs": epochs} if epochs else {})
+    path = DATA.parent / "pretrained" / f"resnet10t.{name.replace(' ', '_').replace(',', '')}.safetensors"
+    recipe = RECIPES["resnet10t.letters"] | {"epochs": epochs}
     task = letters(LOOK_ALIKES if "look-alikes" in name else "")
     if not path.exists():
         changed = (Split(*SOURCES[name](split.x, split.y)) for split in (task.train, task.val, task.test))
