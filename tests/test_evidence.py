@@ -128,9 +128,8 @@ def test_every_bold_sentence_is_bound(number):
 
 
 def _swapped(frame):
-    """Transfer and from scratch change places, as do the two ends of each other axis."""
-    names = {TUNED: SCRATCH, PROBE: RAW, CENTROID: LOGISTIC, "linear probe on random features": AFTER}
-    names |= {new: old for old, new in names.items()}
+    """Methods change places, as do the two ends of each other axis."""
+    names = {TUNED: AFTER, SCRATCH: TUNED, AFTER: SCRATCH, PROBE: RAW, RAW: PROBE, CENTROID: LOGISTIC, LOGISTIC: CENTROID}
     frame = frame.assign(method=frame.method.replace(names))
     for column in ("backbone", "variant", "task"):
         kinds = sorted(frame[column].unique())

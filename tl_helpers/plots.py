@@ -26,6 +26,7 @@ from .training import Evaluation, Run
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#E69F00", "#7F7F7F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+LINES = ("-", "--", ":", "-.")  # the second eight, the third
 
 
 class Figure(matplotlib.figure.Figure):
@@ -184,7 +185,11 @@ def lines(frame: pd.DataFrame, x: str, y: str = "accuracy", by: str | None = Non
     texts = []
     groups = [(None, frame)] if by is None else list(frame.groupby(by, sort=False))
     for i, (name, part) in enumerate(groups):
-        style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
+        style = {
+            "color": COLOURS[i % len(COLOURS)],
+            "marker": MARKERS[i % len(MARKERS)],
+            "linestyle": LINES[i // len(COLOURS)],
+        }
         table = pd.DataFrame({at: mean_interval(group[y]) for at, group in part.groupby(x)}, index=["mean", "low", "high"]).T
         axis.plot(table.index, table["mean"], label=name, markersize=5, **style)
         low, high = table["low"], table["high"]
