@@ -66,6 +66,12 @@ def _gap(stored):
     return wide * 100
 
 
+def _works(stored):
+    """The share of learning rates at which a method reaches 90% of its best mean: a row for each seed."""
+    rates = stored.wide("rates", index=["lr", "seed"])
+    return (rates >= 0.9 * rates.groupby("lr").mean().max()).groupby("seed").mean()
+
+
 CLAIMS = {
     "07": {
         "With one labelled image a class, the letters are worth more than twenty points; with fifty, nothing.": lambda s: (
@@ -105,6 +111,12 @@ CLAIMS = {
         ),
         "Transfer does not bring better calibration: its error is below 0.03, but that of the same network from scratch is "
         "smaller.": lambda s: _ten(s, "calibration")[TUNED] < 0.03 and above(_ten(s, "calibration", TUNED, SCRATCH)),
+        "The fragile one is the raw CNN: about half of its settings work; of the other three, about three quarters or more.": (
+            lambda s: 0.4 < _works(s)[RAW].mean() < 0.6 and min(_works(s)[m].mean() for m in (SCRATCH, PROBE, TUNED)) > 0.7
+        ),
+        "Pretraining itself adds little: on the same network, the share that works rises by less than a tenth.": lambda s: (
+            0 <= (_works(s)[TUNED] - _works(s)[SCRATCH]).mean() < 0.1
+        ),
     },
     "08": {},
 }
