@@ -111,7 +111,7 @@ CLAIMS = {
         ),
         "Transfer does not bring better calibration: its error is below 0.03, but that of the same network from scratch is "
         "smaller.": lambda s: _ten(s, "calibration")[TUNED] < 0.03 and above(_ten(s, "calibration", TUNED, SCRATCH)),
-        "The fragile one is the raw CNN: about half of its settings work; of the other three, about three quarters or more.": (
+        "The fragile one is the raw CNN: about half of its settings work; of the other three, about three quarters.": (
             lambda s: 0.4 < _works(s)[RAW].mean() < 0.6 and min(_works(s)[m].mean() for m in (SCRATCH, PROBE, TUNED)) > 0.7
         ),
         "Pretraining itself adds little: on the same network, the share that works rises by less than a tenth.": lambda s: (

@@ -419,8 +419,8 @@ GRIDS = {
     "components": Grid(
         ("raw CNN from scratch",),
         (20,),
-        range(5, 15),
-        range(3),
+        range(5, 10),
+        range(1),
         variants=(
             "",
             "activation=sigmoid",
