@@ -66,9 +66,8 @@ class Figure(matplotlib.figure.Figure):
 
     def html(self) -> str:
         """The figure as an image of a web page, its alternative text with it."""
-        file, canvas = io.BytesIO(), FigureCanvasAgg(self)
-        canvas.draw()
-        canvas.print_png(file)
+        file = io.BytesIO()
+        FigureCanvasAgg(self).print_png(file)
         picture = base64.b64encode(file.getvalue()).decode()
         width = round(self.get_figwidth() * 96)
         style = f"width:{width}px;max-width:100%;background:white"
@@ -175,20 +174,23 @@ def history(run: Run) -> Figure:
 
 def compare(*runs: Run, names: Sequence[str] | None = None) -> Figure:
     """The validation accuracy of several runs, epoch by epoch."""
-    names = [run.name for run in runs] if names is None else list(names)
     figure = Figure(7.5, 3.2)
     axis = figure.axes_of()
-    for i, (run, name) in enumerate(zip(runs, names)):
+    names = [run.name for run in runs] if names is None else names
+    figure.alt = f"Validation accuracy by epoch. At the end: {curves(axis, dict(zip(names, runs)))}"
+    axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def curves(axis, runs: dict[str, Run]) -> str:
+    """Draw what `compare` shows on an axis, and return the last accuracies in words."""
+    for i, (name, run) in enumerate(runs.items()):
         frame, style = run.history, {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
         last = frame.val_accuracy.iloc[-1]
         axis.plot(frame.epoch, frame.val_accuracy, markersize=4, label=f"{name}: {last:.2f} at the end", **style)
     axis.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1.02))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.alt = "Validation accuracy by epoch. At the end: " + "; ".join(
-        f"{name} {run.history.val_accuracy.iloc[-1]:.2f}" for run, name in zip(runs, names)
-    )
-    return figure
+    return "; ".join(f"{name} {run.history.val_accuracy.iloc[-1]:.2f}" for name, run in runs.items())
 
 
 def accuracies(results: dict[str, Evaluation | Sequence[float]], xlabel: str = "accuracy on the test images") -> Figure:
