@@ -67,7 +67,7 @@ class Widget(ipywidgets.Box):
         picture = ""
         with self._answering():
             figure = self.show(**self.values)
-            picture = figure.html()
+            picture = figure.html(quick=True)
             if change:
                 self.say(self.spoken(figure))
         self.picture.value = picture
