@@ -3,6 +3,7 @@
 from .drawing import SEVEN, answers, as_digit, draw, drawn, keep
 from .looking import confusion, feature_maps, gallery, grad_cam, mistakes, seen, walk
 from .trying import explore, layers, letters_read, loss_around, parts, rates, sampled, shots, surface, swap, thaw, thawed
+from .uploading import recognise, upload
 
 __all__ = [
     "SEVEN",
@@ -22,6 +23,7 @@ __all__ = [
     "mistakes",
     "parts",
     "rates",
+    "recognise",
     "sampled",
     "seen",
     "shots",
@@ -29,5 +31,6 @@ __all__ = [
     "swap",
     "thaw",
     "thawed",
+    "upload",
     "walk",
 ]

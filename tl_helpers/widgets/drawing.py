@@ -88,11 +88,16 @@ def answers(models: nn.Module | dict[str, nn.Module], ink, classes: Sequence[str
     """
     models = models if isinstance(models, dict) else {"the network": models}
     picture = as_digit(ink)
-    found = {name: predict(model, Split(picture, torch.zeros(1, dtype=torch.long)))[0] for name, model in models.items()}
+    return named(models, Split(picture, torch.zeros(1, dtype=torch.long)), picture[0], classes)
+
+
+def named(models: dict[str, nn.Module], split: Split, picture: Tensor, classes: Sequence[str]) -> plots.Figure:
+    """What each model makes of the one image in a split, shown as `picture`."""
+    found = {name: predict(model, split)[0] for name, model in models.items()}
     for name, shares in found.items():
         if len(shares) != len(classes):
             raise ValueError(f"{name} tells {len(shares)} classes apart, and {len(classes)} names were given.")
-    return plots.probabilities(picture[0], found, classes)
+    return plots.probabilities(picture, found, classes)
 
 
 def drawn(strokes: Sequence[Sequence[float]]) -> np.ndarray:

@@ -15,7 +15,7 @@ import traitlets
 from torch import Tensor, nn
 
 from .. import plots
-from ..data import Split, prepare
+from ..data import Split, in_floats, prepare
 from ..models import input_of
 from ..training import predict
 from .base import Widget
@@ -38,7 +38,7 @@ def _at_rest(model: nn.Module):
 def _pixels(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
     """The images of a split as the model wants them, on its device: in [0, 1], and normalised."""
     wanted, where = input_of(model, split), next(model.parameters()).device
-    plain = prepare(split, wanted).to(where)
+    plain = in_floats(prepare(split, wanted)).to(where)
     return plain, wanted.normalise(plain)
 
 
@@ -306,7 +306,7 @@ def mistakes(
     sheet = figure.sheet()
     sheet.text(0.05, 0.22, f"{what}: {len(where)} of {len(split)}, the most certain first", fontsize=9)
     labels = [f"{classes[split.y[i]]}, said {classes[said[i]]}\n{sure[i]:.3f}" for i in row]
-    plots.tiles(sheet, plots.shades(split.x[row]), 12, 0.7, labels, top=0.55)
+    plots.tiles(sheet, plots.shades(_pixels(model, split[row])[0]), 12, 0.7, labels, top=0.55)
     _frame(sheet, 0.7 * (number - start), 0.8, 0.7, 0.7)
     sheet.text(
         0.05, 1.95, f"picture {number}: a {classes[truth]}, named {classes[answer]} with {sure[one].item():.3f}", fontsize=9

@@ -124,9 +124,11 @@ def loss_around(model: nn.Module, split: Split, span: float = 1.0, steps: int = 
 
     Source: Li and others 2018, Visualizing the Loss Landscape of Neural Nets, https://arxiv.org/abs/1712.09913
     """
+    wanted = models.input_of(model, split)
+    x = wanted.normalise(prepare(split, wanted))
     weights = {name: p.detach() for name, p in model.named_parameters()}
     digest = hashlib.sha256(f"{span} {steps} {seed}".encode())
-    for values in (*weights.values(), split.x, split.y):
+    for values in (*weights.values(), x, split.y):
         digest.update(values.cpu().contiguous().numpy().tobytes())
     if (key := digest.hexdigest()) in _surfaces:
         return _surfaces[key]
@@ -140,8 +142,6 @@ def loss_around(model: nn.Module, split: Split, span: float = 1.0, steps: int = 
         return d * next(norms) / next(norms)
 
     plane = [{name: direction(p) for name, p in weights.items()} for _ in range(2)]
-    wanted = models.input_of(model, split)
-    x = wanted.normalise(prepare(split, wanted))
     where = next(iter(weights.values())).device
     x, y = x.to(where), split.y.to(where)
     ticks, values = np.linspace(-span, span, steps), np.empty((steps, steps))
