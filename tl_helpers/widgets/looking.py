@@ -286,7 +286,7 @@ def mistakes(
         ValueError: there is no such picture.
     """
     sure, said = _judged(model, split)
-    if cell and not all(0 <= at < len(classes) for at in cell):
+    if cell and not _is_cell(cell, classes):
         raise ValueError(f"A cell is two classes, each from 0 to {len(classes) - 1}; not {list(cell)}.")
     mask = (split.y == cell[0]) & (said == cell[1]) if cell else split.y != said
     where = mask.nonzero().flatten()
@@ -322,6 +322,10 @@ def mistakes(
         f"{what}: {len(where)} of {len(split)}. The most certain: {first}. Picture {number}: the network looks {looks}."
     )
     return figure
+
+
+def _is_cell(cell: Sequence[int], classes: Sequence[str]) -> bool:
+    return len(cell) == 2 and all(at in range(len(classes)) for at in cell)
 
 
 def _where(heat: Tensor, names: Sequence[str]) -> str:
@@ -362,7 +366,7 @@ def gallery(model: nn.Module, split: Split, classes: Sequence[str]) -> Widget:
 
     def fit_pictures(_=None):
         cell = matrix.value
-        many = counts[tuple(cell)] if cell else counts.sum() - counts.trace()
+        many = counts[tuple(cell)] if _is_cell(cell, classes) else counts.sum() - counts.trace()
         picture.value = 0
         picture.max = max(0, int(many) - 1)
 
