@@ -147,11 +147,13 @@ def check(run_all, name: str) -> None:
     assert len(found) > 10 and not [o for o in found if o["output_type"] == "error" or o.get("name") == "stderr"]
     page.evaluate("""async () => {
         const content = window.jupyterapp.shell.currentWidget.content;
-        const place = content.widgets.findIndex(w => w.model.sharedModel.source.includes('interact('));
+        const place = content.widgets.findIndex(w => w.model.type === 'code'
+            && /interact\\(|tl\\.widgets\\.(swap|explore|walk|thaw)\\(/.test(w.model.sharedModel.source));
         await content.scrollToItem(place, 'start');
     }""")
     page.locator(".jupyter-widgets").first.wait_for(timeout=30_000)
-    page.locator(".widget-interact .jp-OutputArea-output img, .widget-interact pre").first.wait_for(timeout=60_000)
+    shown = ".widget-interact .jp-OutputArea-output img, .widget-interact pre, .jupyter-widgets .widget-html img"
+    page.locator(shown).first.wait_for(timeout=60_000)
     assert not page.get_by_text(re.compile("Error displaying widget|Loading widget")).count()
     pictures(page, name)
 
