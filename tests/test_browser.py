@@ -38,7 +38,10 @@ CALLS = {  # every widget, in a notebook of its own
     "upload": "tl.widgets.upload(both)",
     "shots again": "tl.widgets.shots(  )",  # a widget shown twice
 }
-WIDGETS = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in [SETUP, *CALLS.values()]])
+WIDGETS = nbformat.v4.new_notebook(
+    cells=[nbformat.v4.new_code_cell(text) for text in [SETUP, *CALLS.values()]],
+    metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},  # else JupyterLab asks
+)
 LESSONS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 ARTEFACTS = ROOT / "test-artefacts"
 FLAGS = (
@@ -113,7 +116,7 @@ def opened(browser, lab, name: str):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(600_000)
     page.goto(lab(name))
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=180_000)
     page.evaluate("""async () => {
         const app = window.jupyterapp; await app.restored;
         const session = app.shell.currentWidget.context.sessionContext;

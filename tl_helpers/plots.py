@@ -183,20 +183,20 @@ def compare(*runs: Run, names: Sequence[str] | None = None) -> Figure:
     figure = Figure(7.5, 3.2)
     axis = figure.axes_of()
     names = [run.name for run in runs] if names is None else names
-    figure.alt = f"Validation accuracy by epoch. At the end: {curves(axis, dict(zip(names, runs)))}"
+    figure.alt = f"Validation accuracy by epoch. At the end: {curves(axis, [*zip(names, runs)])}"
     axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
-def curves(axis, runs: dict[str, Run]) -> str:
+def curves(axis, runs: Sequence[tuple[str, Run]]) -> str:
     """Draw what `compare` shows on an axis, and return the last accuracies in words."""
-    for i, (name, run) in enumerate(runs.items()):
+    for i, (name, run) in enumerate(runs):
         frame, style = run.history, {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
         last = frame.val_accuracy.iloc[-1]
         axis.plot(frame.epoch, frame.val_accuracy, markersize=4, label=f"{name}: {last:.2f} at the end", **style)
     axis.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1.02))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return "; ".join(f"{name} {run.history.val_accuracy.iloc[-1]:.2f}" for name, run in runs.items())
+    return "; ".join(f"{name} {run.history.val_accuracy.iloc[-1]:.2f}" for name, run in runs)
 
 
 def accuracies(results: dict[str, Evaluation | Sequence[float]], xlabel: str = "accuracy on the test images") -> Figure:

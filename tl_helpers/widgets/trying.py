@@ -67,7 +67,7 @@ def layers(model: nn.Module, runs: dict[str, Run] | None = None) -> plots.Figure
     )
     if runs:
         axis = figure.part(6.3, 0.15, 3.7, figure.get_figheight() - 0.75 - 0.19 * len(runs))
-        figure.alt += f". Validation accuracy of the runs at the end: {plots.curves(axis, runs)}"
+        figure.alt += f". Validation accuracy of the runs at the end: {plots.curves(axis, [*runs.items()])}"
         axis.set_xlabel("epoch", labelpad=1)
         axis.legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1, -0.16), labelspacing=0.2)
     return figure
@@ -210,7 +210,7 @@ def rates(
     )
     if runs:
         axis = figure.part(4.15, 0.45, 2.7, 2.6 - 0.19 * len(runs))
-        figure.alt += f". Runs made here, validation accuracy at the end: {plots.curves(axis, runs)}"
+        figure.alt += f". Runs made here, validation accuracy at the end: {plots.curves(axis, [*runs.items()])}"
         axis.set_title("made here", fontsize=9)
         axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), labelspacing=0.2)
     if values is not None:
