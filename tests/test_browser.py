@@ -240,7 +240,7 @@ def widgets(browser, lab):
     page = opened(browser, lab, "widgets.ipynb")
     page.wait_for_function("""() => window.jupyterapp.shell.currentWidget.content.widgets.every(
         cell => cell.model.type !== 'code' || cell.model.executionCount)""")
-    assert not [o for o in outputs(page) if o["output_type"] != "display_data"]
+    assert not [o for o in outputs(page) if o["output_type"] in ("error", "stream")]
     yield page, lambda name: shown(page, name)
     page.close()
 

@@ -168,14 +168,14 @@ def test_hundreds_of_strokes_leave_nothing_behind_and_are_answered_fast(drawing)
     gc.collect()
     before, seconds = len(gc.get_objects()), []
     for i in range(100):
-        start = time.perf_counter()
+        start = time.process_time()  # of this program alone: the clock says how busy the machine is
         drawing.pad.value = [*(BAR if i % 2 else ONE), [10, i, 20, i]]
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     gc.collect()
     assert len(Widget.get_manager_state()["state"]) == count
     assert len(gc.get_objects()) - before < 2000 and not matplotlib.pyplot.get_fignums()
     print(f"stroke to answer: median {statistics.median(seconds):.3f} s, longest {max(seconds):.3f} s")
-    assert min(seconds) < 0.1  # on a busy machine the median says how busy it is
+    assert statistics.median(seconds) < 0.1
 
 
 def test_models_that_do_not_fit_are_refused_at_once():

@@ -34,6 +34,7 @@ class Widget(ipywidgets.Box):
         for control in controls.values():
             if hasattr(control, "style"):
                 control.style.description_width = "initial"
+                control.layout.width = control.layout.width or f"{220 + 7 * len(control.description)}px"
             control.observe(self._refresh, "value")
         self.buttons = [self._button(words, action) for words, action in (actions or {}).items()]
         flow = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "2px 16px"}
