@@ -5,12 +5,20 @@ from __future__ import annotations
 import contextlib
 import html
 from collections.abc import Callable
+from pathlib import Path
 
+import anywidget
 import ipywidgets
 
 from .. import plots
 
 _shown: dict[str, tuple[str, list]] = {}  # by notebook cell: its last run, and the widgets that this run made
+
+
+class Labels(anywidget.AnyWidget):
+    """Seen by nobody: names the sliders beside it for screen readers."""
+
+    _esm = Path(__file__).with_name("labels.js")
 
 
 class Widget(ipywidgets.Box):
@@ -30,7 +38,7 @@ class Widget(ipywidgets.Box):
     def __init__(self, show: Callable[..., plots.Figure], actions: dict[str, Callable[..., str]] | None = None, **controls):
         self.show, self.controls = show, controls
         self.still = show(**self.values)  # what does not fit is said here, at once
-        self.words, self.picture = ipywidgets.HTML(), ipywidgets.HTML(self.still.html())
+        self.words, self.picture = ipywidgets.HTML(), ipywidgets.HTML(_scrolling(self.still.html()))
         for control in controls.values():
             if hasattr(control, "style"):
                 control.style.description_width = "initial"
@@ -38,7 +46,7 @@ class Widget(ipywidgets.Box):
             control.observe(self._refresh, "value")
         self.buttons = [self._button(words, action) for words, action in (actions or {}).items()]
         flow = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "2px 16px"}
-        bar = ipywidgets.Box([*controls.values(), *self.buttons], layout=flow)
+        bar = ipywidgets.Box([*controls.values(), *self.buttons, Labels()], layout=flow)
         super().__init__([bar, self.words, self.picture], layout={"flex_flow": "column"})
         _close_those_of_the_last_run(self)
 
@@ -68,7 +76,7 @@ class Widget(ipywidgets.Box):
         picture = ""
         with self._answering():
             figure = self.show(**self.values)
-            picture = figure.html(quick=True)
+            picture = _scrolling(figure.html(quick=True))
             if change:
                 self.say(self.spoken(figure))
         self.picture.value = picture
@@ -99,6 +107,11 @@ class Widget(ipywidgets.Box):
     def _repr_mimebundle_(self, **arguments):
         words = "<p>Run this cell to use the controls. The picture that they change:</p>"
         return super()._repr_mimebundle_(**arguments) | {"text/html": words + self.still.html()}
+
+
+def _scrolling(picture: str) -> str:
+    """On a narrow page a wide figure is moved sideways, by keys too, and not made too small to be read."""
+    return f'<div tabindex="0" style="overflow-x:auto">{picture}</div>'
 
 
 def _parts(widget: ipywidgets.Widget) -> list[ipywidgets.Widget]:

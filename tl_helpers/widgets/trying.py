@@ -83,11 +83,12 @@ def swap(task: Task | None = None, epochs: int = 10, lr: float = 3e-3) -> Widget
         epochs, lr: of the training, the same for all.
     """
     task, runs = task or digits(20), {}
-    usual = {name: argument.default for name, argument in inspect.signature(RawCNN).parameters.items()}
+    network = lambda norm, **parts: RawCNN(len(task.classes), norm=None if norm == "none" else norm, **parts)
+    usual = {name: argument.default for name, argument in inspect.signature(RawCNN).parameters.items()} | {"norm": "none"}
     words = lambda part, value: f"{part} {value:g}" if part in ("kernel", "dropout") else f"{value} {part}"
 
     def train(**parts) -> str:
-        run = fit(RawCNN(len(task.classes), **parts), task, epochs=epochs, lr=lr, progress=False)
+        run = fit(network(**parts), task, epochs=epochs, lr=lr, progress=False)
         name = ", ".join(words(part, value) for part, value in parts.items() if value != usual[part]) or "the article's"
         _remember(runs, name, run)
         last = run.history.iloc[-1]
@@ -98,13 +99,13 @@ def swap(task: Task | None = None, epochs: int = 10, lr: float = 3e-3) -> Widget
         return "The runs are gone."
 
     return Widget(
-        lambda **parts: layers(RawCNN(len(task.classes), **parts), runs),
+        lambda **parts: layers(network(**parts), runs),
         {"Train": train, "Clear the runs": clear},
         activation=ipywidgets.Dropdown(options=list(ACTIVATIONS), description="activation"),
         kernel=ipywidgets.IntSlider(5, 1, 9, description="kernel"),
         pooling=ipywidgets.Dropdown(options=list(POOLINGS), description="pooling"),
         dropout=ipywidgets.FloatSlider(0.5, min=0, max=0.9, step=0.1, description="dropout"),
-        norm=ipywidgets.Dropdown(options=[("none", None), ("batch", "batch")], description="norm"),
+        norm=ipywidgets.Dropdown(options=["none", "batch"], description="norm"),
     )
 
 
@@ -209,10 +210,10 @@ def rates(
         f"{mean:.2f} at learning rate {lr:g} ({sum(rows.lr == lr)} seeds)" for lr, mean in means.items()
     )
     if runs:
-        axis = figure.part(4.15, 0.45, 2.7, 2.6 - 0.19 * len(runs))
+        axis = figure.part(4.15, 0.45, 2.7, 2.45 - 0.19 * len(runs))
         figure.alt += f". Runs made here, validation accuracy at the end: {plots.curves(axis, [*runs.items()])}"
         axis.set_title("made here", fontsize=9)
-        axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), labelspacing=0.2)
+        axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18), labelspacing=0.2)
     if values is not None:
         figure.alt += ". " + _map(figure.part(figure.get_figwidth() - 2.65, 0.45, 2.4, 2.4), values)
     return figure
