@@ -5,8 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
+import os
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 
 class NotYet(Exception):
@@ -34,13 +39,80 @@ def exercise(check: Callable[..., str]) -> Callable[..., Verdict]:
         if any(answer is ... or answer is None for answer in answers):
             return Verdict(False, "Put your answer in place of the dots and run the cell again.")
         try:
-            return Verdict(True, check(*answers))
+            verdict = Verdict(True, check(*answers))
+            _remember(check.__name__)
+            return verdict
         except NotYet as hint:
             return Verdict(False, str(hint))
         except Exception as error:  # whatever a learner's own code raises
             return Verdict(False, f"Your answer stopped with {type(error).__name__}: {error}")
 
     return checked
+
+
+# Progress: which checks have passed on this machine, for the learner's own eyes.
+
+
+def _store() -> Path:
+    import platformdirs
+
+    return Path(os.environ.get("TL_HOME") or platformdirs.user_data_dir("tl_helpers", appauthor=False)) / "progress.json"
+
+
+def _passed() -> list[str]:
+    try:
+        return [name for name in json.loads(_store().read_text(encoding="utf-8")) if isinstance(name, str)]
+    except (OSError, ValueError, TypeError):  # none yet, or damaged: nothing depends on it
+        return []
+
+
+def _remember(name: str) -> None:
+    """Note that a check passed, if a learner's cell called it.
+
+    That is a cell of a notebook that names no `solution_...`, as every solution of the course does. What tests and scripts
+    call counts for nothing either: they have no notebook.
+    """
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    if not hasattr(shell, "kernel") or "solution_" in shell.user_ns.get("In", ["solution_"])[-1]:
+        return
+    known = _passed()
+    if name not in known:
+        with contextlib.suppress(OSError):  # a disk that is full or cannot be written to stops no lesson
+            _store().parent.mkdir(parents=True, exist_ok=True)
+            _store().write_text(json.dumps([*known, name]), encoding="utf-8")
+
+
+class Progress:
+    """The exercises of a lesson, and which of them passed on this machine."""
+
+    def __init__(self, lesson: str, passed: dict[str, bool]):
+        self.lesson, self.passed = lesson, passed
+
+    def __repr__(self) -> str:
+        many, done = len(self.passed), sum(self.passed.values())
+        marks = ", ".join(f"{'✔' if passed else '○'} {name.replace('_', ' ')}" for name, passed in self.passed.items())
+        return f"Exercises of lesson {self.lesson} passed on this machine: {done} of {many} ({marks})"
+
+
+def progress(lesson: str) -> Progress:
+    """Which exercises of a lesson, "02" for example, have passed on this machine. Nothing in the course depends on it.
+
+    Raises:
+        ValueError: there is no such lesson, or it has no exercises.
+    """
+    parts = re.split(r"^# Lesson (\d\d)$", Path(__file__).read_text(encoding="utf-8"), flags=re.M)
+    checks = {n: re.findall(r"^@exercise\ndef (\w+)", text, re.M) for n, text in zip(parts[1::2], parts[2::2])}
+    if lesson not in checks:
+        raise ValueError(f"There are exercises in lessons {', '.join(checks)}; not in {lesson!r}.")
+    done = _passed()
+    return Progress(lesson, {name: name in done for name in checks[lesson]})
+
+
+def forget_progress() -> None:
+    """Begin anew: no exercise has passed."""
+    _store().unlink(missing_ok=True)
 
 
 class Claims:

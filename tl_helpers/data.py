@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import torch
@@ -317,7 +317,7 @@ def in_threads(function: Callable, items: Iterable) -> Iterable:
         return list(pool.map(function, items))
 
 
-def open_photograph(path: str | os.PathLike) -> Image:
+def open_photograph(path: str | os.PathLike | BinaryIO) -> Image:
     """The photograph in a file, in RGB and 8 bits, upright as its camera noted; of an animation the first picture.
 
     What is transparent becomes white; pictures of more than 8 bits are brought to 8.
@@ -325,24 +325,32 @@ def open_photograph(path: str | os.PathLike) -> Image:
     Raises:
         ValueError: the file cannot be read as a picture.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
         with Image.open(path) as image:
-            image.load()
-            image = ImageOps.exif_transpose(image)
-            if image.mode.startswith(("I", "F")):  # convert("RGB") would cut at 255
-                values = np.asarray(image, dtype=np.float64)
-                low, high = (0, 65535) if image.mode.startswith("I;16") else (values.min(), values.max())
-                image = Image.fromarray(((values - low) * (255 / max(high - low, 1e-9))).round().astype(np.uint8))
-            if image.has_transparency_data:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            return image.convert("RGB")
+            return in_rgb(image)
     except MemoryError:
         raise
     except Exception as error:  # PIL's many readers fail in many ways on damaged bytes
-        raise ValueError(f"{shown(path)} cannot be read as a picture: {_reason(error)}.") from error
+        name = shown(path) if isinstance(path, (str, os.PathLike)) else "This file"
+        raise ValueError(f"{name} cannot be read as a picture: {_reason(error)}.") from error
+
+
+def in_rgb(image: Image) -> Image:
+    """An image of PIL's as `open_photograph` gives it."""
+    from PIL import Image, ImageOps
+
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):  # convert("RGB") would cut at 255
+        values = np.asarray(image, dtype=np.float64)
+        low, high = (0, 65535) if image.mode.startswith("I;16") else (values.min(), values.max())
+        image = Image.fromarray(((values - low) * (255 / max(high - low, 1e-9))).round().astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
 
 
 def shown(path: str | os.PathLike) -> str:
