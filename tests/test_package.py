@@ -22,6 +22,7 @@ ORDER = [
     "engine",
     "training",
     "features",
+    "io",
     "experiments",
     "pretraining",
     "plots",

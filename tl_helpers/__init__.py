@@ -1,8 +1,8 @@
 """Helpers of the course on transfer learning: `import tl_helpers as tl`.
 
 Everything is imported when it is first used, so that this import takes no time of its own. Each file of this package imports
-only files above it in this list: device, glyphs, data, models, engine, training, features, experiments,
-pretraining, plots, widgets, check.
+only files above it in this list: device, glyphs, data, models, engine, training, features, io,
+experiments, pretraining, plots, widgets, check.
 """
 
 import importlib
@@ -25,6 +25,10 @@ _HOME = {
     "evaluate": "training",
     "predict": "training",
     "features": "features",
+    "calibrate": "io",
+    "save": "io",
+    "load": "io",
+    "export": "io",
 }
 _MODULES = (
     "check",
@@ -33,6 +37,7 @@ _MODULES = (
     "engine",
     "experiments",
     "glyphs",
+    "io",
     "models",
     "plots",
     "pretraining",
