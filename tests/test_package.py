@@ -18,6 +18,7 @@ ORDER = [
     "device",
     "glyphs",
     "data",
+    "photos",
     "models",
     "engine",
     "training",

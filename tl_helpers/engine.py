@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .data import Task
+from .data import Files, Task
 
 # The learning rate as a share of `lr`, over training from 0 to 1.
 SCHEDULES = {
@@ -64,7 +64,7 @@ def recipe_of(given: dict, device: torch.device) -> dict:
     train, model = given["task"].train, given["model"]
     learns = torch.tensor([weights.requires_grad for weights in model.parameters()])
     held = {"model": _fingerprint(learns, *model.state_dict().values()), "layers": str(model)}
-    held["data"] = _fingerprint(train.x, train.y)
+    held["data"] = _fingerprint(train.x.marks() if isinstance(train.x, Files) else train.x, train.y)
     return plain | held | {"augment": given["augment"] is not None, "device": device.type}
 
 
@@ -102,10 +102,10 @@ class Progress:
             f"{html.escape(self.text)}"
         )
 
-    def step(self) -> None:
-        self.done += 1
+    def step(self, count: int = 1) -> None:
+        self.done += count
         if self.bar:
-            self.bar.update()
+            self.bar.update(count)
         elif self.cell and time.monotonic() - self.drawn > 0.2:
             self.cell.update(self.html(self._drawing()))
             self.drawn = time.monotonic()

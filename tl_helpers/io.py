@@ -21,13 +21,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .data import Input, Split, Task
+from .data import Files, Input, Split, Task, in_threads, prepare, shown
+from .device import device as find_device
 from .engine import check_kind
 from .models import RawCNN, backbone, classifier, count, input_of
-from .training import Evaluation, outputs, predict
+from .photos import READ, _images_below
+from .training import Evaluation, on, outputs, predict
 
 FORMAT = 1  # of a saved model; raised when an older version of this file could no longer read a new one
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+COLUMNS = ("file", "class", "probability", "unsure", "problem")
+CHUNK = 64  # photographs in the memory at once
 
 
 def calibrate(model: nn.Module, split: Split, device: str | None = None) -> nn.Module:
@@ -52,8 +56,8 @@ def calibrate(model: nn.Module, split: Split, device: str | None = None) -> nn.M
     logits = predict(model, split, device).double().clamp_min(1e-30).log()  # up to a constant, which softmax takes out again
     if not (logits.argmax(1) != split.y).any():
         raise ValueError(
-            f"Among these {len(split)} examples the model makes no mistake, so they cannot say how sure it may be: calibrate "
-            "it on more examples, or on harder ones."
+            f"Among these {len(split)} examples the model makes no mistake, so they cannot say how sure it may be: "
+            "calibrate it on more examples, or on harder ones."
         )
     loss = lambda exponent: F.cross_entropy(logits / math.exp(exponent), split.y).item()
     temperature = math.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x)
@@ -205,6 +209,61 @@ class _FromPixels(nn.Module):
 
     def forward(self, pixels):
         return self.model((pixels - self.mean) / self.std).softmax(1)
+
+
+def predictions(
+    model: nn.Module,
+    path: str | os.PathLike,
+    task: Task | Sequence[str] | None = None,
+    *,
+    unsure: float | None = None,
+) -> Iterator[dict]:
+    """What a model makes of a photograph, or of all in a folder and the folders within it; a few at a time in the memory.
+
+    `pandas.DataFrame(predictions(...))` makes a table of them, and `python -m tl_helpers predict` a CSV file.
+
+    Args:
+        task: as for `export`.
+        unsure: the probability below which an answer counts as unsure; None for the one that was saved with the model.
+
+    Returns: for each file a dict: file, class, probability (of that class), unsure (true or false), and in `problem` why it
+        could not be read, else "".
+
+    Raises:
+        ValueError: there is no such folder, or no photograph in it.
+    """
+    path, classes = Path(path), classes_of(model, task)
+    files = [path] if path.is_file() else _images_below(path)[0]
+    if not files:
+        kinds = ", ".join(sorted(READ))
+        raise ValueError(
+            f"{shown(path)} holds no photographs ({kinds})." if path.exists() else f"There is no {shown(path)}."
+        )
+    least = (getattr(model, "unsure", None) or 0.0) if unsure is None else unsure
+    return _predictions(on(model, find_device()), path, files, classes, least)
+
+
+def _predictions(model: nn.Module, root: Path, files: list[Path], classes: Sequence[str], least: float) -> Iterator[dict]:
+    wanted = _wanted(model)
+
+    def read(file: Path) -> Tensor | str:
+        try:
+            return prepare(Split(Files([file]), torch.zeros(1)), wanted)
+        except ValueError as error:
+            return str(error).removeprefix(f"{shown(file)} ")
+
+    for start in range(0, len(files), CHUNK):
+        part = files[start : start + CHUNK]
+        found = in_threads(read, part)
+        good = [pixels for pixels in found if not isinstance(pixels, str)]
+        shares = iter(predict(model, Split(torch.cat(good), torch.zeros(len(good)))) if good else ())
+        for file, pixels in zip(part, found):
+            name = shown(file.relative_to(root).as_posix() if file != root else file.name)
+            if isinstance(pixels, str):
+                yield dict(zip(COLUMNS, (name, "", None, None, pixels)))
+            else:
+                share, best = (value.item() for value in next(shares).max(0))
+                yield dict(zip(COLUMNS, (name, classes[best], share, share < least, "")))
 
 
 def classes_of(model: nn.Module, task: Task | Sequence[str] | None) -> tuple[str, ...]:

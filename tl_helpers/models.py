@@ -14,7 +14,7 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .data import Input, Split, Task
+from .data import Files, Input, Split, Task
 from .device import seeded
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -227,15 +227,25 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
 
 
 def input_of(model: nn.Module, split: Split) -> Input:
-    """What a model expects to be fed, from its own `pretrained_cfg`. A model that has none takes the images as they are."""
+    """What a model expects to be fed, from its own `pretrained_cfg`. A model that has none takes the images as they are.
+
+    Raises:
+        ValueError: the images are photographs, which have no common size, and the model names none either.
+    """
     config = getattr(model, "pretrained_cfg", None)
+    if not config and isinstance(split.x, Files):
+        raise ValueError(
+            f"{type(model).__name__} does not say which size it takes, and photographs have many: give it a pretrained_cfg "
+            "with input_size, mean, std and interpolation, as tl.RawCNN has one."
+        )
     if not config:
         channels = split.x.shape[1]
         return Input(tuple(split.x.shape[1:]), (0.0,) * channels, (1.0,) * channels)
     size = list(config["input_size"])
     if hasattr(model, "patch_embed") and getattr(model.patch_embed, "img_size", None):
         size[1:] = model.patch_embed.img_size  # a transformer is built for one size, which may be another than its weights'
-    return Input(tuple(size), tuple(config["mean"]), tuple(config["std"]), config["interpolation"])
+    crop = config.get("crop_pct") or 1.0, config.get("crop_mode") or "center"
+    return Input(tuple(size), tuple(config["mean"]), tuple(config["std"]), config["interpolation"], *crop)
 
 
 def head(body: nn.Module, task: Task, seed: int = 0) -> nn.Module:

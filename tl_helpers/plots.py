@@ -19,7 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from .data import Split
+from .data import Files, Input, Split, prepare
 from .experiments import mean_interval
 from .training import Evaluation, Run
 
@@ -66,7 +66,8 @@ def images(pictures: Split | Tensor, labels: Sequence | None = None, columns: in
     """Pictures side by side, with a label above each.
 
     Args:
-        pictures: a split, or a tensor N x C x H x W: uint8, or float in [0, 1].
+        pictures: a split, or a tensor N x C x H x W: uint8, or float in [0, 1], or photographs in Files, of which the
+            square in the middle is shown.
         labels: a text for each picture; None for the labels of the split.
         columns: how many in a row.
         size: of one picture, in inches.
@@ -74,6 +75,9 @@ def images(pictures: Split | Tensor, labels: Sequence | None = None, columns: in
     if isinstance(pictures, Split):
         labels = pictures.y.tolist() if labels is None else labels
         pictures = pictures.x
+    if isinstance(pictures, Files):
+        side = max(32, round(size * 150))
+        pictures = prepare(Split(pictures, torch.zeros(len(pictures))), Input((3, side, side), (0,) * 3, (1,) * 3))
     labels = [""] * len(pictures) if labels is None else [str(label) for label in labels]
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)

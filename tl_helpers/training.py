@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .data import Split, Task, prepare
+from .data import Split, Task, in_floats, prepare
 from .device import autocast, home, layout, precision, seeded
 from .device import device as find_device
 from .engine import SCHEDULES, Checkpoint, Progress, check_arguments, check_kind, recipe_of
@@ -134,12 +134,9 @@ def fit(
     lr = float(lr) if lr is not None else 1e-2 if task.train.are_vectors else 1e-3
     model = copy.deepcopy(model).to(where, memory_format=layout(where))
     forward = classifier(model) if task.train.are_vectors else model  # what runs: all of the model, or its head
-    x, y, normalise = _load(model, task.train, where)
-    val_x, val_y, _ = _load(model, task.val, where)
-    val_x = normalise(val_x)
-    if augment is None:
-        x = normalise(x)
-    _check_model(model, forward, normalise(x[:2]) if augment else x[:2], task)
+    x, y, normalise = _load(model, task.train, where, raw=augment is not None)
+    val = _load(model, task.val, where)
+    _check_model(model, forward, normalise(x[:2]), task)
 
     batches = math.ceil(len(x) / batch_size)
     groups = parameter_groups(model, lr, weight_decay, layer_decay)
@@ -157,7 +154,8 @@ def fit(
         for batch in torch.randperm(len(x), generator=order).to(x.device).tensor_split(batches):
             images, labels = (part[batch].to(where, non_blocking=True) for part in (x, y))
             if augment is not None:
-                images = normalise(augment(images, bending))
+                images = augment(in_floats(images), bending)
+            images = normalise(images)
             with autocast(where):
                 logits = forward(images)
                 loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
@@ -190,14 +188,14 @@ def fit(
                         f"The loss is {loss} after epoch {epoch}: training has diverged. Try a learning rate below {lr:g}, "
                         f"{lr / 10:g} say, and look for values in the data that are no numbers."
                     )
-                val = _evaluate(model, forward, val_x, val_y)
+                checked = _evaluate(model, forward, *val)
                 row = {"epoch": epoch, "loss": loss, "accuracy": accuracy}
-                row |= {"val_loss": val.loss, "val_accuracy": val.accuracy}
+                row |= {"val_loss": checked.loss, "val_accuracy": checked.accuracy}
                 rows.append(row | {"lr": optimizer.param_groups[-1]["lr"], "seconds": time.perf_counter() - start})
                 if patience is None or _best(rows) is rows[-1]:
                     kept = copy.deepcopy(forward.state_dict())
                 store.save(rows, kept)
-                bar.say(f"epoch {epoch}: loss {loss:.3f}, validation accuracy {val.accuracy:.3f}")
+                bar.say(f"epoch {epoch}: loss {loss:.3f}, validation accuracy {checked.accuracy:.3f}")
         except KeyboardInterrupt:
             run.stopped = f"stopped by hand after {len(rows)} epochs"
         except Diverged as error:
@@ -217,8 +215,7 @@ def evaluate(model: nn.Module, split: Split, device: str | None = None) -> Evalu
     check_kind("evaluate", split, Split, "a split, as task.test is one")
     where = find_device(device)
     model = on(model, where)
-    x, y, normalise = _load(model, split, where)
-    return _evaluate(model, classifier(model) if split.are_vectors else model, normalise(x), y)
+    return _evaluate(model, classifier(model) if split.are_vectors else model, *_load(model, split, where))
 
 
 def predict(model: nn.Module, split: Split, device: str | None = None) -> Tensor:
@@ -226,7 +223,8 @@ def predict(model: nn.Module, split: Split, device: str | None = None) -> Tensor
     where = find_device(device)
     model = on(model, where)
     x, _, normalise = _load(model, split, where)
-    return outputs(model, classifier(model) if split.are_vectors else model, normalise(x)).softmax(1).cpu()
+    forward = classifier(model) if split.are_vectors else model
+    return outputs(model, lambda x: forward(normalise(x)), x).softmax(1).cpu()
 
 
 def on(model: nn.Module, where: torch.device) -> nn.Module:
@@ -236,8 +234,12 @@ def on(model: nn.Module, where: torch.device) -> nn.Module:
 
 
 @torch.no_grad()
-def outputs(model: nn.Module, forward: Callable, x: Tensor, batch_size: int = 256) -> Tensor:
-    """forward(x) in batches, with the model in evaluation mode: float32, N x whatever it returns."""
+def outputs(model: nn.Module, forward: Callable, x: Tensor, batch_size: int | None = None) -> Tensor:
+    """forward(x) in batches, with the model in evaluation mode: float32, N x whatever it returns.
+
+    A batch is of 256, and of fewer where images are large (33 of 224 x 224 in colour), since their maps fill the memory.
+    """
+    batch_size = batch_size or max(1, min(256, 5_000_000 // max(1, x[0:1].numel())))
     where = next(model.parameters(), x).device
     modes = {module: module.training for module in model.modules()}
     model.eval()
@@ -249,24 +251,31 @@ def outputs(model: nn.Module, forward: Callable, x: Tensor, batch_size: int = 25
             module.training = mode
 
 
-def _evaluate(model: nn.Module, forward: Callable, x: Tensor, y: Tensor) -> Evaluation:
+def _evaluate(model: nn.Module, forward: Callable, x: Tensor, y: Tensor, normalise: Callable) -> Evaluation:
     if not len(y):
         return Evaluation(math.nan, math.nan, 0)
-    logits = outputs(model, forward, x)
+    logits = outputs(model, lambda x: forward(normalise(x)), x)
     y = y.to(logits.device)
     accuracy = (logits.argmax(1) == y).sum().item() / len(y)
     return Evaluation(accuracy, F.cross_entropy(logits, y).item(), len(y))
 
 
-def _load(model: nn.Module, split: Split, where: torch.device) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
-    """The examples in the model's size, on the device if they fit there, the labels, and what normalises the examples."""
-    if split.are_vectors:
-        x, normalise = split.x, lambda x: x
-    else:
+def _load(
+    model: nn.Module, split: Split, where: torch.device, raw: bool = False
+) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+    """The examples in the model's size, on the device if they fit there, the labels, and what each batch has to go through.
+
+    Small images are normalised here once, unless they are wanted raw (to be augmented); photographs stay bytes, a quarter
+    of the memory, and each batch is normalised.
+    """
+    x, normalise = split.x, lambda x: x
+    if not split.are_vectors:
         wanted = input_of(model, split)
         x, normalise = prepare(split, wanted).contiguous(memory_format=layout(where)), wanted.normalise
-    place = home(x.nbytes, where)
-    return x.to(place), split.y.to(place), normalise
+    x = x.to(home(x.nbytes, where))
+    if x.is_floating_point() and not raw:
+        x, normalise = normalise(x), lambda x: x
+    return x, split.y.to(x.device), normalise
 
 
 def _check_model(model: nn.Module, forward: Callable, x: Tensor, task: Task) -> None:
