@@ -110,7 +110,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Stopped. The same command goes on from here.", file=sys.stderr)
+        print("Stopped." + " The same command goes on from here." * (options.run is not predict), file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever read our output has had enough, as `| head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -141,7 +141,7 @@ def load(path: str | os.PathLike) -> nn.Module:
             setattr(model, name, None if value is None else float(value))
         _wanted(model).normalise(torch.zeros(1, *_wanted(model).size))
     except Exception as error:  # a config edited by hand sets off whatever in timm and torch
-        raise ValueError(f"{path} is no model that can be built here: {error}") from error
+        raise ValueError(f"{path} is no model that can be built here: {_short(error)}") from error
     return model
 
 
@@ -183,7 +183,7 @@ def export(model: nn.Module, path: str | os.PathLike, task: Task | Sequence[str]
             dynamic_shapes=({0: batch},),
         )
     except Exception as error:  # what cannot be exported fails in many ways
-        raise ValueError(f"torch cannot export {config['architecture']} to ONNX: {error}") from error
+        raise ValueError(f"torch cannot export {config['architecture']} to ONNX: {_short(error)}") from error
     proto = program.model_proto
     facts = {"classes": list(config["label_names"]), **config["pretrained_cfg"]}
     onnx.helper.set_model_props(proto, {name: json.dumps(fact, ensure_ascii=False) for name, fact in facts.items()})
@@ -235,11 +235,9 @@ def predictions(
     path, classes = Path(path), classes_of(model, task)
     files = [path] if path.is_file() else _images_below(path)[0]
     if not files:
-        kinds = ", ".join(sorted(READ))
-        raise ValueError(
-            f"{shown(path)} holds no photographs ({kinds})." if path.exists() else f"There is no {shown(path)}."
-        )
-    least = (getattr(model, "unsure", None) or 0.0) if unsure is None else unsure
+        found = f"{shown(path)} holds no photographs ({', '.join(sorted(READ))})."
+        raise ValueError(found if path.exists() else f"There is no file or folder {shown(path)}.")
+    least = _probability(getattr(model, "unsure", None) if unsure is None else unsure) or 0.0
     return _predictions(on(model, find_device()), path, files, classes, least)
 
 
@@ -290,8 +288,6 @@ def _config(model: nn.Module, classes: Sequence[str], unsure: float | None) -> d
     architecture = "RawCNN" if raw else own.pop("architecture", None)
     if architecture is None:
         raise ValueError(f"Only RawCNN and timm's models can be saved and exported; this is a {type(model).__name__}.")
-    if unsure is not None and not 0 <= unsure <= 1:
-        raise ValueError(f"unsure is a probability, from 0 to 1; not {unsure!r}.")
     sources = ("url", "file", "hf_hub_id", "hf_hub_filename", "source", "custom_load", "num_classes", "state_dict")
     own = {name: value for name, value in own.items() if value is not None and name not in sources}
     own["input_size"] = _wanted(model).size
@@ -305,16 +301,24 @@ def _config(model: nn.Module, classes: Sequence[str], unsure: float | None) -> d
         "tl_helpers": {
             "format": FORMAT,
             "temperature": getattr(model, "temperature", None),
-            "unsure": unsure,
+            "unsure": _probability(unsure),
             "versions": {name: metadata.version(name) for name in ("torch", "timm")},
         },
     }
+
+
+def _probability(unsure: float | None) -> float | None:
+    if unsure is not None and not 0 <= unsure <= 1:
+        raise ValueError(f"unsure is a probability, from 0 to 1; not {unsure!r}.")
+    return unsure
 
 
 def _build(config: dict) -> nn.Module:
     """The model that a config describes, with random weights."""
     name, classes, arguments = config["architecture"], config["label_names"], config["model_args"]
     own = {key: tuple(value) if isinstance(value, list) else value for key, value in config["pretrained_cfg"].items()}
+    if "input_size" not in own:
+        raise ValueError("it does not say which input_size it takes")
     if name == "RawCNN":
         model = RawCNN(classes=len(classes), **arguments)
     elif ":" in name:
@@ -354,6 +358,12 @@ def _card(model: nn.Module, config: dict, task, evaluation: Evaluation | None) -
     return f"{head}# A classifier of {config['num_classes']} kinds of images\n\n{text}\n\n```python\n{use}```\n"
 
 
+def _short(error: Exception) -> str:
+    """What torch and timm say, on one line, of which they fill many."""
+    text = " ".join(str(error).split())
+    return text if len(text) < 300 else f"{text[:300]} ..."
+
+
 def _wanted(model: nn.Module) -> Input:
     """What the model expects to be fed, by its own account."""
     return input_of(model, Split(torch.empty(0, 1, 1, 1), torch.empty(0)))
@@ -370,7 +380,9 @@ def _check_it_comes_back(model: nn.Module, config: dict, weights: dict) -> None:
         x = _noise(_wanted(model).size)
         same = torch.allclose(outputs(again, again, x), outputs(model, model, x), equal_nan=True)
     except Exception as error:
-        raise ValueError(f"This {config['architecture']} cannot be saved: it could not be built anew: {error}") from error
+        raise ValueError(
+            f"This {config['architecture']} cannot be saved: could not be built anew: {_short(error)}"
+        ) from error
     if not same:
         raise ValueError(
             f"This {config['architecture']} cannot be saved: one built anew answers otherwise. Was it changed after it was "
