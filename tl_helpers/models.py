@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from .data import Files, Input, Split, Task
 from .device import seeded
+from .photos import command_for, hub_cache, reach
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 
@@ -197,8 +198,11 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
         ValueError: timm has no such model, or no such weights of it; or in_chans is given, since images are brought to the
             number of channels that a model's own configuration names.
         ConnectionError: the weights are not on this machine and cannot be downloaded.
+
+    Weights are kept where Hugging Face's library keeps them, or below TL_HOME if that is set (and HF_HOME is not).
     """
     import timm
+    from safetensors import SafetensorError
 
     if "in_chans" in arguments:
         raise ValueError("Leave in_chans out: every model takes grey and colour images here, brought to its own channels.")
@@ -210,20 +214,50 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
             raise ValueError(f"timm has no model {name!r}.{hint}")
         if pretrained and not timm.models.is_model_pretrained(name):
             raise ValueError(f"timm has no pretrained weights for {name!r}; pass pretrained=False for random ones.")
+    where = {"cache_dir": hub_cache(), **arguments} if hub_cache() else arguments
     with seeded(seed):
         try:
-            model = timm.create_model(name, pretrained=pretrained, num_classes=0, **arguments)
+            kept = weights_file(name, where.get("cache_dir")) if pretrained else None
+            overlay = {"pretrained_cfg_overlay": {"file": kept}} if kept else {}  # else timm asks the network first
+            model = timm.create_model(name, pretrained=pretrained, num_classes=0, **overlay | where)
+            if kept:
+                model.pretrained_cfg.pop("file", None)
+        except SafetensorError as error:
+            raise ValueError(
+                f"The file with the weights of {name!r} is damaged ({error}). Run {command_for(name)} to get it anew."
+            ) from error
         except (OSError, RuntimeError) as error:  # what the hub's client raises offline is one or the other
             if not pretrained or isinstance(error, RuntimeError) and "size mismatch" in str(error):
                 raise
             raise ConnectionError(
-                f"The weights of {name!r} are not on this machine and could not be fetched. Run this once with a network "
-                "(they are kept afterwards), or go on with 'resnet10t.letters', which comes with the course."
+                f"The weights of {name!r} are not on this machine and could not be fetched. Run {command_for(name)} once "
+                "with a network (they are kept afterwards), or go on with 'resnet10t.letters', which comes with the course."
             ) from error
         if classes:  # by reset_classifier, since some architectures draw a far too large first head when created with one
             model.reset_classifier(classes)
     model.arguments = arguments  # `save` keeps them
     return model
+
+
+def weights_file(name: str, cache: str | Path | None = None) -> str | None:
+    """Where the weights of a timm model lie in the cache of Hugging Face's library; None if that has to fetch them.
+
+    Raises:
+        ConnectionError: they are not there, and there is no network.
+    """
+    import timm
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    if not config or not config.hf_hub_id or config.custom_load or config.file:
+        return None
+    found = try_to_load_from_cache(config.hf_hub_id, config.hf_hub_filename or "model.safetensors", cache)
+    if isinstance(found, str):
+        return found
+    if constants.HF_HUB_OFFLINE:
+        raise ConnectionError("HF_HUB_OFFLINE is set")
+    reach(constants.ENDPOINT)
+    return None
 
 
 def input_of(model: nn.Module, split: Split) -> Input:

@@ -118,10 +118,10 @@ def folder(path: str | os.PathLike, *, val: float = 0.2, test: float = 0.2, seed
     """A task of your own images; `.report` of it says what was found.
 
     The folder holds one subfolder a class, or `train` and, if you like, `val` and `test`, with one subfolder a class in
-    each. In place of a folder, a CSV file names in each row a file (seen from where the CSV lies), its class, and if you like
-    its split. Splits that are not given are drawn from the training images, in each class the same share. Damaged files are
-    named in the report and left out. Files with the same picture stay together in one split; where given splits share one,
-    the copies in train (then val) are left out, and test keeps its own.
+    each. In place of a folder, a CSV file names in each row a file (seen from where the CSV lies), its class, and if you
+    like its split. Splits that are not given are drawn from the training images, in each class the same share. Damaged files
+    are named in the report and left out. Files with the same picture stay together in one split; where given splits share
+    one, the copies in train (then val) are left out, and test keeps its own.
 
     Args:
         path: the folder, or the CSV file.
@@ -383,7 +383,7 @@ class Source:
 _PETS = "https://www.robots.ox.ac.uk/~vgg/data/pets/data/"
 SOURCES = {
     "pets": Source(
-        "the Oxford-IIIT pets",
+        "The Oxford-IIIT pets",
         "torchvision/oxford-iiit-pet",
         (  # addresses and sums as in torchvision.datasets.OxfordIIITPet
             (f"{_PETS}images.tar.gz", 792, "5c4f3ee8e5d25df40f4fd59a7f44e54c"),
@@ -393,7 +393,7 @@ SOURCES = {
     ),
     # PyTorch publishes no sum for this one: whether it is whole is told by the number of its images.
     "ants-and-bees": Source(
-        "the ants and bees",
+        "The ants and bees",
         "hymenoptera_data",
         (("https://download.pytorch.org/tutorial/hymenoptera_data.zip", 47, None),),
         "hymenoptera_data",
@@ -402,6 +402,26 @@ SOURCES = {
 WEIGHTS = {"mobilenetv2_100.ra_in1k": 14}  # megabytes of the ImageNet weights that lessons use
 NEEDS = {"09": ("pets", "ants-and-bees", "mobilenetv2_100.ra_in1k"), "10": ("mobilenetv2_100.ra_in1k",)}
 PREFETCH = "python -m tl_helpers prefetch"
+
+
+def reach(address: str) -> None:
+    """Say at once that there is no network, where a library would try for a minute.
+
+    Raises:
+        ConnectionError: nothing answers at this address.
+    """
+    import requests
+
+    try:
+        requests.head(address, timeout=10)
+    except (requests.RequestException, RuntimeError) as error:
+        raise ConnectionError(f"{address} does not answer") from error
+
+
+def command_for(name: str) -> str:
+    """The shell's command that gets a set or weights."""
+    lesson = next((lesson for lesson, names in NEEDS.items() if name in names), None)
+    return f"`{PREFETCH} --only {lesson or name}`"
 
 
 def home() -> Path:
@@ -423,7 +443,7 @@ def photos(name: str, shots: int | str | None = None, seed: int = 0) -> Task:
 
     "pets": 37 breeds of cats and dogs; "cats-and-dogs": the same photographs by species; "ants-and-bees": the small set of
     PyTorch's transfer-learning tutorial. The test images are the set's own (for ants-and-bees what the tutorial calls val).
-    The validation images are a fifth of each class of the rest, always the same; training images are drawn from what is left.
+    The validation images are a fifth of each class of the rest, always the same; training images are drawn from the others.
 
     Args:
         name: one of these three.
@@ -504,25 +524,29 @@ def get(name: str, where: Path | None = None) -> Path:
     place = where / source.place
     if not missing(name, place):
         return place
-    with _in_words(source, place):
+    with _in_words(source, place, command_for(name)):
         place.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(where / f"{name}.lock"):  # two notebooks may ask for it at once
+        with FileLock(where / f".{name}.lock"):  # two notebooks may ask for it at once
             lacks = missing(name, place)
             if not lacks:
                 return place
             why = f" (what is there lacks {lacks[0]}{' and more' if len(lacks) > 1 else ''})" if place.exists() else ""
-            print(f"Fetching {source.title}, {source.megabytes} MB, to {shown(place)}{why}.", file=sys.stderr)
+            print(
+                f"{source.title} come from the network once, {source.megabytes} MB, to {shown(place)}{why}.", file=sys.stderr
+            )
             fresh = place.with_name(f"{place.name}.unpacking")
             shutil.rmtree(fresh, ignore_errors=True)
-            files = [
-                download(url, where / "downloads" / url.rsplit("/")[-1], size, md5) for url, size, md5 in source.archives
-            ]
+            parts = [(url, where / "downloads" / url.rsplit("/")[-1], md5) for url, _, md5 in source.archives]
+            have = sum(path.stat().st_size for _, to, _ in parts for path in (to, _part(to)) if path.exists())
+            if shutil.disk_usage(place.parent).free < 2 * 10**6 * source.megabytes - have:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            files = [download(*part) for part in parts]
             for file in files:
                 try:
                     extract_archive(str(file), str(fresh))
-                except OSError:
-                    raise
                 except Exception as error:  # a damaged archive fails in many ways
+                    if isinstance(error, OSError) and error.errno:
+                        raise
                     file.unlink()
                     raise ConnectionError(f"{file.name} came damaged ({error})") from error
             lacks = missing(name, fresh / source.inside)
@@ -534,32 +558,33 @@ def get(name: str, where: Path | None = None) -> Path:
                 shutil.rmtree(place)
             os.replace(fresh / source.inside, place)
             shutil.rmtree(fresh, ignore_errors=True)
-            shutil.rmtree(where / "downloads", ignore_errors=True)
+            for file in files:
+                file.unlink()
     return place
 
 
 @contextlib.contextmanager
-def _in_words(source: Source, place: Path) -> Iterator[None]:
+def _in_words(source: Source, place: Path, command: str) -> Iterator[None]:
     """Turns what stops a download into one sentence that says what to do."""
     try:
         yield
     except ConnectionError as error:
         raise ConnectionError(
-            f"{source.title.capitalize()} are not on this machine and could not be fetched: {error}. Run "
-            f"`{PREFETCH} --only 09` with a network (it goes on where it stopped), or set TL_HOME to a folder that holds them."
+            f"{source.title} are not on this machine and could not be fetched: {error}. Run {command} with "
+            "a network (it goes on where it stopped), or set TL_HOME to a folder that holds them."
         ) from error
     except OSError as error:
         why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or error
         raise ValueError(
-            f"{source.title.capitalize()} could not be written to {shown(place)}: {why}. They need about "
-            f"{3 * source.megabytes} MB while they are unpacked; make room, or set TL_HOME to another folder, and try again."
+            f"{source.title} could not be written to {shown(place)}: {why}. They need about "
+            f"{2 * source.megabytes} MB while they are unpacked; make room, or set TL_HOME to another folder, and try again."
         ) from error
 
 
 TRIES, PAUSE, STALL = 5, 1.0, 30.0  # attempts; seconds before the second of them; seconds without a byte
 
 
-def download(url: str, to: Path, megabytes: int = 0, md5: str | None = None) -> Path:
+def download(url: str, to: Path, md5: str | None = None) -> Path:
     """A file from the network, with a bar of size, speed and time left. It grows as `.part` and is renamed when it is whole.
 
     A part that is there already is continued. torchvision's and torch.hub's downloads do neither that nor have a timeout.
@@ -568,15 +593,11 @@ def download(url: str, to: Path, megabytes: int = 0, md5: str | None = None) -> 
         ConnectionError: it cannot be fetched, or is not the file that the sum names. The message is the reason only.
         OSError: it cannot be written.
     """
-    part = to.with_name(f"{to.name}.part")
+    part, anew = _part(to), False
     to.parent.mkdir(parents=True, exist_ok=True)
-    have = part.stat().st_size if part.exists() else 0
-    if shutil.disk_usage(to.parent).free < 3 * megabytes * 10**6 - have and not to.exists():
-        raise OSError(errno.ENOSPC, "no room")
-    anew = False
+    if to.exists() and (md5 is None or _md5(to) == md5):
+        return to
     for attempt in range(TRIES):
-        if to.exists() and (md5 is None or _md5(to) == md5):
-            return to
         if attempt:
             time.sleep(PAUSE * 2 ** (attempt - 1))
         reason, hopeless = _attempt(url, part)
@@ -590,6 +611,10 @@ def download(url: str, to: Path, megabytes: int = 0, md5: str | None = None) -> 
         if hopeless:
             break
     raise ConnectionError(f"{url}: {reason}")
+
+
+def _part(to: Path) -> Path:
+    return to.with_name(f"{to.name}.part")
 
 
 def _md5(path: Path) -> str:
@@ -625,9 +650,9 @@ def _attempt(url: str, part: Path) -> tuple[str | None, bool]:
                     have += len(chunk)
     except requests.Timeout:
         return f"nothing came for {STALL:g} seconds", False
-    except (requests.RequestException, RuntimeError) as error:  # a blocked network may show as the latter
+    except (requests.RequestException, RuntimeError):  # a blocked network may show as the latter
         if total is None:
-            return f"there is no connection ({type(error).__name__})", False
+            return "there is no connection", not have
         return f"the connection broke after {have / 1e6:.0f} of {total / 1e6:.0f} MB", False
     if total is not None and have < total:
         return f"the connection broke after {have / 1e6:.0f} of {total / 1e6:.0f} MB", False
