@@ -1,5 +1,5 @@
-"""`python -m tl_helpers doctor | prefetch | pretrain NAME | results | predict MODEL FOLDER`: is this machine ready, fetch what
-lessons need from the network, make a backbone, measure the methods, name the photographs in a folder.
+"""`python -m tl_helpers doctor | prefetch | pretrain NAME | results | predict MODEL FOLDER`: is this machine ready, fetch
+what lessons need from the network, make a backbone, measure the methods, name the photographs in a folder.
 """
 
 from __future__ import annotations
