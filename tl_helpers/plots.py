@@ -21,6 +21,7 @@ from torch import Tensor
 
 from .data import Files, Input, Split, prepare
 from .experiments import mean_interval
+from .photos import Report
 from .training import Evaluation, Run
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#E69F00", "#7F7F7F")
@@ -222,6 +223,32 @@ def scatter(points: Tensor | np.ndarray, labels: Sequence, names: Sequence[str])
     pad = 0.05 * (high - low)
     axis.set(xlim=(low[0] - pad[0], high[0] + pad[0]), ylim=(low[1] - pad[1], high[1] + pad[1]), xticks=[], yticks=[])
     figure.alt = f"{len(points)} examples as points of a plane, each drawn as its class, one of {', '.join(names)}."
+    return figure
+
+
+def report(found: Report) -> Figure:
+    """What `tl.folder` found (`task.report`): images by class and split, and how large they are."""
+    counts, kept = found.counts, found.files[found.files.split != ""]
+    figure = Figure(8.5, max(2.6, 0.8 + 0.22 * len(counts)))
+    bars, sizes = figure.axes_of(1, 2)
+    left = np.zeros(len(counts))
+    for i, (split, hatch) in enumerate(zip(counts.columns, ("", "///", "..."))):
+        look = {"color": COLOURS[i], "edgecolor": "white", "hatch": hatch, "label": split}
+        bars.barh(range(len(counts)), counts[split], 0.75, left, **look)
+        left += counts[split].to_numpy()
+        part = kept[kept.split == split]
+        sizes.plot(part.width, part.height, MARKERS[i], color=COLOURS[i], alpha=0.6, markersize=4, label=split)
+    bars.set_yticks(range(len(counts)), counts.index, fontsize=9)
+    bars.set(xlabel="images", ylim=(len(counts) - 0.4, -0.6))
+    sizes.set(xlabel="width in pixels", ylabel="height in pixels", xlim=(0, 1.05 * kept.width.max()))
+    sizes.set_ylim(0, 1.05 * kept.height.max())
+    for axis in (bars, sizes):
+        axis.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    classes = "; ".join(f"{name} {', '.join(f'{n} {split}' for split, n in row.items())}" for name, row in counts.iterrows())
+    figure.alt = (
+        f"Images by class and split: {classes}. Widths from {kept.width.min()} to {kept.width.max()} and heights from "
+        f"{kept.height.min()} to {kept.height.max()} pixels."
+    )
     return figure
 
 
