@@ -115,7 +115,8 @@ def test_a_loaded_model_is_trained_and_saved_again_with_nothing_to_remember(tmp_
     loaded = tl.load(tmp_path / "model")
     assert loaded.unsure == 0.7 and tl.evaluate(loaded, task.test) == tl.evaluate(probe, task.test)
     run = tl.fit(loaded, task, epochs=1, progress=False)
-    tl.save(run.model, tmp_path / "model", unsure=loaded.unsure)
+    assert not hasattr(run.model, "unsure") and loaded.unsure == 0.7, "a threshold holds for the weights it was chosen for"
+    tl.save(run.model, tmp_path / "model")
     assert tl.load(tmp_path / "model").classes == task.classes
     assert not torch.equal(tl.predict(run.model, task.test), tl.predict(probe, task.test))
 
@@ -124,7 +125,7 @@ def test_the_card_says_what_it_is_and_how_well_it_does(tmp_path):
     task = tl.digits(shots=2)
     evaluation = tl.training.Evaluation(0.9, 0.3, 797)
     card = (tl.save(tl.RawCNN(), tmp_path / "model", task, evaluation=evaluation) / "README.md").read_text()
-    assert card.startswith("---\nlibrary_name: timm\n") and "21,840 parameters" in card
+    assert card.startswith("---\npipeline_tag: image-classification\n---\n") and "21,840 parameters" in card
     assert repr(evaluation) in card and "20 training images" in card and str(tmp_path) not in card
 
 

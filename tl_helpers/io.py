@@ -39,7 +39,7 @@ def calibrate(model: nn.Module, split: Split, device: str | None = None) -> nn.M
 
     Found is the temperature with the lowest cross-entropy on the split, and the weights of the last layer are divided by
     it, so nothing has to be remembered. The order of the classes stays, and with it the accuracy. The copy's `.temperature`
-    says which it was: above 1 the model was too sure of itself.
+    says which it was (above 1 the model was too sure of itself), until it is trained on.
 
     Args:
         split: labelled examples that the model has not learned from: task.val.
@@ -171,31 +171,24 @@ def export(model: nn.Module, path: str | os.PathLike, task: Task | Sequence[str]
     path, config = Path(path), _config(model, classes_of(model, task), getattr(model, "unsure", None))
     wanted = _wanted(model)
     whole, pixels = _FromPixels(copy.deepcopy(model).cpu(), wanted).eval(), _noise(wanted.size)
+    names = {"input_names": ["pixels"], "output_names": ["probabilities"]}
+    any_number = ({0: torch.export.Dim("N", min=1)},)
     try:
-        batch = torch.export.Dim("N", min=1)
-        program = torch.onnx.export(
-            whole,
-            (pixels[:2],),
-            dynamo=True,
-            verbose=False,
-            input_names=["pixels"],
-            output_names=["probabilities"],
-            dynamic_shapes=({0: batch},),
-        )
+        program = torch.onnx.export(whole, (pixels,), dynamo=True, verbose=False, dynamic_shapes=any_number, **names)
     except Exception as error:  # what cannot be exported fails in many ways
         raise ValueError(f"torch cannot export {config['architecture']} to ONNX: {_short(error)}") from error
     proto = program.model_proto
-    facts = {"classes": list(config["label_names"]), **config["pretrained_cfg"]}
+    facts = {"classes": config["label_names"], **config["pretrained_cfg"]}
     onnx.helper.set_model_props(proto, {name: json.dumps(fact, ensure_ascii=False) for name, fact in facts.items()})
+    whole_file = proto.SerializeToString()
+    session = onnxruntime.InferenceSession(whole_file, providers=["CPUExecutionProvider"])
+    found = torch.from_numpy(session.run(None, {"pixels": pixels.numpy()})[0])
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.new")
-    onnx.save(proto, new)
-    session = onnxruntime.InferenceSession(new, providers=["CPUExecutionProvider"])
-    found = torch.from_numpy(session.run(None, {"pixels": pixels.numpy()})[0])
-    with torch.no_grad():
-        difference = (found - whole(pixels)).abs().max().item()
+    new.write_bytes(whole_file)
     os.replace(new, path)
-    return difference
+    with torch.no_grad():
+        return (found - whole(pixels)).abs().max().item()
 
 
 class _FromPixels(nn.Module):
@@ -270,7 +263,7 @@ def classes_of(model: nn.Module, task: Task | Sequence[str] | None) -> tuple[str
     Raises:
         ValueError: there are none, or not as many as the model tells apart.
     """
-    check_kind("This", model, nn.Module, "a model; of a run take run.model")
+    check_kind("This function", model, nn.Module, "a model; of a run take run.model")
     names = getattr(task, "classes", task) or getattr(model, "classes", None)
     if not names or isinstance(names, str):
         raise ValueError("Say which classes the model tells apart: pass the task, or a list of their names in order.")
@@ -352,7 +345,8 @@ def _card(model: nn.Module, config: dict, task, evaluation: Evaluation | None) -
         "**Limits**: measured on images like those it was trained on, and on no others. It gives one of its classes to any "
         "image at all, also to one that shows none of them.",
     ]
-    head = "---\nlibrary_name: timm\npipeline_tag: image-classification\ntags: [image-classification]\n---\n"
+    library = "" if isinstance(model, RawCNN) else "library_name: timm\n"
+    head = f"---\n{library}pipeline_tag: image-classification\n---\n"
     use = 'import tl_helpers as tl\n\nmodel = tl.load("this folder")\n'
     text = "\n".join(f"- {line}" for line in lines)
     return f"{head}# A classifier of {config['num_classes']} kinds of images\n\n{text}\n\n```python\n{use}```\n"
@@ -381,7 +375,7 @@ def _check_it_comes_back(model: nn.Module, config: dict, weights: dict) -> None:
         same = torch.allclose(outputs(again, again, x), outputs(model, model, x), equal_nan=True)
     except Exception as error:
         raise ValueError(
-            f"This {config['architecture']} cannot be saved: could not be built anew: {_short(error)}"
+            f"This {config['architecture']} cannot be saved, since it could not be built anew: {_short(error)}"
         ) from error
     if not same:
         raise ValueError(
@@ -392,7 +386,7 @@ def _check_it_comes_back(model: nn.Module, config: dict, weights: dict) -> None:
 
 def _may_be_written(folder: Path) -> bool:
     """Whether the folder is empty, or holds a saved model, whole or broken."""
-    names = {entry.name for entry in folder.iterdir()}
+    names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
     if names <= {f"{name}.new" for name in (WEIGHTS, CONFIG, CARD)}:
         return True
     configs = [folder / name for name in (CONFIG, f"{CONFIG}.new") if name in names]
