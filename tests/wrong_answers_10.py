@@ -40,7 +40,7 @@ WRONG = {
         (lambda train, test: None, "returns nothing"),
         (lambda train, test: [a for a, b in _copies(train, test)], "pair of names"),
         (lambda train, test: [(b, a) for a, b in _copies(train, test)], "turned round"),
-        (lambda train, test: [(a, b) for a in train for b in test if a[5:] == b[4:]], "same name"),
+        (lambda train, test: [(a, b) for a in train for b in test if a[5:] == b[4:]], "Files of one name"),
         (_one_each, "several copies"),
         (_everywhere, "within one split"),
         (lambda train, test: [(a, b) for a in train for b in test if len(train[a]) == len(test[b])], "not the same"),
@@ -58,6 +58,6 @@ WRONG = {
         (lambda confidence, right, wanted: confidence.max(), "answers more"),
         (lambda confidence, right, wanted: confidence.min(), "too few"),
         (lambda confidence, right, wanted: wanted, "answers more"),
-        (_first_to_fail, "nothing is answered"),
+        (_first_to_fail, "answers more"),
     ],
 }
