@@ -364,9 +364,9 @@ def test_calibration_finds_the_temperature_and_keeps_the_answers(tmp_path):
     sure = copy.deepcopy(model)
     with torch.no_grad():
         for weights in sure.fc2.parameters():
-            weights *= 3
+            weights *= 6
     first, second = tl.calibrate(model, task.val), tl.calibrate(sure, task.val)
-    assert second.temperature == pytest.approx(3 * first.temperature, rel=0.01) and second.temperature > 2
+    assert second.temperature == pytest.approx(6 * first.temperature, rel=0.01) and second.temperature > 1.5
     before, after = (tl.evaluate(m, task.test) for m in (sure, second))
     assert after.accuracy == before.accuracy and after.loss < before.loss
     mean_probability = tl.predict(second, task.val).amax(1).mean().item()

@@ -53,7 +53,7 @@ def calibrate(model: nn.Module, split: Split, device: str | None = None) -> nn.M
     """
     from scipy.optimize import minimize_scalar
 
-    logits = predict(model, split, device).double().clamp_min(1e-30).log()  # up to a constant, which softmax takes out again
+    logits = predict(model, split, device).double().clamp_min(1e-45).log()  # up to a constant, which softmax takes out again
     if not (logits.argmax(1) != split.y).any():
         raise ValueError(
             f"Among these {len(split)} examples the model makes no mistake, so they cannot say how sure it may be: "
