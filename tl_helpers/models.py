@@ -217,7 +217,8 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
     where = {"cache_dir": hub_cache(), **arguments} if hub_cache() else arguments
     with seeded(seed):
         try:
-            kept = weights_file(name, where.get("cache_dir")) if pretrained else None
+            own = not pretrained or {"pretrained_cfg", "pretrained_cfg_overlay"} & set(arguments)
+            kept = None if own else weights_file(name, where.get("cache_dir"))
             overlay = {"pretrained_cfg_overlay": {"file": kept}} if kept else {}  # else timm asks the network first
             model = timm.create_model(name, pretrained=pretrained, num_classes=0, **overlay | where)
             if kept:
@@ -226,8 +227,10 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
             raise ValueError(
                 f"The file with the weights of {name!r} is damaged ({error}). Run {command_for(name)} to get it anew."
             ) from error
-        except (OSError, RuntimeError) as error:  # what the hub's client raises offline is one or the other
-            if not pretrained or isinstance(error, RuntimeError) and "size mismatch" in str(error):
+        except Exception as error:
+            # What the hub's client raises where the network fails: one of these two, or its own client's.
+            network = isinstance(error, (OSError, RuntimeError)) or type(error).__module__.startswith("httpx")
+            if not pretrained or not network or isinstance(error, RuntimeError) and "size mismatch" in str(error):
                 raise
             raise ConnectionError(
                 f"The weights of {name!r} are not on this machine and could not be fetched. Run {command_for(name)} once "

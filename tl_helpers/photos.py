@@ -146,9 +146,11 @@ def folder(path: str | os.PathLike, *, val: float = 0.2, test: float = 0.2, seed
         raise ValueError(f"val and test together take {val + test:g} of the images, and leave none to learn from.")
     root = Path(path).expanduser()
     if not root.exists():
-        raise ValueError(f"There is no folder {shown(root)!r}. Here (in {shown(Path.cwd())}) paths begin.")
-    rows, notes = _rows_of_csv(root) if root.is_file() else _rows_of_folder(root)
-    base = root.parent if root.is_file() else root
+        raise ValueError(f"There is no folder {shown(root)!r}, looked for from {shown(Path.cwd())}.")
+    try:
+        base, rows, notes = _rows_of_csv(root) if root.is_file() else _rows_of_folder(root)
+    except OSError as error:
+        raise ValueError(f"{shown(root)} cannot be looked into: {error.strerror or error}.") from error
     frame = pd.DataFrame(rows, columns=["path", "label", "split"])
     frame.insert(0, "file", [shown(os.path.relpath(p, base)) for p in frame.path])
     looks = _look_at(list(frame.path))
@@ -165,8 +167,12 @@ def folder(path: str | os.PathLike, *, val: float = 0.2, test: float = 0.2, seed
         if strange:
             raise ValueError(f"{name} holds the class {strange[0]!r}, of which there is no image in train to learn from.")
     if len(classes) < 2:
-        what = f"only the class {classes[0]!r}" if classes else "no image that can be read"
-        raise ValueError(f"{shown(root)} holds {what}; a task needs at least two classes, each in a subfolder of its own.")
+        bad = frame[frame.width == 0]
+        why = f" ({len(bad)} cannot, the first of them {bad.file.iloc[0]}: {bad.trouble.iloc[0]})" if len(bad) else ""
+        what = f"images of only one class, {classes[0]!r}, that can be read" if classes else "no images that can be read"
+        raise ValueError(f"{shown(root)} holds {what}{why}; a task needs at least two classes, in a subfolder each.")
+    lost = sorted(set(frame.label) - set(classes))
+    notes += [f"No image of the class {label!r} can be read: it is no class here." for label in lost]
     near = _near(frame, looks)
     report = Report(frame.drop(columns=["path", "picture"]), copies, near, notes)
     splits = {}
@@ -175,12 +181,13 @@ def folder(path: str | os.PathLike, *, val: float = 0.2, test: float = 0.2, seed
         labels = torch.tensor([classes.index(label) for label in part.label], dtype=torch.long)
         splits[name] = Split(Files(part.path), labels)
     splits["train"] = _draw(splits["train"], shots, seed)
-    name = base.resolve().name if root.is_dir() else root.stem
-    return Task(shown(name) + (f", {shots} a class" if shots else ""), tuple(classes), **splits, report=report)
+    name = root.stem if root.is_file() else base.resolve().name
+    title = shown(name) if shots in (None, "all") else f"{shown(name)}, {shots} a class"
+    return Task(title, tuple(classes), **splits, report=report)
 
 
-def _rows_of_folder(root: Path) -> tuple[list[tuple[Path, str, str]], list[str]]:
-    """(file, class, split or "") of every image below a folder, and sentences on what else lies there."""
+def _rows_of_folder(root: Path) -> tuple[Path, list[tuple[Path, str, str]], list[str]]:
+    """Where the classes lie, (file, class, split or "") of every image there, and sentences on what else is there."""
     notes = []
     folders = _subfolders(root)
     while len(folders) == 1 and _subfolders(folders[0]):  # as archives often unpack: pets/pets/cat
@@ -216,7 +223,7 @@ def _rows_of_folder(root: Path) -> tuple[list[tuple[Path, str, str]], list[str]]
             f"{shown(root)} holds no images: a folder for tl.folder has one subfolder a class, with images "
             f"({', '.join(sorted(READ))}) in it." + "".join(f" {note}" for note in notes)
         )
-    return rows, notes
+    return root, rows, notes
 
 
 def _subfolders(place: Path) -> list[Path]:
@@ -237,8 +244,8 @@ def _images_below(place: Path) -> tuple[list[Path], Counter]:
     return images, others
 
 
-def _rows_of_csv(path: Path) -> tuple[list[tuple[Path, str, str]], list[str]]:
-    """(file, class, split or "") of every row of a CSV file, whose first line may name the columns."""
+def _rows_of_csv(path: Path) -> tuple[Path, list[tuple[Path, str, str]], list[str]]:
+    """The same of a CSV file, whose first line may name the columns."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         first = text.split("\n")[0]
@@ -282,7 +289,7 @@ def _rows_of_csv(path: Path) -> tuple[list[tuple[Path, str, str]], list[str]]:
         raise ValueError(f"Some rows of {shown(path)} name a split and others none: fill in all of them, or none.")
     if given and given != {""} and "train" not in given:
         raise ValueError(f"No row of {shown(path)} is of the split train: there is nothing to learn from.")
-    return rows, []
+    return path.parent, rows, []
 
 
 def _look_at(paths: list[Path]) -> list[tuple[int, int, bytes, np.ndarray] | str]:
@@ -658,7 +665,7 @@ def _attempt(url: str, part: Path) -> tuple[str | None, bool]:
             total = have + int(length) if length else None
             bar = _bar(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem)
             with open(part, "ab" if have else "wb") as file, bar:
-                for chunk in answer.iter_content(1 << 16):
+                for chunk in answer.iter_content(1 << 14):
                     file.write(chunk)
                     bar.update(len(chunk))
                     have += len(chunk)
