@@ -25,6 +25,7 @@ ORDER = [
     "training",
     "features",
     "intervals",
+    "io",
     "pretraining",
     "experiments",
     "plots",

@@ -2,7 +2,7 @@
 
 Everything is imported when it is first used, so that this import takes no time of its own. Each file of this package imports
 only files above it in this list: device, glyphs, data, photos, models, engine, training, features, intervals,
-pretraining, experiments, plots, widgets, check.
+io, pretraining, experiments, plots, widgets, check.
 """
 
 import importlib
@@ -28,6 +28,10 @@ _HOME = {
     "evaluate": "training",
     "predict": "training",
     "features": "features",
+    "calibrate": "io",
+    "save": "io",
+    "load": "io",
+    "export": "io",
 }
 _MODULES = (
     "check",
@@ -37,6 +41,7 @@ _MODULES = (
     "experiments",
     "glyphs",
     "intervals",
+    "io",
     "models",
     "plots",
     "pretraining",

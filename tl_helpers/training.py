@@ -133,6 +133,8 @@ def fit(
     where, seed = find_device(device), int(seed)
     lr = float(lr) if lr is not None else 1e-2 if task.train.are_vectors else 1e-3
     model = copy.deepcopy(model).to(where, memory_format=layout(where))
+    for stale in ("temperature", "unsure"):  # what `calibrate` and `load` noted holds for the old weights
+        vars(model).pop(stale, None)
     forward = classifier(model) if task.train.are_vectors else model  # what runs: all of the model, or its head
     x, y, normalise = _load(model, task.train, where, raw=augment is not None)
     val = _load(model, task.val, where)
