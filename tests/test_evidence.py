@@ -72,6 +72,21 @@ def _works(stored):
     return (rates >= 0.9 * rates.groupby("lr").mean().max()).groupby("seed").mean()
 
 
+RANDOM = "letters with random names"
+
+
+def _heads(stored, partner, other=SCRATCH):
+    """The lead of two heads with a partner over a method that learns the digits alone, at five labels a class, in points."""
+    pairs = stored.wide("two_heads", index=["seed"], columns="variant")[f"partner={partner}"]
+    return tuple(100 * v for v in mean_interval(pairs - stored.wide()[other].loc[5].reindex(pairs.index)))
+
+
+def _same(stored):
+    pairs = stored.wide("two_heads", index=["seed"], columns="variant")
+    middle, low, high = mean_interval(pairs["partner=letters"] - pairs[f"partner={RANDOM}"])
+    return low < 0 < high
+
+
 CLAIMS = {
     "07": {
         "With one labelled image a class, the letters are worth more than twenty points; with fifty, nothing.": lambda s: (
@@ -118,7 +133,18 @@ CLAIMS = {
             0 <= (_works(s)[TUNED] - _works(s)[SCRATCH]).mean() < 0.1
         ),
     },
-    "08": {},
+    "08": {
+        "Learned together with letters, the digits gain about three points over learning alone.": lambda s: (
+            within(_heads(s, "letters"), 2, 4) and above(_heads(s, "letters"))
+        ),
+        "With random names on the letters the gain is hardly smaller, and five seeds cannot tell the two apart.": lambda s: (
+            above(_heads(s, RANDOM)) and 0 < _heads(s, "letters")[0] - _heads(s, RANDOM)[0] < 1.5 and _same(s)
+        ),
+        "Parity is no help: with it the digits are named no better than alone.": lambda s: _heads(s, "parity")[0] <= 0.5,
+        "Fine-tuned letters lead two heads with letters by about a point, and even the probe is ahead of them.": lambda s: (
+            -2 < _heads(s, "letters", TUNED)[0] < -0.5 and _heads(s, "letters", PROBE)[0] < -0.3
+        ),
+    },
 }
 STORED = Stored()
 ALL = [(number, sentence) for number, claims in CLAIMS.items() for sentence in claims]

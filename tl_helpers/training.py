@@ -55,9 +55,10 @@ class Run:
             return f"Run of {self.name}: no finished epoch"
         last = self.history.iloc[-1]
         end = f"; {self.stopped}" if self.stopped else ""
+        val = "" if math.isnan(last.val_accuracy) else f", validation accuracy {last.val_accuracy:.3f}"
         return (
             f"Run of {self.name}: {len(self.history)} epochs in {last.seconds:.1f} s, "
-            f"training accuracy {last.accuracy:.3f}, validation accuracy {last.val_accuracy:.3f}{end}"
+            f"training accuracy {last.accuracy:.3f}{val}{end}"
         )
 
 
