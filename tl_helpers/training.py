@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from .data import Split, Task, prepare
 from .device import autocast, home, layout, precision, seeded
 from .device import device as find_device
-from .engine import SCHEDULES, Checkpoint, Progress, check_arguments, check_kind, recipe_of
+from .engine import SCHEDULES, Checkpoint, Progress, Steps, Team, bring, check_arguments, check_kind, halving, recipe_of
 from .models import classifier, count, input_of, parameter_groups
 
 
@@ -130,7 +130,7 @@ def fit(
     """
     given = dict(locals())
     check_arguments(given)
-    where, seed = find_device(device), int(seed)
+    team, where, seed = Team(), find_device(device), int(seed)
     lr = float(lr) if lr is not None else 1e-2 if task.train.are_vectors else 1e-3
     model = copy.deepcopy(model).to(where, memory_format=layout(where))
     forward = classifier(model) if task.train.are_vectors else model  # what runs: all of the model, or its head
@@ -141,42 +141,46 @@ def fit(
         x = normalise(x)
     _check_model(model, forward, normalise(x[:2]) if augment else x[:2], task)
 
-    batches = math.ceil(len(x) / batch_size)
+    batches = team.batches(len(x), batch_size)
     groups = parameter_groups(model, lr, weight_decay, layer_decay)
     optimizer = torch.optim.AdamW(groups, fused=where.type in ("cpu", "cuda"))
     rate = SCHEDULES[schedule]
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step / (batches * epochs)))
     scaler = torch.amp.GradScaler(where.type, enabled=precision(where) is torch.float16)
     order = torch.Generator().manual_seed(seed)  # of the data; always on the CPU, so that every machine draws the same
-    bending = torch.Generator(where).manual_seed(seed)
+    bending = torch.Generator(where).manual_seed(seed + team.rank)
+    net = team.wrap(forward)
+
+    def learn(images: Tensor, labels: Tensor, share: float) -> Tensor:
+        """Forward and backward: adds to the gradients. Returns the sum of the losses and the number of right answers."""
+        with autocast(where), team.norms():
+            logits = net(images)
+            loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+        scaler.scale(loss * share).backward()  # share is 1, and with bfloat16 or float32 this is loss.backward()
+        return torch.stack([loss.detach() * len(labels), (logits.argmax(1) == labels).sum()])
 
     def one_epoch() -> tuple[float, float]:
         """The training loop proper. Returns the epoch's mean loss and accuracy."""
         model.train()
-        total, correct = torch.zeros(2, device=where)  # summed on the device: asking for a number makes a GPU wait
+        sums = torch.zeros(2, device=where)  # kept on the device: asking for a number makes a GPU wait
         for batch in torch.randperm(len(x), generator=order).to(x.device).tensor_split(batches):
-            images, labels = (part[batch].to(where, non_blocking=True) for part in (x, y))
+            images, labels = (bring(part[team.share(batch)], where) for part in (x, y))
             if augment is not None:
                 images = normalise(augment(images, bending))
-            with autocast(where):
-                logits = forward(images)
-                loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-            optimizer.zero_grad()
-            scaler.scale(loss).backward()  # the scaler acts with float16 only; else this is loss.backward()
+            sums += step(images, labels, len(batch))  # zero_grad and learn, in parts where memory is short
             scaler.step(optimizer)
             scaler.update()
             scheduler.step()
-            total += loss.detach() * len(labels)
-            correct += (logits.argmax(1) == labels).sum()
             bar.step()
-        return total.item() / len(x), correct.item() / len(x)
+        total, correct = team.sum(sums).tolist()
+        return total / len(x), correct / len(x)
 
     run = Run(model, pd.DataFrame(), _name(model, forward))
     recipe = recipe_of(given, where) if checkpoint else {}
     state = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
-    store = Checkpoint(checkpoint, recipe, state, {"order": order, "bending": bending})
-    bar = Progress(batches * epochs, progress)
-    with seeded(seed):
+    store = Checkpoint(checkpoint, recipe, state, {"order": order, "bending": bending}, team)
+    step, bar = Steps(learn, optimizer, team), Progress(batches * epochs, progress and not team.rank)
+    with seeded(seed + team.rank), team.all_alive(checkpoint):
         rows, kept = store.resume() or ([], copy.deepcopy(forward.state_dict()))
         bar.done, start = len(rows) * batches, time.perf_counter() - (rows[-1]["seconds"] if rows else 0)
         try:
@@ -190,7 +194,7 @@ def fit(
                         f"The loss is {loss} after epoch {epoch}: training has diverged. Try a learning rate below {lr:g}, "
                         f"{lr / 10:g} say, and look for values in the data that are no numbers."
                     )
-                val = _evaluate(model, forward, val_x, val_y)
+                val = _evaluate(model, forward, val_x, val_y, team)
                 row = {"epoch": epoch, "loss": loss, "accuracy": accuracy}
                 row |= {"val_loss": val.loss, "val_accuracy": val.accuracy}
                 rows.append(row | {"lr": optimizer.param_groups[-1]["lr"], "seconds": time.perf_counter() - start})
@@ -243,16 +247,17 @@ def outputs(model: nn.Module, forward: Callable, x: Tensor, batch_size: int = 25
     model.eval()
     try:
         with autocast(where):
-            return torch.cat([forward(part.to(where)).float() for part in x.split(batch_size)])
+            return torch.cat([halving(forward, bring(part, where)).float() for part in x.split(batch_size)])
     finally:  # each part as it was: some may have been put into evaluation mode by hand
         for module, mode in modes.items():
             module.training = mode
 
 
-def _evaluate(model: nn.Module, forward: Callable, x: Tensor, y: Tensor) -> Evaluation:
+def _evaluate(model: nn.Module, forward: Callable, x: Tensor, y: Tensor, team: Team | None = None) -> Evaluation:
     if not len(y):
         return Evaluation(math.nan, math.nan, 0)
-    logits = outputs(model, forward, x)
+    look = lambda x: outputs(model, forward, x)
+    logits = team.join(look, x) if team else look(x)
     y = y.to(logits.device)
     accuracy = (logits.argmax(1) == y).sum().item() / len(y)
     return Evaluation(accuracy, F.cross_entropy(logits, y).item(), len(y))
