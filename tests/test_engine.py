@@ -1,6 +1,7 @@
 """What may go wrong in a training, or grow: kills, bad files, a full disk, short memory, several processes."""
 
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -228,3 +229,60 @@ def test_other_errors_of_a_model_are_not_taken_for_short_memory(task):
 
     with pytest.raises(RuntimeError, match="illegal memory access"):
         fit(task, Broken(tl.RawCNN(), room=1000))
+
+
+# Several processes
+
+
+def together(folder: Path, *cases: str) -> None:
+    done = script(HERE / "together.py", folder, *cases, OMP_NUM_THREADS="1")
+    assert done.returncode == 0, done.stderr
+
+
+def check_alike(folder: Path, case: str) -> None:
+    """Every process has the same weights and history, and they are those of one process within rounding."""
+    (weights, history) = torch.load(folder / f"{case}-1-0")
+    for size in (2, 4):
+        results = [torch.load(folder / f"{case}-{size}-{rank}") for rank in range(size)]
+        for found, told in results:
+            assert told == results[0][1] and all(torch.equal(found[k], results[0][0][k]) for k in weights)
+            assert all(torch.allclose(found[k], weights[k], atol=1e-4) for k in weights)
+            assert told == [pytest.approx(row, abs=1e-4) for row in history]
+
+
+def test_two_and_four_processes_come_to_the_weights_of_one(tmp_path):
+    together(tmp_path, *(f"cnn:{size}" for size in (1, 2, 4)), "small:4")
+    check_alike(tmp_path, "cnn")
+    for rank in range(4):
+        assert "4 processes share each batch, and a batch has 2 of" in torch.load(tmp_path / f"small-4-{rank}")
+
+
+@pytest.mark.slow
+def test_processes_share_batch_norms_heads_and_bad_news(tmp_path):
+    together(tmp_path, *(f"{case}:{size}" for case in ("letters", "head") for size in (1, 2, 4)), "foreign:2")
+    check_alike(tmp_path, "letters")
+    check_alike(tmp_path, "head")
+    for rank in range(2):
+        assert "thesis is no checkpoint of fit" in torch.load(tmp_path / f"foreign-2-{rank}")
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_ends_all_with_a_checkpoint_to_go_on_from(tmp_path):
+    together(tmp_path, "whole:2", "dying:2")
+    words = "ConnectionError: Process 0 of 2 stops, since another one has ended, .*/dying.checkpoint holds the last finished"
+    assert re.match(words, torch.load(tmp_path / "dying-2-0")) and not (tmp_path / "dying-2-1").exists()
+    whole = [torch.load(tmp_path / f"whole-2-{rank}") for rank in range(2)]
+
+    def goes_on():
+        for rank in range(2):
+            weights, history = torch.load(tmp_path / f"dying-2-{rank}")
+            assert history == whole[rank][1] and all(torch.equal(weights[k], whole[rank][0][k]) for k in weights)
+
+    together(tmp_path, "dying:2")
+    goes_on()
+    for file in tmp_path.glob("d*"):
+        file.unlink()
+    start = "-m torch.distributed.run --standalone --nproc_per_node 2 --max-restarts 1".split()  # starts all again by itself
+    done = script(*start, HERE / "together.py", tmp_path, "dying", OMP_NUM_THREADS="1")
+    assert done.returncode == 0 and (tmp_path / "died").exists(), done.stderr
+    goes_on()

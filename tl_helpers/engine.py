@@ -354,7 +354,7 @@ class Team:
 
     def wrap(self, forward: nn.Module) -> nn.Module:
         """A module that does the same, and whose gradients are averaged over the processes."""
-        return forward if self.size == 1 else nn.parallel.DistributedDataParallel(forward, broadcast_buffers=False)
+        return forward if self.size == 1 else nn.parallel.DistributedDataParallel(forward)
 
     def norms(self) -> contextlib.AbstractContextManager:
         """Inside the `with` block batch norms take their statistics over the whole batch, not over this process's share."""
