@@ -252,7 +252,7 @@ How fast the course is, beside what else one would use. `uv run --group bench py
 and writes this page; `--quick` rehearses it. Every figure is a ratio of times of one run, the contestants in turns: the
 median of the rounds, in brackets the lowest and the highest. Ratios carry over to other machines better than seconds do.
 
-The floor is the same forward, backward and optimizer step on one batch that is already there, nothing else; the plain loop is
+The floor is the same forward, backward and optimizer step on a batch that is already there, nothing else; the plain loop is
 that of the official tutorials, by hand, with a DataLoader. All others get normalised tensors and have their bars off.
 Photographs and ImageNet weights are looked for in `../shared/real`, beside the cloned folder.
 """
