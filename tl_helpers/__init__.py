@@ -1,7 +1,7 @@
 """Helpers of the course on transfer learning: `import tl_helpers as tl`.
 
 Everything is imported when it is first used, so that this import takes no time of its own. Each file of this package imports
-only files above it in this list: device, glyphs, data, models, engine, training, features, experiments,
+only files above it in this list: device, glyphs, data, photos, models, engine, training, features, experiments,
 pretraining, plots, widgets, check.
 """
 
@@ -16,6 +16,9 @@ _HOME = {
     "letters": "data",
     "Task": "data",
     "Split": "data",
+    "photos": "photos",
+    "folder": "photos",
+    "crop_and_flip": "photos",
     "RawCNN": "models",
     "backbone": "models",
     "head": "models",
@@ -57,10 +60,12 @@ def __dir__():
 
 
 class _Package(types.ModuleType):
-    """Python binds an imported submodule to its name in the package; `tl.features` has to stay the function."""
+    """Python binds an imported submodule to its name in the package; `tl.features` and `tl.photos` stay functions."""
 
     def __setattr__(self, name, value):
-        super().__setattr__(name, value.features if name == "features" and isinstance(value, types.ModuleType) else value)
+        if name in ("features", "photos") and isinstance(value, types.ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
 
 
 sys.modules[__name__].__class__ = _Package

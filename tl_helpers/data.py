@@ -1,13 +1,18 @@
 """What is learned: a `Task` holds plain images and their labels in three splits; each model brings its own input.
 
-`prepare` is the only place where images are resized and normalised, so one task serves every model.
+`prepare` is the only place where images are resized, so one task serves every model. Small images are tensors; photographs
+stay in their files (`Files`) until a model says in which size it wants them.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,31 +21,82 @@ from torch import Tensor
 
 from . import glyphs
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 
 @dataclasses.dataclass(frozen=True)
 class Input:
-    """What a model expects to be fed: size (channels, height, width), and the mean and std of each channel."""
+    """What a model expects to be fed: size (channels, height, width), and the mean and std of each channel.
+
+    How photographs come to that size is said by interpolation, crop_pct (the share of the shorter side that the crop in the
+    middle keeps) and crop_mode, as timm means them.
+    """
 
     size: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     interpolation: str = "bicubic"
+    crop_pct: float = 1.0
+    crop_mode: str = "center"
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """(pixels - mean) / std in each channel; pixels float, N x C x H x W, in [0, 1]."""
+        """(pixels - mean) / std in each channel; pixels N x C x H x W: float in [0, 1], or uint8."""
         mean, std = (torch.tensor(v, device=pixels.device).view(-1, 1, 1) for v in (self.mean, self.std))
-        return (pixels - mean) / std
+        return (in_floats(pixels) - mean) / std
+
+
+def in_floats(pixels: Tensor) -> Tensor:
+    """Pixels as float32 in [0, 1]; those that are floats already stay as they are."""
+    return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
+
+
+class Files(Sequence):
+    """Photographs in files, of any sizes, in the place of a tensor of images: `prepare` reads them when their size is known.
+
+    Any index, also a single number, gives a part of them that is again Files.
+    """
+
+    ndim = 4  # once read: N x C x H x W
+
+    def __init__(self, paths: Iterable[str | os.PathLike]):
+        self.paths = tuple(map(Path, paths))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index) -> Files:
+        return Files(np.array(self.paths, dtype=object)[np.atleast_1d(np.arange(len(self))[_as_index(index)])])
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter(self.paths)
+
+    def __repr__(self) -> str:
+        return f"Files({len(self)} photographs)"
+
+    def marks(self) -> Tensor:
+        """Names and sizes of the files as bytes, by which another set of files is told from this one."""
+        marks = "".join(f"{path.name}\0{path.stat().st_size}\0" for path in self.paths)
+        return torch.tensor(list(os.fsencode(marks)), dtype=torch.uint8)
+
+
+def _as_index(index):
+    if isinstance(index, (slice, int, np.integer)):
+        return index
+    index = np.asarray(index)
+    return index if index.size else index.astype(int)  # an empty list would be one of floats
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
     """Examples with their labels.
 
-    x: plain images, uint8, N x C x H x W (C is 1 for grey, 3 for colour), or feature vectors, float32, N x D.
+    x: plain images, uint8, N x C x H x W (C is 1 for grey, 3 for colour), or photographs in Files, or feature vectors,
+        float32, N x D.
     y: labels, int64, N, counted from 0.
     """
 
-    x: Tensor
+    x: Tensor | Files
     y: Tensor
 
     def __post_init__(self):
@@ -59,26 +115,38 @@ class Split:
         return self.x.ndim == 2
 
     def numpy(self) -> tuple[np.ndarray, np.ndarray]:
-        """(X, y) as scikit-learn takes them: X float32, N x D (the pixels in [0, 1], or the features), y int64, N."""
+        """(X, y) as scikit-learn takes them: X float32, N x D (the pixels in [0, 1], or the features), y int64, N.
+
+        Raises:
+            ValueError: the split holds photographs, which have no common size.
+        """
+        if isinstance(self.x, Files):
+            raise ValueError("Photographs have no common size; take the numbers of tl.features(body, task) instead.")
         scale = 255 if self.x.dtype == torch.uint8 else 1
         return (self.x.flatten(1).float() / scale).numpy(), self.y.numpy()
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """Something to learn: train to learn from, val to make choices with, test to be looked at once, at the end."""
+    """Something to learn: train to learn from, val to make choices with, test to be looked at once, at the end.
+
+    report: what `tl.folder` found in the folder; None for other tasks.
+    """
 
     name: str
     classes: tuple[str, ...]
     train: Split
     val: Split
     test: Split
+    report: object = dataclasses.field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
-        shape = " x ".join(map(str, self.train.x.shape[1:]))
-        kind = "vectors" if self.train.are_vectors else "images"
+        what = "photographs"
+        if not isinstance(self.train.x, Files):
+            shape = " x ".join(map(str, self.train.x.shape[1:]))
+            what = f"{'vectors' if self.train.are_vectors else 'images'} {shape}"
         sizes = f"{len(self.train)} train, {len(self.val)} val, {len(self.test)} test"
-        return f"Task {self.name!r}: {len(self.classes)} classes, {kind} {shape}; {sizes}"
+        return f"Task {self.name!r}: {len(self.classes)} classes, {what}; {sizes}"
 
     @classmethod
     def of(cls, name: str, classes: Sequence[str], train, val, test) -> Task:
@@ -178,11 +246,17 @@ def letters(without: str = "", size: int = 32, seed: int = 0) -> Task:
 
 
 def prepare(split: Split, wanted: Input) -> Tensor:
-    """The images of a split as a model wants them, not yet normalised: float32, N x C x H x W, in [0, 1].
+    """The images of a split as a model wants them, not yet normalised: N x C x H x W.
 
-    Grey images become colour ones by repeating the channel, colour images grey ones by their luminance.
+    Tensors become float32 in [0, 1], photographs uint8, since many of them are large. Grey images become colour ones by
+    repeating the channel, colour images grey ones by their luminance.
+
+    Raises:
+        ValueError: the images and the model differ in channels, or a file cannot be read.
     """
     channels, *size = wanted.size
+    if isinstance(split.x, Files):
+        return _read(split.x, wanted)
     pixels = split.x.float() / 255
     if pixels.shape[1] == 1 and channels == 3:
         pixels = pixels.expand(-1, 3, -1, -1)
@@ -194,3 +268,71 @@ def prepare(split: Split, wanted: Input) -> Tensor:
         mode = wanted.interpolation if wanted.interpolation in ("bilinear", "bicubic") else "bicubic"
         pixels = F.interpolate(pixels, size, mode=mode, align_corners=False, antialias=True).clamp(0, 1)
     return pixels.contiguous()
+
+
+def _read(files: Files, wanted: Input) -> Tensor:
+    """Photographs by timm's own transform for evaluation, so that a model sees what it was made to see: uint8."""
+    from timm.data import create_transform
+
+    channels, *size = wanted.size
+    if channels not in (1, 3):
+        raise ValueError(f"Photographs have 3 channels (or 1, made grey) and the model takes {channels}.")
+    how = {"interpolation": wanted.interpolation, "crop_pct": wanted.crop_pct, "crop_mode": wanted.crop_mode}
+    transform = create_transform((3, *size), mean=wanted.mean, normalize=False, **how)
+    pixels = torch.empty(len(files), *wanted.size, dtype=torch.uint8)
+
+    def fill(place: int) -> None:
+        photograph = open_photograph(files.paths[place])
+        pixels[place] = transform(photograph if channels == 3 else photograph.convert("L"))
+
+    in_threads(fill, range(len(files)))
+    return pixels
+
+
+def in_threads(function: Callable, items: Iterable) -> Iterable:
+    """[function(item) for item in items] in as many threads as there are cores: PIL decodes and resizes side by side."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(function, items))
+
+
+def open_photograph(path: str | os.PathLike) -> Image:
+    """The photograph in a file, in RGB and 8 bits, upright as its camera noted; of an animation the first picture.
+
+    What is transparent becomes white; pictures of more than 8 bits are brought to 8.
+
+    Raises:
+        ValueError: the file cannot be read as a picture.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+            image = ImageOps.exif_transpose(image)
+            if image.mode.startswith(("I", "F")):  # convert("RGB") would cut at 255
+                values = np.asarray(image, dtype=np.float64)
+                low, high = (0, 65535) if image.mode.startswith("I;16") else (values.min(), values.max())
+                image = Image.fromarray(((values - low) * (255 / max(high - low, 1e-9))).round().astype(np.uint8))
+            if image.has_transparency_data:
+                image = image.convert("RGBA")
+                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+            return image.convert("RGB")
+    except MemoryError:
+        raise
+    except Exception as error:  # PIL's many readers fail in many ways on damaged bytes
+        raise ValueError(f"{shown(path)} cannot be read as a picture: {_reason(error)}.") from error
+
+
+def shown(path: str | os.PathLike) -> str:
+    """A path as text that can always be printed."""
+    return os.fspath(path).encode("utf-8", "replace").decode()
+
+
+def _reason(error: Exception) -> str:
+    """Why a file could not be read, in the fewest words."""
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        return "it is empty, or of no format that is known here"
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return text.split("\n")[0].strip(" .") or type(error).__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import copy
 import functools
 import hashlib
 import html
@@ -23,7 +24,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .data import Task
+from .data import Files, Task
+from .device import autocast
 
 # The learning rate as a share of `lr`, over training from 0 to 1.
 SCHEDULES = {
@@ -72,7 +74,7 @@ def recipe_of(given: dict, device: torch.device) -> dict:
     train, model = given["task"].train, given["model"]
     learns = torch.tensor([weights.requires_grad for weights in model.parameters()])
     held = {"model": _fingerprint(learns, *model.state_dict().values()), "layers": str(model)}
-    held["data"] = _fingerprint(train.x, train.y)
+    held["data"] = _fingerprint(train.x.marks() if isinstance(train.x, Files) else train.x, train.y)
     return plain | held | {"augment": given["augment"] is not None, "device": device.type}
 
 
@@ -110,10 +112,10 @@ class Progress:
             f"{html.escape(self.text)}"
         )
 
-    def step(self) -> None:
-        self.done += 1
+    def step(self, count: int = 1) -> None:
+        self.done += count
         if self.bar:
-            self.bar.update()
+            self.bar.update(count)
         elif self.cell and time.monotonic() - self.drawn > 0.2:
             self.cell.update(self.html(self._drawing()))
             self.drawn = time.monotonic()
@@ -278,6 +280,37 @@ def halving(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return torch.cat([halving(function, half) for half in x.tensor_split(2)])
 
 
+def bring(part: Tensor, where: torch.device) -> Tensor:
+    """A part of the data on the device; a GPU gets it through pinned memory, while still at work on the step before."""
+    if where.type == "cuda" and part.device.type == "cpu":
+        part = part.pin_memory()
+    return part.to(where, non_blocking=True)
+
+
+def on(model: nn.Module, where: torch.device) -> nn.Module:
+    """The model itself if it is on the device already, else a copy of it there."""
+    first = next(model.parameters(), None)
+    return model if first is None or first.device == where else copy.deepcopy(model).to(where)
+
+
+@torch.no_grad()
+def outputs(model: nn.Module, forward: Callable, x: Tensor, batch_size: int | None = None) -> Tensor:
+    """forward(x) in batches, with the model in evaluation mode: float32, N x whatever it returns.
+
+    A batch is of 256, and of fewer where images are large (33 of 224 x 224 in colour), since their maps fill the memory.
+    """
+    batch_size = batch_size or max(1, min(256, 5_000_000 // max(1, x[0:1].numel())))
+    where = next(model.parameters(), x).device
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with autocast(where):
+            return torch.cat([halving(forward, bring(part, where)).float() for part in x.split(batch_size)])
+    finally:  # each part as it was: some may have been put into evaluation mode by hand
+        for module, mode in modes.items():
+            module.training = mode
+
+
 class Steps:
     """Goes forward and backward through a batch at once, or in equal parts where the memory does not hold the whole.
 
@@ -316,13 +349,6 @@ class Steps:
                 stacklevel=4,
             )
         return sums
-
-
-def bring(part: Tensor, where: torch.device) -> Tensor:
-    """A part of the data on the device; a GPU gets it through pinned memory, while still at work on the step before."""
-    if where.type == "cuda" and part.device.type == "cpu":
-        part = part.pin_memory()
-    return part.to(where, non_blocking=True)
 
 
 class Team:
@@ -370,10 +396,9 @@ class Team:
         """function(x), of which each process works out its share."""
         if self.size == 1 or len(x) < self.size:
             return function(x)
-        shares = torch.arange(len(x)).tensor_split(self.size)
-        part = function(x[shares[self.rank].to(x.device)])
+        part = function(x.tensor_split(self.size)[self.rank])
         whole = part.new_zeros(len(x), *part.shape[1:])
-        whole[shares[self.rank].to(part.device)] = part
+        whole.tensor_split(self.size)[self.rank].copy_(part)
         return self.sum(whole)
 
     def gather(self, value) -> list:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from .data import Split, Task, prepare
+from .data import Files, Split, Task, in_floats, prepare
 from .device import device as find_device
+from .engine import Progress, on, outputs
 from .models import input_of
-from .training import on, outputs
+
+CHUNK = 64  # photographs in the memory at once
 
 
 def features(
@@ -21,6 +23,7 @@ def features(
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
     seed: int = 0,
     device: str | None = None,
+    progress: bool = True,
 ) -> Task:
     """A task of vectors: what the backbone makes of every image of a task, each image passed through it once.
 
@@ -33,6 +36,7 @@ def features(
         augment: makes the augmented ones (see `fit`); needed for more than one view.
         seed: of the augmentation.
         device: None for the best one here.
+        progress: show a bar where photographs have to be read.
 
     Returns: the task with vectors float32, N x D; `views` times as many of them in train.
 
@@ -49,14 +53,26 @@ def features(
     body = on(body, where)
     generator = torch.Generator().manual_seed(seed)
 
-    def vectors(split: Split, views: int = 1) -> Split:
-        wanted = input_of(body, split)
-        pixels = prepare(split, wanted)
-        versions = [pixels] + [augment(pixels, generator) for _ in range(views - 1)]
-        found = [outputs(body, lambda x: before_head(body, x), wanted.normalise(version)).cpu() for version in versions]
-        return Split(torch.cat(found), split.y.repeat(views))
+    bar = Progress(sum(len(s) for s in (task.train, task.val, task.test)), progress and isinstance(task.train.x, Files))
 
-    return Task(f"{task.name}, as features", task.classes, vectors(task.train, views), vectors(task.val), vectors(task.test))
+    def vectors(split: Split, views: int = 1) -> Split:
+        """Photographs go through in chunks, so that never more than a chunk of them is held in the memory."""
+        wanted = input_of(body, split)
+        chunks = [split]
+        if isinstance(split.x, Files) and len(split):
+            chunks = [split[start : start + CHUNK] for start in range(0, len(split), CHUNK)]
+        found = [[] for _ in range(views)]
+        for chunk in chunks:
+            pixels = prepare(chunk, wanted)
+            for view, into in enumerate(found):
+                version = augment(in_floats(pixels), generator) if view else pixels
+                into.append(outputs(body, lambda x: before_head(body, wanted.normalise(x)), version).cpu())
+            bar.step(len(chunk))
+        return Split(torch.cat([part for parts in found for part in parts]), split.y.repeat(views))
+
+    splits = vectors(task.train, views), vectors(task.val), vectors(task.test)
+    bar.end(f"Features of {bar.done:,} photographs")
+    return Task(f"{task.name}, as features", task.classes, *splits)
 
 
 def before_head(model: nn.Module, x: Tensor) -> Tensor:

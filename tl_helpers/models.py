@@ -14,8 +14,9 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .data import Input, Split, Task
+from .data import Files, Input, Split, Task
 from .device import seeded
+from .photos import command_for, hub_cache, reach
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 
@@ -194,8 +195,11 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
         ValueError: timm has no such model, or no such weights of it; or in_chans is given, since images are brought to the
             number of channels that a model's own configuration names.
         ConnectionError: the weights are not on this machine and cannot be downloaded.
+
+    Weights are kept where Hugging Face's library keeps them, or below TL_HOME if that is set (and HF_HOME is not).
     """
     import timm
+    from safetensors import SafetensorError
 
     if "in_chans" in arguments:
         raise ValueError("Leave in_chans out: every model takes grey and colour images here, brought to its own channels.")
@@ -207,31 +211,74 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
             raise ValueError(f"timm has no model {name!r}.{hint}")
         if pretrained and not timm.models.is_model_pretrained(name):
             raise ValueError(f"timm has no pretrained weights for {name!r}; pass pretrained=False for random ones.")
+    where = {"cache_dir": hub_cache(), **arguments} if hub_cache() else arguments
     with seeded(seed):
         try:
-            model = timm.create_model(name, pretrained=pretrained, num_classes=0, **arguments)
-        except (OSError, RuntimeError) as error:  # what the hub's client raises offline is one or the other
-            if not pretrained or isinstance(error, RuntimeError) and "size mismatch" in str(error):
+            own = not pretrained or {"pretrained_cfg", "pretrained_cfg_overlay"} & set(arguments)
+            kept = None if own else weights_file(name, where.get("cache_dir"))
+            overlay = {"pretrained_cfg_overlay": {"file": kept}} if kept else {}  # else timm asks the network first
+            model = timm.create_model(name, pretrained=pretrained, num_classes=0, **overlay | where)
+            if kept:
+                model.pretrained_cfg.pop("file", None)
+        except SafetensorError as error:
+            raise ValueError(
+                f"The file with the weights of {name!r} is damaged ({error}). Run {command_for(name)} to get it anew."
+            ) from error
+        except Exception as error:
+            # What the hub's client raises where the network fails: one of these two, or its own client's.
+            network = isinstance(error, (OSError, RuntimeError)) or type(error).__module__.startswith("httpx")
+            if not pretrained or not network or isinstance(error, RuntimeError) and "size mismatch" in str(error):
                 raise
             raise ConnectionError(
-                f"The weights of {name!r} are not on this machine and could not be fetched. Run this once with a network "
-                "(they are kept afterwards), or go on with 'resnet10t.letters', which comes with the course."
+                f"The weights of {name!r} are not on this machine and could not be fetched. Run {command_for(name)} once "
+                "with a network (they are kept afterwards), or go on with 'resnet10t.letters', which comes with the course."
             ) from error
         if classes:  # by reset_classifier, since some architectures draw a far too large first head when created with one
             model.reset_classifier(classes)
     return model
 
 
+def weights_file(name: str, cache: str | Path | None = None) -> str | None:
+    """Where the weights of a timm model lie in the cache of Hugging Face's library; None if that has to fetch them.
+
+    Raises:
+        ConnectionError: they are not there, and there is no network.
+    """
+    import timm
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    if not config or not config.hf_hub_id or config.custom_load or config.file:
+        return None
+    found = try_to_load_from_cache(config.hf_hub_id, config.hf_hub_filename or "model.safetensors", cache)
+    if isinstance(found, str):
+        return found
+    if constants.HF_HUB_OFFLINE:
+        raise ConnectionError("HF_HUB_OFFLINE is set")
+    reach(constants.ENDPOINT)
+    return None
+
+
 def input_of(model: nn.Module, split: Split) -> Input:
-    """What a model expects to be fed, from its own `pretrained_cfg`. A model that has none takes the images as they are."""
+    """What a model expects to be fed, from its own `pretrained_cfg`. A model that has none takes the images as they are.
+
+    Raises:
+        ValueError: the images are photographs, which have no common size, and the model names none either.
+    """
     config = getattr(model, "pretrained_cfg", None)
+    if not config and isinstance(split.x, Files):
+        raise ValueError(
+            f"{type(model).__name__} does not say which size it takes, and photographs have many: give it a pretrained_cfg "
+            "with input_size, mean, std and interpolation, as tl.RawCNN has one."
+        )
     if not config:
         channels = split.x.shape[1]
         return Input(tuple(split.x.shape[1:]), (0.0,) * channels, (1.0,) * channels)
     size = list(config["input_size"])
     if hasattr(model, "patch_embed") and getattr(model.patch_embed, "img_size", None):
         size[1:] = model.patch_embed.img_size  # a transformer is built for one size, which may be another than its weights'
-    return Input(tuple(size), tuple(config["mean"]), tuple(config["std"]), config["interpolation"])
+    crop = config.get("crop_pct") or 1.0, config.get("crop_mode") or "center"
+    return Input(tuple(size), tuple(config["mean"]), tuple(config["std"]), config["interpolation"], *crop)
 
 
 def head(body: nn.Module, task: Task, seed: int = 0) -> nn.Module:

@@ -19,8 +19,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from .data import Split
+from .data import Files, Input, Split, prepare
 from .experiments import mean_interval
+from .photos import Report
 from .training import Evaluation, Run
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#E69F00", "#7F7F7F")
@@ -66,7 +67,8 @@ def images(pictures: Split | Tensor, labels: Sequence | None = None, columns: in
     """Pictures side by side, with a label above each.
 
     Args:
-        pictures: a split, or a tensor N x C x H x W: uint8, or float in [0, 1].
+        pictures: a split, or a tensor N x C x H x W: uint8, or float in [0, 1], or photographs in Files, of which the
+            square in the middle is shown.
         labels: a text for each picture; None for the labels of the split.
         columns: how many in a row.
         size: of one picture, in inches.
@@ -74,6 +76,9 @@ def images(pictures: Split | Tensor, labels: Sequence | None = None, columns: in
     if isinstance(pictures, Split):
         labels = pictures.y.tolist() if labels is None else labels
         pictures = pictures.x
+    if isinstance(pictures, Files):
+        side = max(32, round(size * 150))
+        pictures = prepare(Split(pictures, torch.zeros(len(pictures))), Input((3, side, side), (0,) * 3, (1,) * 3))
     labels = [""] * len(pictures) if labels is None else [str(label) for label in labels]
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
@@ -218,6 +223,32 @@ def scatter(points: Tensor | np.ndarray, labels: Sequence, names: Sequence[str])
     pad = 0.05 * (high - low)
     axis.set(xlim=(low[0] - pad[0], high[0] + pad[0]), ylim=(low[1] - pad[1], high[1] + pad[1]), xticks=[], yticks=[])
     figure.alt = f"{len(points)} examples as points of a plane, each drawn as its class, one of {', '.join(names)}."
+    return figure
+
+
+def report(found: Report) -> Figure:
+    """What `tl.folder` found (`task.report`): images by class and split, and how large they are."""
+    counts, kept = found.counts, found.files[found.files.split != ""]
+    figure = Figure(8.5, max(2.6, 0.8 + 0.22 * len(counts)))
+    bars, sizes = figure.axes_of(1, 2)
+    left = np.zeros(len(counts))
+    for i, (split, hatch) in enumerate(zip(counts.columns, ("", "///", "..."))):
+        look = {"color": COLOURS[i], "edgecolor": "white", "hatch": hatch, "label": split}
+        bars.barh(range(len(counts)), counts[split], 0.75, left, **look)
+        left += counts[split].to_numpy()
+        part = kept[kept.split == split]
+        sizes.plot(part.width, part.height, MARKERS[i], color=COLOURS[i], alpha=0.6, markersize=4, label=split)
+    bars.set_yticks(range(len(counts)), counts.index, fontsize=9)
+    bars.set(xlabel="images", ylim=(len(counts) - 0.4, -0.6))
+    sizes.set(xlabel="width in pixels", ylabel="height in pixels", xlim=(0, 1.05 * kept.width.max()))
+    sizes.set_ylim(0, 1.05 * kept.height.max())
+    for axis in (bars, sizes):
+        axis.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    classes = "; ".join(f"{name} {', '.join(f'{n} {split}' for split, n in row.items())}" for name, row in counts.iterrows())
+    figure.alt = (
+        f"Images by class and split: {classes}. Widths from {kept.width.min()} to {kept.width.max()} and heights from "
+        f"{kept.height.min()} to {kept.height.max()} pixels."
+    )
     return figure
 
 

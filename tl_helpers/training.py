@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .data import Split, Task, prepare
+from .data import Split, Task, in_floats, prepare
 from .device import autocast, home, layout, precision, seeded
 from .device import device as find_device
-from .engine import SCHEDULES, Checkpoint, Progress, Steps, Team, bring, check_arguments, check_kind, halving, recipe_of
+from .engine import SCHEDULES, Checkpoint, Progress, Steps, Team, bring, check_arguments, check_kind, on, outputs, recipe_of
 from .models import classifier, count, input_of, parameter_groups
 
 
@@ -106,6 +106,10 @@ def fit(
     On a task of images the whole model runs; on a task of vectors (see `features`) only its head does. Weights that do not
     require a gradient stay as they are.
 
+    A script started by `torchrun --nproc_per_node N script.py` trains in N processes (on N GPUs, where there are), on
+    any number of machines: each takes its share of every batch, and every process returns the same run. Where the memory
+    does not hold a batch, the gradients of parts of it are added up.
+
     Args:
         model: takes images (float32, N x C x H x W) and returns logits or log-probabilities (N x classes).
         task: what to learn; resized and normalised as the model wants it.
@@ -121,12 +125,14 @@ def fit(
             accuracy. The weights of the best epoch are then restored.
         seed: of the order of the data, dropout and augmentation. Same seed, same CPU machine: same weights, bit for bit.
         device: None for the best one here, or "cpu", "cuda", "mps".
-        checkpoint: a file to save each finished epoch to, and to go on from if it exists.
+        checkpoint: a file to save each finished epoch to, and to go on from if it exists: to the same weights, on a CPU bit
+            for bit, as if nothing had stopped the training.
         progress: show a bar. The stop button or Ctrl-C keeps the finished epochs and returns them.
 
     Raises:
         ValueError: an argument does not fit; the message says which and what to do.
         Diverged: the loss is no number any more; `.run` of it holds the finished epochs.
+        ConnectionError: of several processes another one has ended.
     """
     given = dict(locals())
     check_arguments(given)
@@ -134,12 +140,9 @@ def fit(
     lr = float(lr) if lr is not None else 1e-2 if task.train.are_vectors else 1e-3
     model = copy.deepcopy(model).to(where, memory_format=layout(where))
     forward = classifier(model) if task.train.are_vectors else model  # what runs: all of the model, or its head
-    x, y, normalise = _load(model, task.train, where)
-    val_x, val_y, _ = _load(model, task.val, where)
-    val_x = normalise(val_x)
-    if augment is None:
-        x = normalise(x)
-    _check_model(model, forward, normalise(x[:2]) if augment else x[:2], task)
+    x, y, normalise = _load(model, task.train, where, raw=augment is not None)
+    val = _load(model, task.val, where)
+    _check_model(model, forward, normalise(x[:2]), task)
 
     batches = team.batches(len(x), batch_size)
     groups = parameter_groups(model, lr, weight_decay, layer_decay)
@@ -166,8 +169,8 @@ def fit(
         for batch in torch.randperm(len(x), generator=order).to(x.device).tensor_split(batches):
             images, labels = (bring(part[team.share(batch)], where) for part in (x, y))
             if augment is not None:
-                images = normalise(augment(images, bending))
-            sums += step(images, labels, len(batch))  # zero_grad and learn, in parts where memory is short
+                images = augment(in_floats(images), bending)
+            sums += step(normalise(images), labels, len(batch))  # zero_grad and learn, in parts where memory is short
             scaler.step(optimizer)
             scaler.update()
             scheduler.step()
@@ -194,14 +197,14 @@ def fit(
                         f"The loss is {loss} after epoch {epoch}: training has diverged. Try a learning rate below {lr:g}, "
                         f"{lr / 10:g} say, and look for values in the data that are no numbers."
                     )
-                val = _evaluate(model, forward, val_x, val_y, team)
+                checked = _evaluate(model, forward, *val, team)
                 row = {"epoch": epoch, "loss": loss, "accuracy": accuracy}
-                row |= {"val_loss": val.loss, "val_accuracy": val.accuracy}
+                row |= {"val_loss": checked.loss, "val_accuracy": checked.accuracy}
                 rows.append(row | {"lr": optimizer.param_groups[-1]["lr"], "seconds": time.perf_counter() - start})
                 if patience is None or _best(rows) is rows[-1]:
                     kept = copy.deepcopy(forward.state_dict())
                 store.save(rows, kept)
-                bar.say(f"epoch {epoch}: loss {loss:.3f}, validation accuracy {val.accuracy:.3f}")
+                bar.say(f"epoch {epoch}: loss {loss:.3f}, validation accuracy {checked.accuracy:.3f}")
         except KeyboardInterrupt:
             run.stopped = f"stopped by hand after {len(rows)} epochs"
         except Diverged as error:
@@ -221,8 +224,7 @@ def evaluate(model: nn.Module, split: Split, device: str | None = None) -> Evalu
     check_kind("evaluate", split, Split, "a split, as task.test is one")
     where = find_device(device)
     model = on(model, where)
-    x, y, normalise = _load(model, split, where)
-    return _evaluate(model, classifier(model) if split.are_vectors else model, normalise(x), y)
+    return _evaluate(model, classifier(model) if split.are_vectors else model, *_load(model, split, where))
 
 
 def predict(model: nn.Module, split: Split, device: str | None = None) -> Tensor:
@@ -230,48 +232,38 @@ def predict(model: nn.Module, split: Split, device: str | None = None) -> Tensor
     where = find_device(device)
     model = on(model, where)
     x, _, normalise = _load(model, split, where)
-    return outputs(model, classifier(model) if split.are_vectors else model, normalise(x)).softmax(1).cpu()
+    forward = classifier(model) if split.are_vectors else model
+    return outputs(model, lambda x: forward(normalise(x)), x).softmax(1).cpu()
 
 
-def on(model: nn.Module, where: torch.device) -> nn.Module:
-    """The model itself if it is on the device already, else a copy of it there."""
-    first = next(model.parameters(), None)
-    return model if first is None or first.device == where else copy.deepcopy(model).to(where)
-
-
-@torch.no_grad()
-def outputs(model: nn.Module, forward: Callable, x: Tensor, batch_size: int = 256) -> Tensor:
-    """forward(x) in batches, with the model in evaluation mode: float32, N x whatever it returns."""
-    where = next(model.parameters(), x).device
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with autocast(where):
-            return torch.cat([halving(forward, bring(part, where)).float() for part in x.split(batch_size)])
-    finally:  # each part as it was: some may have been put into evaluation mode by hand
-        for module, mode in modes.items():
-            module.training = mode
-
-
-def _evaluate(model: nn.Module, forward: Callable, x: Tensor, y: Tensor, team: Team | None = None) -> Evaluation:
+def _evaluate(
+    model: nn.Module, forward: Callable, x: Tensor, y: Tensor, normalise: Callable, team: Team | None = None
+) -> Evaluation:
     if not len(y):
         return Evaluation(math.nan, math.nan, 0)
-    look = lambda x: outputs(model, forward, x)
+    look = lambda x: outputs(model, lambda part: forward(normalise(part)), x)
     logits = team.join(look, x) if team else look(x)
     y = y.to(logits.device)
     accuracy = (logits.argmax(1) == y).sum().item() / len(y)
     return Evaluation(accuracy, F.cross_entropy(logits, y).item(), len(y))
 
 
-def _load(model: nn.Module, split: Split, where: torch.device) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
-    """The examples in the model's size, on the device if they fit there, the labels, and what normalises the examples."""
-    if split.are_vectors:
-        x, normalise = split.x, lambda x: x
-    else:
+def _load(
+    model: nn.Module, split: Split, where: torch.device, raw: bool = False
+) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+    """The examples in the model's size, on the device if they fit there, the labels, and what each batch has to go through.
+
+    Small images are normalised here once, unless they are wanted raw (to be augmented); photographs stay bytes, a quarter
+    of the memory, and each batch is normalised.
+    """
+    x, normalise = split.x, lambda x: x
+    if not split.are_vectors:
         wanted = input_of(model, split)
         x, normalise = prepare(split, wanted).contiguous(memory_format=layout(where)), wanted.normalise
-    place = home(x.nbytes, where)
-    return x.to(place), split.y.to(place), normalise
+    x = x.to(home(x.nbytes, where))
+    if x.is_floating_point() and not raw:
+        x, normalise = normalise(x), lambda x: x
+    return x, split.y.to(x.device), normalise
 
 
 def _check_model(model: nn.Module, forward: Callable, x: Tensor, task: Task) -> None:
