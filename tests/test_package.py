@@ -92,7 +92,7 @@ def test_each_file_imports_only_files_above_it():
 def test_the_package_is_small_enough_to_read_in_an_afternoon():
     sizes = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in (ROOT / "tl_helpers").rglob("*.py")}
     rooms = {path.relative_to(ROOT / "tl_helpers").parts[0].removesuffix(".py") for path in sizes}
-    assert sum(sizes.values()) <= 5600 and rooms == {*ORDER, "__init__", "__main__"}
+    assert sum(sizes.values()) <= 7000 and rooms == {*ORDER, "__init__", "__main__"}
 
 
 def test_environment_yml_names_the_packages_and_versions_of_pyproject():
