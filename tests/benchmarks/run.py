@@ -2,7 +2,7 @@
 
 Each figure is a ratio of times of one run, the contestants in turns and in another order each round: the median of the
 rounds' ratios, and in brackets the lowest and the highest. All of it writes README.md, beside this file; by name
-(training-a, training-b, training-c, frozen, import, lessons) or with --quick, a rehearsal, it only prints.
+(training-a, training-b, training-c, frozen, photos, import, lessons) or with --quick, a rehearsal, it only prints.
 """
 
 from __future__ import annotations
@@ -184,13 +184,7 @@ def frozen(quick: bool) -> str:
         return best
 
     def ours() -> float:
-        def split(part: str):
-            data = datasets.ImageFolder(folder / part, transforms.Compose(still.transforms[:2] + [transforms.PILToTensor()]))
-            images, labels = zip(*data)
-            return torch.stack(images).permute(0, 2, 3, 1).numpy(), labels
-
-        train, val = split("train"), split("val")
-        task = tl.Task.of("ants and bees", ("ants", "bees"), train, val, val)
+        task = tl.folder(folder, test=0)
         body = tl.backbone("mobilenetv2_100.ra_in1k")
         run = tl.fit(tl.head(body, task), tl.features(body, task), epochs=25, progress=False)
         return run.history.val_accuracy.iloc[-1]
@@ -209,6 +203,52 @@ def frozen(quick: bool) -> str:
         f"{table(['', 'seconds, reading the photographs included', 'validation accuracy'], rows)}\n\n"
         "The accuracy is that after the last epoch for ours, and for the tutorial the best of its epochs, as it reports it."
     )
+
+
+def photos(quick: bool) -> str:
+    """Decoding and augmentation, beside torchvision's pipeline: images a second."""
+    from torchvision import datasets, transforms
+
+    from tl_helpers.photos import crop_and_flip
+
+    look = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224), transforms.PILToTensor()])
+    data = datasets.ImageFolder(REAL / "hymenoptera_data" / "train", look)
+    data.samples = data.samples[:: 12 if quick else 2]
+    wanted = tl.data.Input((3, 224, 224), (0.5,) * 3, (0.5,) * 3, "bilinear", crop_pct=0.875)
+    split = tl.Split(tl.data.Files([path for path, _ in data.samples]), torch.tensor([label for _, label in data.samples]))
+
+    def workers(number: int) -> Tensor:
+        loader = torch.utils.data.DataLoader(data, batch_size=32, num_workers=number)
+        return torch.cat([images for images, _ in loader])
+
+    readers = {
+        "torchvision, DataLoader": lambda: workers(0),
+        f"torchvision, DataLoader with {os.cpu_count()} workers": lambda: workers(os.cpu_count()),
+        "tl_helpers": lambda: tl.data.prepare(split, wanted),
+    }
+    apart = (readers["tl_helpers"]().int() - workers(0).int()).abs().max()
+    pixels = workers(0)[:64]
+    floats, usual = pixels.float() / 255, [transforms.RandomResizedCrop(224, (0.35, 1.0)), transforms.RandomHorizontalFlip()]
+    as_pil = transforms.Compose([transforms.ToPILImage(), *usual, transforms.ToTensor()])
+    as_tensors = transforms.Compose(usual)
+    benders = {
+        "torchvision, PIL": lambda: torch.stack([as_pil(image) for image in pixels]),
+        "torchvision, tensors": lambda: torch.stack([as_tensors(image) for image in floats]),
+        "tl_helpers": lambda: crop_and_flip(floats, torch.Generator().manual_seed(0)),
+    }
+
+    def timed(function: Callable) -> float:
+        start = contestants.clock()
+        function()
+        return contestants.clock() - start
+
+    text = ["## Photographs: decoding and augmentation", "Goal: at least 1.5 times torchvision's images a second."]
+    for title, who, size in (("Decoding, 224 x 224", readers, len(data)), ("Random crop and flip", benders, len(pixels))):
+        found = rounds(lambda name: timed(who[name]), list(who), 1 if quick else 5)  # noqa: B023
+        rows = [[n, ratio(found, next(iter(who)), n)[1], f"{size / statistics.median(found[n]):.0f}"] for n in who]
+        text.append(f"{title}:\n\n{table(['', 'times as many as the first', 'images a second'], rows)}")
+    text.append(f"The pictures that are decoded differ by at most {apart} of 255 from torchvision's.")
+    return "\n\n".join(text)
 
 
 def imports(quick: bool) -> str:
@@ -242,6 +282,7 @@ def lessons(quick: bool) -> str:
 
 BENCHMARKS = {name: functools.partial(training, name) for name in GOALS} | {
     "frozen": frozen,
+    "photos": photos,
     "import": imports,
     "lessons": lessons,
 }
@@ -272,7 +313,7 @@ def main() -> None:
     facts = tl.device.machine()
     said = [HEAD, f"This run: {facts['processor']}; {facts['versions']}."]
     for name in options.names or BENCHMARKS:
-        if name in ("training-c", "frozen") and not REAL.exists():
+        if name in ("training-c", "frozen", "photos") and not REAL.exists():
             said.append(f"## {name}\n\nNot run: no {REAL.name} here.")
         else:
             said.append(BENCHMARKS[name](quick=options.quick))

@@ -166,7 +166,8 @@ def surface(model: nn.Module, split: Split, **arguments) -> plots.Figure:
 def _map(axis, values: np.ndarray, span: float = 1.0) -> str:
     """Draw a loss surface on an axis, and say in words how it lies."""
     middle, ticks = values[len(values) // 2, len(values) // 2], np.linspace(-span, span, len(values))
-    levels = np.geomspace(max(middle, 1e-3), max(np.nanquantile(values, 0.95), 2 * middle, 2e-3), 9)
+    low = max(np.nanmin(values), 1e-3)
+    levels = np.geomspace(low, max(np.nanquantile(values, 0.95), 1.01 * low), 9)
     axis.grid(False)
     axis.contourf(ticks, ticks, np.clip(values, levels[0], levels[-1]), levels, cmap="cividis")
     lines = axis.contour(ticks, ticks, values, levels, colors="white", linewidths=0.6)
