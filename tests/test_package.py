@@ -90,7 +90,7 @@ def test_each_file_imports_only_files_above_it():
 
 
 def test_what_one_reads_first_is_small_enough_for_an_afternoon():
-    """The rooms up to the features, and the intervals: what every lesson stands on. The others are read when they are met."""
+    """What every lesson stands on: the rooms up to the features, and the intervals. Others are read when they are met."""
     sizes = {}
     for path in (ROOT / "tl_helpers").rglob("*.py"):
         room = path.relative_to(ROOT / "tl_helpers").parts[0].removesuffix(".py")
