@@ -112,7 +112,15 @@ def results(options) -> int:
 
     frame = experiments.run(options.grid, options.processes)
     rows = experiments.chosen(frame)
-    axis = next(name for name in ("shots", "lr", "variant", "backbone", "task") if rows[name].nunique() > 1)
+    grid = experiments.GRIDS[options.grid]
+    lengths = {
+        "shots": grid.shots,
+        "lr": grid.rates or (),
+        "variant": grid.variants,
+        "task": grid.tasks,
+        "backbone": grid.backbones,
+    }
+    axis = next(name for name, values in lengths.items() if len(values) > 1)
     if axis in ("shots", "lr"):
         x, y = {"shots": "labelled images a class", "lr": "learning rate"}[axis], "accuracy on the test images"
         rows = rows.sort_values("method", key=lambda names: names.map(list(experiments.METHODS).index), kind="stable")
