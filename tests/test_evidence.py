@@ -72,7 +72,16 @@ def _works(stored):
     return (rates >= 0.9 * rates.groupby("lr").mean().max()).groupby("seed").mean()
 
 
-RANDOM = "letters with random names"
+RANDOM, BRIEF = "letters with random names", "letters, pretrained as briefly"
+
+
+def _source(stored, name):
+    return stored.wide("sources", index=["seed"], backbone=name)
+
+
+def _over_scratch(stored, source, method):
+    found = _source(stored, source)[method]
+    return mean_interval(found - stored.wide()[SCRATCH].loc[5].reindex(found.index))
 
 
 def _heads(stored, partner, other=SCRATCH):
@@ -131,6 +140,23 @@ CLAIMS = {
         ),
         "Pretraining itself adds little: on the same network, the share that works rises by less than a tenth.": lambda s: (
             0 <= (_works(s)[TUNED] - _works(s)[SCRATCH]).mean() < 0.1
+        ),
+        "Noise and shuffled pixels are a bad school: a probe on their backbone names fewer than half of the digits.": (
+            lambda s: all(_source(s, name)[PROBE].mean() < 0.5 for name in ("noise", "letters with shuffled pixels"))
+        ),
+        "Letters with random names lie between: a probe on them stays behind training from scratch, and fine-tuned they are "
+        "level with it.": lambda s: (
+            _over_scratch(s, RANDOM, PROBE)[2] < 0
+            and _over_scratch(s, RANDOM, TUNED)[1] < 0 < _over_scratch(s, RANDOM, TUNED)[2]
+            and _source(s, "noise")[PROBE].mean() < _source(s, RANDOM)[PROBE].mean()
+        ),
+        "Even upside down, letters help: a probe on them beats training from scratch.": lambda s: above(
+            _over_scratch(s, "letters upside down", PROBE)
+        ),
+        "Without all the letters that look like digits a probe loses only about one point, and still beats training from "
+        "scratch.": lambda s: (
+            above(_over_scratch(s, "letters without look-alikes", PROBE))
+            and 0 < 100 * (_source(s, BRIEF) - _source(s, "letters without look-alikes"))[PROBE].mean() < 1.6
         ),
     },
     "08": {
