@@ -532,11 +532,12 @@ def run(name: str, processes: int | None = None) -> pd.DataFrame:
     from tqdm import tqdm
 
     path, grid = RESULTS / f"{name}.csv", GRIDS[name]
-    cores = os.cpu_count() or 1
-    processes = processes or (cores if device().type == "cpu" else 1)
+    processes = processes or (os.cpu_count() or 1 if device().type == "cpu" else 1)
     facts = _facts()
     spawn = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(processes, spawn, _worker, (max(1, cores // processes),)) as pool:
+    with concurrent.futures.ProcessPoolExecutor(
+        processes, spawn, _worker, (max(1, torch.get_num_threads() // processes),)
+    ) as pool:
         try:
             list(pool.map(pretraining.source, set(grid.backbones) & set(pretraining.SOURCES)))
             while cells := _missing(grid, path):
