@@ -42,6 +42,8 @@ WIDGETS = nbformat.v4.new_notebook(
     cells=[nbformat.v4.new_code_cell(text) for text in [SETUP, *CALLS.values()]],
     metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},  # else JupyterLab asks
 )
+EVERY_CELL_RAN = """() => window.jupyterapp.shell.currentWidget.content.widgets.every(
+    cell => cell.model.type !== 'code' || cell.model.executionCount)"""
 LESSONS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 ARTEFACTS = ROOT / "test-artefacts"
 FLAGS = (
@@ -238,8 +240,7 @@ def test_a_digit_can_be_drawn_with_the_mouse_and_with_the_keyboard(run_all):
 def widgets(browser, lab):
     """The page with every widget, run; and a function that brings the cell of one into view and gives its output."""
     page = opened(browser, lab, "widgets.ipynb")
-    page.wait_for_function("""() => window.jupyterapp.shell.currentWidget.content.widgets.every(
-        cell => cell.model.type !== 'code' || cell.model.executionCount)""")
+    page.wait_for_function(EVERY_CELL_RAN)
     assert not [o for o in outputs(page) if o["output_type"] in ("error", "stream")]
     yield page, lambda name: shown(page, name)
     page.close()
@@ -407,12 +408,11 @@ def test_what_the_course_draws_is_accessible(widgets, theme):
 def test_after_the_kernel_was_restarted_a_rerun_brings_every_widget_back(widgets):
     page, show = widgets
     page.evaluate("""async () => {
-        const session = window.jupyterapp.shell.currentWidget.context.sessionContext;
-        await session.session.kernel.restart();
-        await session.session.kernel.info;
-        await window.jupyterapp.commands.execute('notebook:run-all-cells');
+        const notebook = window.jupyterapp.shell.currentWidget;
+        notebook.content.model.sharedModel.cells.forEach(cell => { cell.execution_count = null; });
+        await notebook.context.sessionContext.restartKernel();
+        window.jupyterapp.commands.execute('notebook:run-all-cells');
     }""")
-    page.wait_for_function("""() => window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.status
-        === 'idle'""")
+    page.wait_for_function(EVERY_CELL_RAN)
     cell = show("shots")
     picture_changes(page, cell, lambda: press(page, cell, "labelled images", "ArrowRight"))
