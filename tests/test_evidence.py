@@ -72,6 +72,11 @@ def _works(stored):
     return (rates >= 0.9 * rates.groupby("lr").mean().max()).groupby("seed").mean()
 
 
+def _tables(stored):
+    wide = stored.wide("tables", index=["task", "seed"])
+    return [wide.loc[task] for task in ("wine", "breast_cancer", "fraud")]
+
+
 RANDOM, BRIEF = "letters with random names", "letters, pretrained as briefly"
 
 
@@ -157,6 +162,13 @@ CLAIMS = {
         "scratch.": lambda s: (
             above(_over_scratch(s, "letters without look-alikes", PROBE))
             and 0 < 100 * (_source(s, BRIEF) - _source(s, "letters without look-alikes"))[PROBE].mean() < 1.6
+        ),
+        "With all the labels there are, training from scratch is as good as transfer.": lambda s: -0.4 < s.lead(90)[0] < 0.2,
+        "On none of the three tables do the letters lead the same network from scratch, beyond doubt.": lambda s: all(
+            mean_interval(part[TUNED] - part[SCRATCH])[1] <= 0 for part in _tables(s)
+        ),
+        "A probe on frozen letters features does worse than plain logistic regression on all three, on average.": lambda s: (
+            all(part[PROBE].mean() < part[LOGISTIC].mean() for part in _tables(s))
         ),
     },
     "08": {
