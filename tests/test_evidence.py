@@ -77,6 +77,11 @@ def _tables(stored):
     return [wide.loc[task] for task in ("wine", "breast_cancer", "fraud")]
 
 
+def _swap(stored, variant):
+    wide = stored.wide("components", index=["seed"], columns="variant")
+    return tuple(100 * v for v in mean_interval(wide[variant] - wide[""]))
+
+
 RANDOM, BRIEF = "letters with random names", "letters, pretrained as briefly"
 
 
@@ -169,6 +174,19 @@ CLAIMS = {
         ),
         "A probe on frozen letters features does worse than plain logistic regression on all three, on average.": lambda s: (
             all(part[PROBE].mean() < part[LOGISTIC].mean() for part in _tables(s))
+        ),
+        "Only the sigmoid makes this network clearly worse, by about four points; other swaps cost one at most.": (
+            lambda s: (
+                within(_swap(s, "activation=sigmoid"), -5, -3)
+                and _swap(s, "activation=sigmoid")[2] < 0
+                and all(_swap(s, name)[0] > -1.2 for name in s.load("components").variant.unique() if "sigmoid" not in name)
+            )
+        ),
+        "Batch norm helps, by between half a point and two and a half.": lambda s: (
+            0.3 < _swap(s, "norm=batch")[1] and _swap(s, "norm=batch")[2] < 2.6
+        ),
+        "Runs with the same images still spread, from their beginning and order alone, by about half a point.": lambda s: (
+            0.003 < s.wide("components", index=["seed"], columns="variant")["images=0"].std() < 0.008
         ),
     },
     "08": {
