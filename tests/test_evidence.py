@@ -82,6 +82,13 @@ def _swap(stored, variant):
     return tuple(100 * v for v in mean_interval(wide[variant] - wide[""]))
 
 
+def _blocks(stored):
+    """The mean accuracy with so many blocks from the letters."""
+    some = stored.wide("blocks", index=["seed"], columns="variant")
+    ends = stored.wide().loc[5].reindex(some.index)[[SCRATCH, TUNED]].mean()
+    return [ends[SCRATCH], *(some[f"kept={n}"].mean() for n in range(1, 5)), ends[TUNED]]
+
+
 RANDOM, BRIEF = "letters with random names", "letters, pretrained as briefly"
 
 
@@ -187,6 +194,12 @@ CLAIMS = {
         ),
         "Runs with the same images still spread, from their beginning and order alone, by about half a point.": lambda s: (
             0.003 < s.wide("components", index=["seed"], columns="variant")["images=0"].std() < 0.008
+        ),
+        "The first two of the five blocks bring more than half of the gain, and the last one adds nothing that shows.": (
+            lambda s: (
+                _blocks(s)[2] - _blocks(s)[0] > 0.5 * (_blocks(s)[5] - _blocks(s)[0]) > 0.01
+                and abs(_blocks(s)[5] - _blocks(s)[4]) < 0.005
+            )
         ),
     },
     "08": {
