@@ -199,7 +199,7 @@ def test_a_digit_can_be_drawn_with_the_mouse_and_with_the_keyboard(run_all):
 
     stroke((70, 50), (205, 50), (120, 240))
     expect(words).to_have_text(re.compile(r"^letters network: 7 with .*from scratch: \d with "), timeout=20_000)
-    picture = page.locator(".jp-OutputArea-output .widget-html img[alt*='letters network: 7 with']")
+    picture = page.locator(".jp-OutputArea-output .widget-html img[alt*='letters network: 7 with']").first
     picture.wait_for()
     folder = ARTEFACTS / Path(name).stem
     folder.mkdir(parents=True, exist_ok=True)
