@@ -282,7 +282,8 @@ def test_a_process_that_dies_ends_all_with_a_checkpoint_to_go_on_from(tmp_path):
     goes_on()
     for file in tmp_path.glob("d*"):
         file.unlink()
-    start = "-m torch.distributed.run --standalone --nproc_per_node 2 --max-restarts 1".split()  # starts all again by itself
-    done = script(*start, HERE / "together.py", tmp_path, "dying", OMP_NUM_THREADS="1")
-    assert done.returncode == 0 and (tmp_path / "died").exists(), done.stderr
+    torchrun = [*"-m torch.distributed.run --standalone --nproc_per_node 2".split(), HERE / "together.py", tmp_path, "dying"]
+    first, again = (script(*torchrun, OMP_NUM_THREADS="1") for _ in range(2))
+    assert first.returncode and "(exitcode: -9) local_rank: 1" in first.stderr, first.stderr
+    assert not again.returncode, again.stderr
     goes_on()
