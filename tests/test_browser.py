@@ -178,6 +178,7 @@ def test_a_digit_can_be_drawn_with_the_mouse_and_with_the_keyboard(run_all):
 
     name = LESSONS[0]
     page = run_all(name)
+    page.set_default_timeout(30_000)
     page.evaluate("""async () => {
         const content = window.jupyterapp.shell.currentWidget.content;
         const place = content.widgets.findIndex(w => w.model.sharedModel.source.includes('widgets.draw('));
@@ -205,10 +206,11 @@ def test_a_digit_can_be_drawn_with_the_mouse_and_with_the_keyboard(run_all):
     folder.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=folder / "drawn.png")
 
-    start = time.perf_counter()  # one more stroke: from the lifted pen to the new words
+    look = "document.querySelector('.widget-html img')?.src"
+    before = page.evaluate(look)
+    start = time.perf_counter()  # one more stroke: from the lifted pen to the new picture
     stroke((100, 140), (190, 140))
-    before = picture.get_attribute("src") if picture.count() else ""
-    page.wait_for_function("old => document.querySelector('.widget-html img').src !== old", arg=before)
+    page.wait_for_function(f"old => {look} !== old", arg=before)
     print(f"second stroke answered after {time.perf_counter() - start:.2f} s, the drawing of it included")
     page.get_by_role("button", name="Undo").click()
     picture.wait_for()
