@@ -258,6 +258,7 @@ def lines(frame: pd.DataFrame, x: str, y: str = "accuracy", by: str | None = Non
     if log:
         axis.set_xscale("log")
         ticks = sorted(frame[x].unique())
+        ticks = ticks[:: 1 + (len(ticks) > 7)]  # more would not fit beside each other
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.minorticks_off()
     axis.set(xlabel=x, ylabel=y)
