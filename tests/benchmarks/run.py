@@ -80,7 +80,7 @@ def training_of(name: str, quick: bool) -> tuple[str, nn.Module, tl.Task, int, i
         x, y = photographs()
         digits = tl.Task("ants and bees", ("ants", "bees"), *[tl.Split(x, y)] * 3)
     if quick:
-        size, epochs, times = min(size, 64), 1, 1
+        size, epochs, times = min(size, 32), 1, 1
     part = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))[:size]
     none = digits.test[:0]
     return what, model, tl.Task(digits.name, digits.classes, tl.Split(x[part], y[part]), none, none), epochs, times
