@@ -35,7 +35,7 @@ def same(one: nn.Module, other: nn.Module) -> bool:
 def script(*arguments, **environment) -> subprocess.CompletedProcess:
     command = [sys.executable, *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": f"{HERE.parent}:{os.environ['PYTHONPATH']}"} | environment
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=3000)
 
 
 def test_one_process_with_memory_enough_does_bit_for_bit_what_this_loop_does(task):
@@ -143,6 +143,16 @@ def test_a_damaged_checkpoint_alone_means_to_start_anew(task, tmp_path):
     damage(path, "cut")
     with pytest.warns(UserWarning, match="x is damaged and there is no other; training starts anew"):
         assert same(fit(task, checkpoint=path).model, whole.model)
+
+
+def test_a_damaged_checkpoint_does_not_cost_the_other_trainings_before_it(task, tmp_path):
+    path = tmp_path / "x"
+    fit(task, checkpoint=path)
+    damage(path, "cut")
+    before = (tmp_path / "x.previous").read_bytes()
+    with pytest.raises(ValueError, match="x.previous holds another training .another lr."):
+        fit(task, checkpoint=path, lr=0.5)
+    assert (tmp_path / "x.previous").read_bytes() == before
 
 
 def test_where_no_checkpoint_can_be_written_is_said_before_training(task, tmp_path):

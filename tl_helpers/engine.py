@@ -233,20 +233,20 @@ class Checkpoint:
         return self.path.with_name(f"{self.path.name}.{ending}")
 
     def _load(self) -> dict | None:
-        wrong, damaged = "", True
+        wrong = []
         for path in (self.path, self._beside("previous")):
             saved = self._read(path) if path.exists() else None
             if isinstance(saved, dict):
                 if wrong:
                     os.replace(self.path, self._beside("refused"))
-                    warnings.warn(f"{wrong}; it is kept as {self._beside('refused')}, and {path} is used.", stacklevel=4)
+                    warnings.warn(f"{wrong[0]}; it is kept as {self._beside('refused')}, and {path} is used.", stacklevel=4)
                 return saved
-            if saved and not wrong:
-                wrong, damaged = f"{path} {saved}", saved == "is damaged"
-        if wrong and not damaged:
-            raise ValueError(f"{wrong}. Give another checkpoint path, or delete what is there to start anew.")
+            wrong += [f"{path} {saved}"] if saved else []
+        refused = [text for text in wrong if not text.endswith("is damaged")]
+        if refused:
+            raise ValueError(f"{refused[0]}. Give another checkpoint path, or delete what is there to start anew.")
         if wrong:
-            warnings.warn(f"{wrong} and there is no other; training starts anew.", stacklevel=4)
+            warnings.warn(f"{wrong[0]} and there is no other; training starts anew.", stacklevel=4)
         return None
 
     def _read(self, path: Path) -> dict | str:
@@ -267,7 +267,7 @@ class Checkpoint:
 def short_of_memory(error: RuntimeError) -> bool:
     """Whether that is what an error says: CUDA has a class of its own for it, Apple's MPS and the CPU have only words."""
     words = re.search("out of memory|not enough memory|can't allocate memory", str(error))
-    return isinstance(error, torch.OutOfMemoryError) or bool(words)
+    return isinstance(error, torch.cuda.OutOfMemoryError) or bool(words)
 
 
 def halving(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -434,7 +434,7 @@ class Team:
             rest = (
                 f"{checkpoint} holds the last finished epoch: the same command goes on from there"
                 if checkpoint
-                else ("give fit a checkpoint to be able to go on from the last finished epoch")
+                else "give fit a checkpoint to be able to go on from the last finished epoch"
             )
             raise ConnectionError(
                 f"Process {self.rank} of {self.size} stops, since another one has ended, which says itself why; {rest}."

@@ -27,7 +27,8 @@ ADAMW = {"lr": 1e-3, "weight_decay": 0.01}
 
 
 def fused(model: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(model.parameters(), **ADAMW, fused=True)
+    """fit's optimizer: one group of weights with decay, one without."""
+    return torch.optim.AdamW(tl.models.parameter_groups(model, **ADAMW), fused=True)
 
 
 def floor(model: nn.Module, x: Tensor, y: Tensor, epochs: int, batch: int) -> float:

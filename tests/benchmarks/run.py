@@ -76,11 +76,11 @@ def training_of(name: str, quick: bool) -> tuple[str, nn.Module, tl.Task, int, i
         what, size, epochs, times = "resnet10t at 32 x 32, 320 digits", 320, 1, 7
     else:
         model = tl.backbone("resnet18", classes=2, pretrained=False)
-        what, size, epochs, times = "resnet18 at 224 x 224, 64 photographs", 64, 1, 3
+        what, size, epochs, times = "resnet18 at 224 x 224, 64 photographs", 64, 2, 3
         x, y = photographs()
         digits = tl.Task("ants and bees", ("ants", "bees"), *[tl.Split(x, y)] * 3)
     if quick:
-        size, epochs, times = min(size, 64), 1, 1
+        size, epochs, times = min(size, 32), 1, 1
     part = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))[:size]
     none = digits.test[:0]
     return what, model, tl.Task(digits.name, digits.classes, tl.Split(x[part], y[part]), none, none), epochs, times
