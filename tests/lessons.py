@@ -36,10 +36,18 @@ def run(path: Path, store: bool) -> float:
             cell.metadata.pop("execution", None)  # when each cell ran: it would change with every run
             if "photograph" in cell.metadata.get("tags", []):  # not ours to hand on
                 cell.outputs = []
+            for output in cell.get("outputs", []):
+                leave_a_still(output.get("data", {}))
         notebook.metadata.pop("widgets", None)  # their state, under random names
         notebook.metadata.language_info = {"name": "python"}
         nbformat.write(notebook, path)
     return seconds
+
+
+def leave_a_still(data: dict) -> None:
+    """Take the live widget out: opened without its kernel, JupyterLab would say "model not found" in its place."""
+    if data.pop("application/vnd.jupyter.widget-view+json", None):
+        data.setdefault("text/html", "<p>Run this cell to use its controls.</p>")
 
 
 if __name__ == "__main__":

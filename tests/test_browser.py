@@ -1,5 +1,7 @@
 """The lessons in JupyterLab as a person sees them, in headless Chromium."""
 
+import io
+import json
 import os
 import re
 import secrets
@@ -11,10 +13,37 @@ import time
 import urllib.request
 from pathlib import Path
 
+import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
 from conftest import ROOT, need
 
+SETUP = """import tl_helpers as tl
+
+task = tl.digits(5)
+body = tl.backbone("resnet10t.letters")
+probe = tl.fit(tl.head(body, task), tl.features(body, task), progress=False).model
+raw = tl.fit(tl.RawCNN(), task, epochs=10, lr=3e-3, progress=False).model
+both = {"letters": probe, "raw CNN": raw}"""
+CALLS = {  # every widget, in a notebook of its own
+    "draw": "tl.widgets.draw(both, task=task)",
+    "swap": "tl.widgets.swap(task, epochs=2)",
+    "walk": "tl.widgets.walk(both, task.test[:40])",
+    "explore": "tl.widgets.explore(epochs=2)",
+    "shots": "tl.widgets.shots()",
+    "thaw": "tl.widgets.thaw(probe, task, epochs=1)",
+    "gallery": "tl.widgets.gallery(raw, task.test, task.classes)",
+    "upload": "tl.widgets.upload(both)",
+    "shots again": "tl.widgets.shots(  )",  # a widget shown twice
+}
+WIDGETS = nbformat.v4.new_notebook(
+    cells=[nbformat.v4.new_code_cell(text) for text in [SETUP, *CALLS.values()]],
+    metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},  # else JupyterLab asks
+)
+EVERY_CELL_RAN = """() => window.jupyterapp.shell.currentWidget.content.widgets.every(
+    cell => cell.model.type !== 'code' || cell.model.executionCount)"""
 LESSONS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 ARTEFACTS = ROOT / "test-artefacts"
 FLAGS = (
@@ -34,7 +63,12 @@ def lab(tmp_path_factory):
     token = secrets.token_hex(8)
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
     command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
-    command += ["--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None"]
+    command += ["--LabApp.expose_app_in_browser=True"]
+    quiet = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+    settings = folder / "config" / "labconfig" / "default_setting_overrides.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(json.dumps(quiet))  # no question about news in the pictures
+    nbformat.write(WIDGETS, folder / "notebooks" / "widgets.ipynb")
     environment = os.environ | {"JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_DATA_DIR": str(folder / "jupyter")}
     with open(folder / "server.log", "w") as log:
         server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment)
@@ -70,23 +104,28 @@ def run_all(browser, lab):
     """Open a lesson and Run All; returns the page when every cell has run."""
     pages = []
 
-    def go(name: str, width: int = 1280):
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        pages.append(page)
-        page.set_default_timeout(600_000)
-        page.goto(lab(name))
-        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
-        page.evaluate("""async () => {
-            const app = window.jupyterapp; await app.restored;
-            const session = app.shell.currentWidget.context.sessionContext;
-            await session.ready; await session.session.kernel.info;
-            await app.commands.execute('notebook:run-all-cells');
-        }""")
-        return page
+    def go(name: str):
+        pages.append(opened(browser, lab, name))
+        return pages[-1]
 
     yield go
     for page in pages:
         page.close()
+
+
+def opened(browser, lab, name: str):
+    """A page with a notebook in which every cell has been run."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(600_000)
+    page.goto(lab(name))
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=180_000)
+    page.evaluate("""async () => {
+        const app = window.jupyterapp; await app.restored;
+        const session = app.shell.currentWidget.context.sessionContext;
+        await session.ready; await session.session.kernel.info;
+        await app.commands.execute('notebook:run-all-cells');
+    }""")
+    return page
 
 
 def outputs(page) -> list[dict]:
@@ -113,11 +152,13 @@ def check(run_all, name: str) -> None:
     assert len(found) > 10 and not [o for o in found if o["output_type"] == "error" or o.get("name") == "stderr"]
     page.evaluate("""async () => {
         const content = window.jupyterapp.shell.currentWidget.content;
-        const place = content.widgets.findIndex(w => w.model.sharedModel.source.includes('interact('));
+        const place = content.widgets.findIndex(w => w.model.type === 'code'
+            && /interact\\(|tl\\.widgets\\.(swap|explore|walk|thaw)\\(/.test(w.model.sharedModel.source));
         await content.scrollToItem(place, 'start');
     }""")
     page.locator(".jupyter-widgets").first.wait_for(timeout=30_000)
-    page.locator(".widget-interact .jp-OutputArea-output img, .widget-interact pre").first.wait_for(timeout=60_000)
+    shown = ".widget-interact .jp-OutputArea-output img, .widget-interact pre, .jupyter-widgets .widget-html img"
+    page.locator(shown).first.wait_for(timeout=60_000)
     assert not page.get_by_text(re.compile("Error displaying widget|Loading widget")).count()
     pictures(page, name)
 
@@ -137,6 +178,7 @@ def test_a_digit_can_be_drawn_with_the_mouse_and_with_the_keyboard(run_all):
 
     name = LESSONS[0]
     page = run_all(name)
+    page.set_default_timeout(30_000)
     page.evaluate("""async () => {
         const content = window.jupyterapp.shell.currentWidget.content;
         const place = content.widgets.findIndex(w => w.model.sharedModel.source.includes('widgets.draw('));
@@ -145,7 +187,7 @@ def test_a_digit_can_be_drawn_with_the_mouse_and_with_the_keyboard(run_all):
     pad = page.locator("canvas.tl-pad")
     pad.wait_for(timeout=60_000)
     pad.scroll_into_view_if_needed()
-    words = page.locator(".jp-OutputArea-output [role=status]")
+    words = page.locator(".jp-OutputArea-output [role=status]").first  # the pad's own; the next is that of what surrounds it
     expect(words).to_have_text(re.compile("Draw a digit"))
     place, mouse = pad.bounding_box(), page.mouse
 
@@ -158,16 +200,17 @@ def test_a_digit_can_be_drawn_with_the_mouse_and_with_the_keyboard(run_all):
 
     stroke((70, 50), (205, 50), (120, 240))
     expect(words).to_have_text(re.compile(r"^letters network: 7 with .*from scratch: \d with "), timeout=20_000)
-    picture = page.locator(".jp-OutputArea-output .widget-html img[alt*='letters network: 7 with']")
+    picture = page.locator(".jp-OutputArea-output .widget-html img[alt*='letters network: 7 with']").first
     picture.wait_for()
     folder = ARTEFACTS / Path(name).stem
     folder.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=folder / "drawn.png")
 
-    start = time.perf_counter()  # one more stroke: from the lifted pen to the new words
+    look = "document.querySelector('.widget-html img')?.src"
+    before = page.evaluate(look)
+    start = time.perf_counter()  # one more stroke: from the lifted pen to the new picture
     stroke((100, 140), (190, 140))
-    before = picture.get_attribute("src") if picture.count() else ""
-    page.wait_for_function("old => document.querySelector('.widget-html img').src !== old", arg=before)
+    page.wait_for_function(f"old => {look} !== old", arg=before)
     print(f"second stroke answered after {time.perf_counter() - start:.2f} s, the drawing of it included")
     page.get_by_role("button", name="Undo").click()
     picture.wait_for()
@@ -193,3 +236,185 @@ def test_a_digit_can_be_drawn_with_the_mouse_and_with_the_keyboard(run_all):
     page.evaluate("""() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})""")
     page.wait_for_timeout(1500)
     page.screenshot(path=folder / "dark.png")
+
+
+@pytest.fixture(scope="module")
+def widgets(browser, lab):
+    """The page with every widget, run; and a function that brings the cell of one into view and gives its output."""
+    page = opened(browser, lab, "widgets.ipynb")
+    page.wait_for_function(EVERY_CELL_RAN)
+    assert not [o for o in outputs(page) if o["output_type"] in ("error", "stream")]
+    yield page, lambda name: shown(page, name)
+    page.close()
+
+
+def shown(page, name: str):
+    place = 1 + list(CALLS).index(name)
+    page.evaluate("n => window.jupyterapp.shell.currentWidget.content.scrollToItem(n, 'start')", place)
+    cell = page.locator(f".jp-Notebook .jp-Cell[data-windowed-list-index='{place}'] .jp-OutputArea-output").first
+    cell.locator(".tl-pad, .widget-html img").first.wait_for(timeout=120_000)
+    return cell
+
+
+def picture_changes(page, cell, action) -> None:
+    """Do something, and wait until the cell's picture says something else."""
+    picture = cell.locator(".widget-html img")
+    before = picture.get_attribute("alt") if picture.count() else ""
+    action()
+    from playwright.sync_api import expect
+
+    expect(picture).not_to_have_attribute("alt", before or "", timeout=120_000)
+    page.screenshot(path=folder_of("widgets") / f"{time.time():.0f}.png")
+
+
+def press(page, cell, label: str, *keys: str) -> None:
+    """Move a slider by keys: it is found by the words before it."""
+    cell.locator(".widget-hslider, .widget-slider").filter(has_text=label).locator(".noUi-handle").focus()
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def folder_of(name: str) -> Path:
+    (ARTEFACTS / name).mkdir(parents=True, exist_ok=True)
+    return ARTEFACTS / name
+
+
+def test_a_slider_is_moved_by_keys_and_each_of_two_widgets_answers_for_itself(widgets):
+    page, show = widgets
+    cell = show("shots")
+    picture_changes(page, cell, lambda: press(page, cell, "labelled images", "ArrowRight"))
+    assert "2 labelled images of each digit" in cell.locator("img").get_attribute("alt")
+    assert "1 labelled images of each digit" in show("shots again").locator("img").get_attribute("alt")
+
+
+def test_a_cell_of_the_confusion_matrix_is_clicked_and_reached_by_keys(widgets):
+    page, show = widgets
+    cell = show("gallery")
+    counts = {b.get_attribute("aria-label"): b for b in cell.locator("table button").all()}
+    label = next(
+        label for label in counts if " named " in label and not label.endswith(": 0 pictures") and label[0] != label[8]
+    )
+    picture_changes(page, cell, counts[label].click)
+    true, said = label.split(":")[0].split(" named ")
+    assert f"{true} named as {said}" in cell.locator("img").get_attribute("alt")
+    picture_changes(page, cell, cell.get_by_role("button", name="All mistakes").click)
+    cell.get_by_label("0 named 0").focus()
+    for key in ("ArrowDown", "ArrowRight"):
+        page.keyboard.press(key)
+    picture_changes(page, cell, lambda: page.keyboard.press("Enter"))
+    assert "1 named as 1" in cell.locator("img").get_attribute("alt")
+
+
+def test_a_file_is_uploaded_and_one_that_is_no_picture_gets_a_sentence(widgets):
+    page, show = widgets
+    cell = show("upload")
+    paper = np.full((300, 200), 255, np.uint8)
+    paper[30:270, 90:110] = 0
+    Image.fromarray(paper).save(file := io.BytesIO(), "PNG")
+    chooser = cell.locator("input[type=file]")
+    send = lambda name, data: chooser.set_input_files({"name": name, "mimeType": "image/png", "buffer": data})
+    picture_changes(page, cell, lambda: send("one.png", file.getvalue()))
+    assert "letters: 1 with" in cell.locator("img").get_attribute("alt")
+    send("text.png", b"this is no picture")
+    cell.get_by_text("cannot be read as a picture").wait_for()
+    noise = np.random.default_rng(0).integers(0, 255, (2200, 2200, 3), dtype=np.uint8)
+    noise[500:1700] = 255  # over 14 MB: more than a message to the kernel may carry
+    Image.fromarray(noise).save(file := io.BytesIO(), "BMP")
+    picture_changes(page, cell, lambda: send("large.png", file.getvalue()))
+
+
+@pytest.mark.slow
+def test_swap_trains_and_keeps_the_runs(widgets):
+    page, show = widgets
+    cell = show("swap")
+    picture_changes(page, cell, lambda: press(page, cell, "kernel", "ArrowLeft"))
+    picture_changes(page, cell, lambda: cell.get_by_label("activation").select_option("tanh"))
+    for activation in ("tanh", "relu"):
+        cell.get_by_label("activation").select_option(activation)
+        picture_changes(page, cell, cell.get_by_role("button", name="Train").click)
+        cell.get_by_role("button", name="Train", exact=True).wait_for()  # no longer busy
+    assert "; kernel 4 0." in cell.locator("img").get_attribute("alt")
+
+
+@pytest.mark.slow
+def test_a_walk_by_keys(widgets):
+    page, show = widgets
+    cell = show("walk")
+    picture_changes(page, cell, lambda: press(page, cell, "unit", "ArrowRight", "ArrowRight"))
+    picture_changes(page, cell, lambda: cell.get_by_label("network").select_option("raw CNN"))
+    picture_changes(page, cell, lambda: cell.get_by_label("layer").select_option("conv2: 20 maps"))
+    assert "20 maps of 8 x 8" in cell.locator("img").get_attribute("alt")
+
+
+@pytest.mark.slow
+def test_explore_trains_by_the_enter_key_and_draws_the_surface(widgets):
+    page, show = widgets
+    cell = show("explore")
+    press(page, cell, "learning rate", "ArrowRight")
+    cell.get_by_role("button", name="Train a raw CNN").focus()
+    picture_changes(page, cell, lambda: page.keyboard.press("Enter"))
+    cell.get_by_role("button", name="Train a raw CNN", exact=True).wait_for()
+    picture_changes(page, cell, cell.get_by_role("button", name="Loss surface").click)
+    assert "The loss around the weights" in cell.locator("img").get_attribute("alt")
+
+
+@pytest.mark.slow
+def test_blocks_are_thawed_by_their_boxes(widgets):
+    page, show = widgets
+    cell = show("thaw")
+    picture_changes(page, cell, lambda: cell.get_by_label("block 4").check())
+    assert "block 4 3,673,088 learn" in cell.locator("img").get_attribute("alt")
+    picture_changes(page, cell, cell.get_by_role("button", name="Train").click)
+    assert "blocks 4" in cell.locator("img").get_attribute("alt")
+
+
+@pytest.mark.slow
+def test_a_drawing_is_kept_as_a_training_example(widgets):
+    page, show = widgets
+    cell = show("draw")
+    pad = cell.locator("canvas")
+    pad.focus()
+    for key in ["ArrowUp"] * 7 + [" "] + ["ArrowDown"] * 14 + [" "]:
+        page.keyboard.press(key)
+    cell.locator("img").wait_for()
+    cell.get_by_label("This is a").select_option("8")
+    picture_changes(page, cell, cell.get_by_role("button", name="Keep as training").click)
+    assert "letters: 8 with" in cell.locator("img").get_attribute("alt")
+    cell.get_by_text("Kept as a 8: 51 examples.").wait_for()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_what_the_course_draws_is_accessible(widgets, theme):
+    """By axe-core, at both widths, in both themes; the chrome of JupyterLab around it is not ours."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    page, show = widgets
+    page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
+    found = {}
+    for width in (1280, 768):
+        page.set_viewport_size({"width": width, "height": 900})
+        for name in CALLS:
+            show(name)
+            page.wait_for_timeout(800)
+            page.screenshot(path=folder_of("widgets") / f"{name.replace(' ', '_')}-{width}-{theme.split()[1].lower()}.png")
+            results = Axe().run(page, context=".jp-OutputArea-output").response
+            for violation in results["violations"]:
+                for node in violation["nodes"]:
+                    found.setdefault(violation["id"], {})[node["html"][:150]] = name
+    print(json.dumps(found, indent=1))
+    assert not found
+
+
+@pytest.mark.slow
+def test_after_the_kernel_was_restarted_a_rerun_brings_every_widget_back(widgets):
+    page, show = widgets
+    page.evaluate("""async () => {
+        const notebook = window.jupyterapp.shell.currentWidget;
+        notebook.content.model.sharedModel.cells.forEach(cell => { cell.execution_count = null; });
+        await notebook.context.sessionContext.restartKernel();
+        window.jupyterapp.commands.execute('notebook:run-all-cells');
+    }""")
+    page.wait_for_function(EVERY_CELL_RAN)
+    cell = show("shots")
+    picture_changes(page, cell, lambda: press(page, cell, "labelled images", "ArrowRight"))

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import signal
 import subprocess
@@ -8,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from tl_helpers import experiments
-from tl_helpers.experiments import Cell, Grid, chosen, mean_interval, table
+import tl_helpers as tl
+from tl_helpers import experiments, pretraining
+from tl_helpers.experiments import PROBE, RESNET, SHIFTS, Cell, Grid, best_rates, chosen, measure, shifted, table
+from tl_helpers.intervals import labels_to_match, mean_interval, prediction_interval
 
 ROOT = Path(__file__).resolve().parent.parent
-SMALL = Grid(
-    ["resnet10t.letters"],
-    (1, 2),
-    range(2),
-    ("nearest centroid on pixels", "raw CNN from scratch", "linear probe on letters features"),
-)
+SMALL = Grid(("nearest centroid on pixels", "raw CNN from scratch", PROBE), (1, 2), (5, 6), search=(0,))
+SEARCH, RESULTS = 2 * (3 + 3), 2 * 2 * 3
+COLUMNS = [field.name for field in dataclasses.fields(Cell)]
 
 
 @pytest.fixture
@@ -28,52 +29,80 @@ def here(tmp_path, monkeypatch):
     return tmp_path / "small.csv"
 
 
-def test_a_grid_has_one_cell_for_each_method_rate_and_draw():
+def test_a_grid_searches_every_rate_and_then_has_one_cell_for_each_method_and_draw():
     cells = list(SMALL.cells())
-    assert len(cells) == len({cell.key for cell in cells}) == 2 * 2 * (1 + 3 + 3)
+    assert len(cells) == len({cell.key for cell in cells}) == SEARCH
+    assert {(cell.stage, cell.seed) for cell in cells} == {("search", 0)}  # no result before the search is whole
     assert {cell.backbone for cell in cells if cell.method.startswith("raw")} == {""}
+    rows = pd.DataFrame([dataclasses.asdict(cell) | {"val": cell.lr} for cell in cells])
+    results = [cell for cell in SMALL.cells(rows) if cell.stage == "result"]
+    assert len(results) == RESULTS and {cell.seed for cell in results} == {5, 6}
+    assert {cell.lr for cell in results if cell.method != "nearest centroid on pixels"} == {1e-2}
+    assert list(SMALL.cells(rows[1:])) == cells
+
+
+def test_where_no_rate_was_searched_the_one_of_the_next_smaller_number_of_shots_is_taken():
+    grid = Grid(("raw CNN from scratch",), (1, 2, 90), (5,), search=(0,), search_shots=(1, 2))
+    rows = pd.DataFrame([dataclasses.asdict(cell) | {"val": -cell.lr * cell.shots} for cell in grid.cells()])
+    assert [(cell.shots, cell.lr) for cell in grid.cells(rows) if cell.stage == "result"] == [
+        (1, 1e-3),
+        (2, 1e-3),
+        (90, 1e-3),
+    ]
+
+
+def test_the_stored_grids_are_whole():
+    for name in experiments.GRIDS:
+        assert not experiments._missing(experiments.GRIDS[name], experiments.RESULTS / f"{name}.csv"), name
 
 
 def test_a_grid_is_stored_as_it_goes_and_continued_where_it_stood(here):
     whole = experiments.run("small", processes=1)
-    assert len(whole) == len(list(SMALL.cells())) and whole.test.between(0.1, 1).all()
-    assert {"commit", "device", "versions", "seconds", "trainable"} <= set(whole) and whole.seconds.gt(0).all()
+    assert len(whole) == SEARCH + RESULTS and whole.test.between(0.1, 1).all()
+    assert {"commit", "device", "versions", "seconds", "trainable", "loss", "calibration"} <= set(whole)
     lines = here.read_text().splitlines(keepends=True)
     here.write_text("".join(lines[:9]) + lines[9][:20])  # as a crash in the middle of a row leaves it
     again = experiments.run("small", processes=1)
-    columns = ["method", "backbone", "shots", "lr", "seed", "train", "val", "test", "trainable"]
-    order = ["method", "shots", "lr", "seed"]
-    pd.testing.assert_frame_equal(
-        again[columns].sort_values(order, ignore_index=True), whole[columns].sort_values(order, ignore_index=True)
-    )
+    columns = [*COLUMNS, "train", "val", "test", "loss", "trainable"]
+    one, two = (frame[columns].sort_values(COLUMNS, ignore_index=True) for frame in (again, whole))
+    pd.testing.assert_frame_equal(one, two)
     assert here.read_text().splitlines(keepends=True)[:9] == lines[:9]
 
 
-def test_a_learning_rate_is_chosen_by_validation_alone():
+def test_a_learning_rate_is_chosen_by_validation_alone_and_results_are_of_other_seeds():
+    cell = Cell("raw CNN from scratch", "", 5, 0.1, 0, stage="search")
     rows = [
-        {"method": "raw CNN from scratch", "backbone": "", "shots": 5, "lr": lr, "seed": seed, "val": val, "test": test}
+        dataclasses.asdict(dataclasses.replace(cell, lr=lr, seed=seed)) | {"val": val, "test": test}
         for lr, val, test in ((0.1, 0.5, 0.9), (0.01, 0.7, 0.6))
         for seed in range(3)
     ]
-    rows += [
-        {
-            "method": "nearest centroid on pixels",
-            "backbone": "",
-            "shots": 5,
-            "lr": np.nan,
-            "seed": 0,
-            "val": 0.4,
-            "test": 0.4,
-        }
-    ]
-    best = chosen(pd.DataFrame(rows))
-    assert best.lr.dropna().unique().tolist() == [0.01] and len(best) == 4
-    assert table(pd.DataFrame(rows)).loc["raw CNN from scratch", 5] == "0.600 (0.600-0.600)"
+    rows.append(dataclasses.asdict(dataclasses.replace(cell, lr=0.01, seed=7, stage="result")) | {"val": 0.4, "test": 0.4})
+    frame = pd.DataFrame(rows)
+    assert best_rates(frame) == {("raw CNN from scratch", "", "digits", "", 5): 0.01}
+    assert chosen(frame).seed.tolist() == [7]
+    assert table(frame).loc["raw CNN from scratch", 5] == "0.400 (0.400-0.400)"
 
 
 def test_the_interval_of_a_mean_is_students():
     assert mean_interval([1, 2, 3, 4, 5]) == pytest.approx((3, 1.0368, 4.9632), abs=1e-4)
     assert mean_interval([0.5]) == (0.5, 0.5, 0.5)
+
+
+def test_new_runs_fall_into_the_prediction_interval_as_often_as_it_says():
+    runs = np.random.default_rng(0).normal(size=(4000, 12))
+    hits = [low < new < high for *old, new in runs for _, low, high in [prediction_interval(old, 0.9)]]
+    assert 0.88 < np.mean(hits) < 0.92
+    pairs = [low < np.mean(row[10:]) < high for row in runs for _, low, high in [prediction_interval(row[:10], 0.9, runs=2)]]
+    assert 0.88 < np.mean(pairs) < 0.92
+
+
+def test_how_many_labels_match_is_read_off_the_curve():
+    curve = pd.DataFrame([[0.5, 0.7, 0.9], [0.5, 0.7, 0.9]], columns=[1, 4, 16])
+    assert labels_to_match(curve, [0.8, 0.8]) == pytest.approx((8, 8, 8))
+    assert labels_to_match(curve, [0.4, 0.4])[0] == 1 and labels_to_match(curve, [0.95, 0.95])[0] == np.inf
+    noisy = curve + np.array([[0.02] * 3, [-0.02] * 3])
+    middle, low, high = labels_to_match(noisy, [0.8, 0.8])
+    assert low < middle < high and middle == pytest.approx(8)
 
 
 def test_results_that_are_not_there_are_asked_for():
@@ -82,13 +111,85 @@ def test_results_that_are_not_there_are_asked_for():
 
 
 def test_a_cell_can_be_run_again_to_the_same_numbers():
-    cell = Cell("linear probe on letters features", "resnet10t.letters", 2, 1e-2, 0)
-    one, again = (experiments.measure(cell) for _ in range(2))
+    cell = Cell(PROBE, RESNET, 2, 1e-2, 0)
+    one, again = (measure(cell) for _ in range(2))
     assert one | {"seconds": 0} == again | {"seconds": 0} and one["test"] > 0.8
 
 
+@pytest.mark.parametrize("name", experiments.METHODS)
+def test_every_method_runs_and_beats_chance_as_it_should(name, monkeypatch):
+    monkeypatch.setattr(experiments, "EPOCHS", 5)
+    variant = {"some blocks from the letters": "kept=5", "two heads": "partner=parity"}.get(name, "")
+    method = experiments.METHODS[name]
+    row = measure(Cell(name, RESNET if method.on_backbone else "", 2, method.rates[-1], 0, variant=variant))
+    assert row["test"] == pytest.approx(0.1, abs=0.02) if name == "chance" else row["test"] > 0.15
+    if "centroid" in name:  # which has no probabilities
+        assert row["calibration"] == row["loss"] == ""
+    else:
+        assert 0 <= row["calibration"] <= 1 and row["loss"] > 0
+    assert (row["trainable"] == 0) == (method.rates[0] != method.rates[0])
+
+
+@pytest.mark.parametrize("name", ["wine", "breast_cancer", "fraud"])
+def test_tables_become_pictures_with_disjoint_splits(name):
+    task = experiments.TASKS[name](10, 0)
+    assert task.train.x.shape[1:] == (1, 28, 28) and len(task.val) and len(task.test)
+    counts = task.train.y.bincount()
+    assert counts.min() == 10 and (counts.max() > 100) == (name == "fraud")
+    seen = [{picture.numpy().tobytes() for picture in split.x} for split in (task.train, task.val, task.test)]
+    assert not seen[0] & seen[1] and not seen[0] & seen[2] and not seen[1] & seen[2]
+    assert (experiments.TASKS[name](10, 1).test.x == task.test.x).all()
+    row = measure(Cell("logistic regression on pixels", "", 10, float("nan"), 0, name))
+    assert row["test"] > 0.7
+
+
+@pytest.mark.parametrize("kind", SHIFTS)
+def test_a_shift_grows_with_its_strength_and_is_the_same_every_time(kind):
+    split = tl.digits().test[:64]
+    changes = [(shifted(split, kind, s).x.float() - split.x.float()).abs().mean().item() for s in experiments.STRENGTHS]
+    assert 0 < changes[0] and changes == sorted(changes)
+    again = experiments.shifted.__wrapped__(split, kind, 3)
+    assert (again.x == shifted(split, kind, 3).x).all() and again.x.dtype == split.x.dtype
+
+
+def test_the_calibration_error_is_the_gap_between_confidence_and_accuracy():
+    p = torch.tensor([[0.8, 0.2]] * 10)
+    assert experiments._calibration_error(p, torch.tensor([0] * 8 + [1] * 2)) == pytest.approx(0, abs=1e-6)
+    assert experiments._calibration_error(p, torch.tensor([0] * 3 + [1] * 7)) == pytest.approx(0.5, abs=1e-6)
+
+
+def test_a_network_that_keeps_blocks_has_them_from_the_letters_and_the_others_not(monkeypatch):
+    caught = []
+    monkeypatch.setattr(experiments, "_network", lambda model, *_, **__: caught.append(model) or model)
+    letters = tl.backbone(RESNET).state_dict()
+    for kept in range(6):
+        experiments.measure(Cell("some blocks from the letters", RESNET, 1, 1e-3, 0, variant=f"kept={kept}"))
+        model = caught.pop()
+        parts = tl.models.blocks(model)
+        weights = model.state_dict()
+        same = [all((weights[name] == letters[name]).all() for name in part) for part in parts]
+        assert same == [i < kept for i in range(5)]
+        stats = [name for name in letters if name.endswith("running_mean")]
+        assert (
+            sum(bool((weights[name] == letters[name]).all()) for name in stats) == len(stats) * (kept == 5) or 0 < kept < 5
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", pretraining.SOURCES)
+def test_a_source_is_made_once_and_kept(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretraining, "DATA", tmp_path / "data")
+    one = pretraining.source(name, epochs=1)
+    assert len(list((tmp_path / "pretrained").glob("*.safetensors"))) == 1
+    again = pretraining.source(name, epochs=99)  # read, not trained
+    assert all((a == b).all() for a, b in zip(one.state_dict().values(), again.state_dict().values()))
+    if "look-alikes" in name:
+        assert set(pretraining.LOOK_ALIKES) <= set(tl.letters().classes)
+        assert not set(pretraining.LOOK_ALIKES) & set(tl.letters(pretraining.LOOK_ALIKES).classes)
+
+
 def test_a_file_that_a_crash_left_empty_gets_its_header_and_a_row_counts_once(here):
-    row = {"method": "m", "backbone": "", "shots": 1, "lr": 0.1, "seed": 0, "test": 0.5}
+    row = dataclasses.asdict(Cell("m", "", 1, 0.1, 0)) | {"test": 0.5}
     here.write_text("meth")
     assert experiments._rows(here) == [] and here.read_text() == ""
     for _ in range(2):
@@ -123,4 +224,4 @@ if __name__ == "__main__":
         assert rows[: len(seen)] == seen  # nothing that was stored is lost
         seen = [row for row in rows if row.count(",") == rows[0].count(",")] if rows else []
     assert process.returncode == 0
-    assert len(experiments.load("small")) == len(list(SMALL.cells()))
+    assert len(experiments.load("small")) == SEARCH + RESULTS

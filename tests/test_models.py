@@ -135,7 +135,9 @@ print(tuple(tl.features(body, few).train.x.shape), tl.models.input_of(body, few.
 
 def test_weights_that_cannot_be_fetched_are_named_in_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ConnectionError, match="Run this once with a network"):
+    with pytest.raises(
+        ConnectionError, match="Run `python -m tl_helpers prefetch --only resnet18.tv_in1k` once with a network"
+    ):
         tl.backbone("resnet18.tv_in1k", cache_dir=str(tmp_path))
 
 

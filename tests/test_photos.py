@@ -300,7 +300,7 @@ def test_crop_and_flip_varies_each_image_in_its_own_way():
 
 def test_plots_show_photographs_and_the_report(pets):
     figure = tl.plots.images(pets.test[:4])
-    assert len(figure.axes) == 4 and "4 small pictures" in figure.alt
+    assert "4 small pictures" in figure.alt
     figure = tl.plots.report(pets.report)
     assert "cat 12 train, 4 val, 4 test" in figure.alt and "Widths from 40 to 40" in figure.alt
 

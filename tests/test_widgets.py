@@ -130,7 +130,7 @@ def test_a_stroke_from_the_browser_is_answered_and_undo_and_clear_are(drawing):
     assert "Draw a digit" in drawing.pad.words and not drawing.picture.value
 
     def message(strokes):
-        data = {"method": "update", "state": {"strokes": strokes}, "buffer_paths": []}
+        data = {"method": "update", "state": {"value": strokes}, "buffer_paths": []}
         drawing.pad._handle_msg({"content": {"data": data}, "buffers": []})
         return drawing.pad.words
 
@@ -144,7 +144,7 @@ def test_a_stroke_from_the_browser_is_answered_and_undo_and_clear_are(drawing):
     "strokes", [[[140, 140]], [[]], [[1, 2, 3]], "scribble", 7, [[float("nan"), 1.0]], [[1e308, -1e308]]]
 )
 def test_whatever_the_browser_sends_gets_an_answer(drawing, strokes):
-    drawing.pad.strokes = strokes
+    drawing.pad.value = strokes
     assert drawing.pad.words and "Draw" not in drawing.pad.words
 
 
@@ -156,26 +156,26 @@ def test_small_drawings_are_drawn_as_thick_as_large_ones():
 
 def test_two_pads_do_not_disturb_each_other(drawing):
     other = tl.widgets.draw(Wide())
-    drawing.pad.strokes, other.pad.strokes = ONE, BAR
+    drawing.pad.value, other.pad.value = ONE, BAR
     assert drawing.pad.words.startswith("wide: 0") and other.pad.words.startswith("the network: 1")
-    other.pad.strokes = []
+    other.pad.value = []
     assert drawing.pad.words.startswith("wide: 0")
 
 
 def test_hundreds_of_strokes_leave_nothing_behind_and_are_answered_fast(drawing):
-    drawing.pad.strokes = ONE
+    drawing.pad.value = ONE
     count = len(Widget.get_manager_state()["state"])
     gc.collect()
     before, seconds = len(gc.get_objects()), []
     for i in range(100):
-        start = time.perf_counter()
-        drawing.pad.strokes = [*(BAR if i % 2 else ONE), [10, i, 20, i]]
-        seconds.append(time.perf_counter() - start)
+        start = time.process_time()  # of this program alone: the clock says how busy the machine is
+        drawing.pad.value = [*(BAR if i % 2 else ONE), [10, i, 20, i]]
+        seconds.append(time.process_time() - start)
     gc.collect()
     assert len(Widget.get_manager_state()["state"]) == count
     assert len(gc.get_objects()) - before < 2000 and not matplotlib.pyplot.get_fignums()
     print(f"stroke to answer: median {statistics.median(seconds):.3f} s, longest {max(seconds):.3f} s")
-    assert min(seconds) < 0.1  # on a busy machine the median says how busy it is
+    assert statistics.median(seconds) < 0.1
 
 
 def test_models_that_do_not_fit_are_refused_at_once():

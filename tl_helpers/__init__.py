@@ -1,8 +1,8 @@
 """Helpers of the course on transfer learning: `import tl_helpers as tl`.
 
 Everything is imported when it is first used, so that this import takes no time of its own. Each file of this package imports
-only files above it in this list: device, glyphs, data, photos, models, engine, training, features, experiments,
-pretraining, plots, widgets, check.
+only files above it in this list: device, glyphs, data, photos, models, engine, training, features, intervals,
+io, pretraining, experiments, plots, widgets, check.
 """
 
 import importlib
@@ -28,6 +28,10 @@ _HOME = {
     "evaluate": "training",
     "predict": "training",
     "features": "features",
+    "calibrate": "io",
+    "save": "io",
+    "load": "io",
+    "export": "io",
 }
 _MODULES = (
     "check",
@@ -36,6 +40,8 @@ _MODULES = (
     "engine",
     "experiments",
     "glyphs",
+    "intervals",
+    "io",
     "models",
     "plots",
     "pretraining",

@@ -1,12 +1,15 @@
-"""`python -m tl_helpers doctor | prefetch | pretrain NAME | results`: is this machine ready, fetch what lessons need from
-the network, make a backbone, measure the methods.
+"""`python -m tl_helpers doctor | prefetch | pretrain NAME | results | predict MODEL FOLDER`: is this machine ready, fetch
+what lessons need from the network, make a backbone, measure the methods, name the photographs in a folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import csv
 import hashlib
 import inspect
+import os
 import sys
 import time
 from pathlib import Path
@@ -108,11 +111,54 @@ def results(options) -> int:
     from . import experiments, plots
 
     frame = experiments.run(options.grid, options.processes)
-    x, y = "labelled images a class", "accuracy on the test images"
-    rows = experiments.chosen(frame).rename(columns={"shots": x, "test": y})
-    plots.lines(rows, x, y, by="method", log=True).savefig(experiments.RESULTS / f"{options.grid}.png", dpi=150)
-    print(experiments.markdown(experiments.table(frame)))
+    rows = experiments.chosen(frame)
+    grid = experiments.GRIDS[options.grid]
+    lengths = {
+        "shots": grid.shots,
+        "lr": grid.rates or (),
+        "variant": grid.variants,
+        "task": grid.tasks,
+        "backbone": grid.backbones,
+    }
+    axis = next(name for name, values in lengths.items() if len(values) > 1)
+    if axis in ("shots", "lr"):
+        x, y = {"shots": "labelled images a class", "lr": "learning rate"}[axis], "accuracy on the test images"
+        rows = rows.sort_values("method", key=lambda names: names.map(list(experiments.METHODS).index), kind="stable")
+        figure = plots.lines(rows.rename(columns={axis: x, "test": y}), x, y, by="method", log=True)
+        figure.set_figheight(5)
+        figure.axes[0].set_yscale("logit", one_half="0.5")  # spreads out what is close to 1
+        figure.axes[0].set_ylim(0.08, 0.998)
+        ticks = (0.1, 0.2, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
+        figure.axes[0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        figure.axes[0].set_yticks([], minor=True)
+        figure.savefig(experiments.RESULTS / f"{options.grid}.png", dpi=150)
+    print(experiments.markdown(experiments.table(frame, axis)))
     return 0
+
+
+def predict(options) -> int:
+    """Name the photographs in a folder with a saved model, as CSV: file, class, probability, unsure, problem."""
+    from . import io
+
+    rows = io.predictions(io.load(options.model), options.folder, unsure=options.unsure)
+    named = broken = 0
+    part = options.to and options.to.with_name(f"{options.to.name}.part")  # half a table must not pass for a whole one
+    out = open(part, "w", newline="", encoding="utf-8") if part else contextlib.nullcontext(sys.stdout)
+    with out as file:
+        writer = csv.DictWriter(file, io.COLUMNS)
+        writer.writeheader()
+        for row in rows:
+            if row["problem"]:
+                broken += 1
+                print(f"{row['file']} {row['problem']}", file=sys.stderr)
+            else:
+                named += 1
+                row |= {"probability": f"{row['probability']:.4f}", "unsure": "yes" if row["unsure"] else ""}
+            writer.writerow(row)
+    if part:
+        os.replace(part, options.to)
+        print(f"Written: {options.to}: {named:,} photographs named, {broken:,} could not be read.")
+    return 0 if named else 1
 
 
 def main() -> int:
@@ -140,6 +186,12 @@ def main() -> int:
     add.add_argument("grid", nargs="?", choices=GRIDS, default="digits", help="which (default: %(default)s)")
     add.add_argument("--processes", type=int, help="how many at once (default: one a core; on a GPU, one)")
     add.set_defaults(run=results)
+    add = commands.add_parser("predict", help=predict.__doc__)
+    add.add_argument("model", type=Path, help="folder that tl.save wrote")
+    add.add_argument("folder", type=Path, help="folder of photographs, with folders in it if you like; or a single one")
+    add.add_argument("--to", type=Path, help="CSV file to write (default: the screen)")
+    add.add_argument("--unsure", type=float, help="below this probability (default: the model's own) an answer is unsure")
+    add.set_defaults(run=predict)
     options = parser.parse_args()
     try:
         return options.run(options)
@@ -147,8 +199,11 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Stopped. The same command goes on from here.", file=sys.stderr)
+        print("Stopped." + " The same command goes on from here." * (options.run is not predict), file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read our output has had enough, as `| head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 if __name__ == "__main__":

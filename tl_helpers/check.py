@@ -5,8 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
+import os
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 
 class NotYet(Exception):
@@ -34,13 +39,80 @@ def exercise(check: Callable[..., str]) -> Callable[..., Verdict]:
         if any(answer is ... or answer is None for answer in answers):
             return Verdict(False, "Put your answer in place of the dots and run the cell again.")
         try:
-            return Verdict(True, check(*answers))
+            verdict = Verdict(True, check(*answers))
+            _remember(check.__name__)
+            return verdict
         except NotYet as hint:
             return Verdict(False, str(hint))
         except Exception as error:  # whatever a learner's own code raises
             return Verdict(False, f"Your answer stopped with {type(error).__name__}: {error}")
 
     return checked
+
+
+# Progress: which checks have passed on this machine, for the learner's own eyes.
+
+
+def _store() -> Path:
+    import platformdirs
+
+    return Path(os.environ.get("TL_HOME") or platformdirs.user_data_dir("tl_helpers", appauthor=False)) / "progress.json"
+
+
+def _passed() -> list[str]:
+    try:
+        return [name for name in json.loads(_store().read_text(encoding="utf-8")) if isinstance(name, str)]
+    except (OSError, ValueError, TypeError):  # none yet, or damaged: nothing depends on it
+        return []
+
+
+def _remember(name: str) -> None:
+    """Note that a check passed, if a learner's cell called it.
+
+    That is a cell of a notebook that names no `solution_...`, as every solution of the course does. What tests and scripts
+    call counts for nothing either: they have no notebook.
+    """
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    if not hasattr(shell, "kernel") or "solution_" in shell.user_ns.get("In", ["solution_"])[-1]:
+        return
+    known = _passed()
+    if name not in known:
+        with contextlib.suppress(OSError):  # a disk that is full or cannot be written to stops no lesson
+            _store().parent.mkdir(parents=True, exist_ok=True)
+            _store().write_text(json.dumps([*known, name]), encoding="utf-8")
+
+
+class Progress:
+    """The exercises of a lesson, and which of them passed on this machine."""
+
+    def __init__(self, lesson: str, passed: dict[str, bool]):
+        self.lesson, self.passed = lesson, passed
+
+    def __repr__(self) -> str:
+        many, done = len(self.passed), sum(self.passed.values())
+        marks = ", ".join(f"{'✔' if passed else '○'} {name.replace('_', ' ')}" for name, passed in self.passed.items())
+        return f"Exercises of lesson {self.lesson} passed on this machine: {done} of {many} ({marks})"
+
+
+def progress(lesson: str) -> Progress:
+    """Which exercises of a lesson, "02" for example, have passed on this machine. Nothing in the course depends on it.
+
+    Raises:
+        ValueError: there is no such lesson, or it has no exercises.
+    """
+    parts = re.split(r"^# Lesson (\d\d)$", Path(__file__).read_text(encoding="utf-8"), flags=re.M)
+    checks = {n: re.findall(r"^@exercise\ndef (\w+)", text, re.M) for n, text in zip(parts[1::2], parts[2::2])}
+    if lesson not in checks:
+        raise ValueError(f"There are exercises in lessons {', '.join(checks)}; not in {lesson!r}.")
+    done = _passed()
+    return Progress(lesson, {name: name in done for name in checks[lesson]})
+
+
+def forget_progress() -> None:
+    """Begin anew: no exercise has passed."""
+    _store().unlink(missing_ok=True)
 
 
 class Claims:
@@ -936,6 +1008,148 @@ def discriminative_groups(groups) -> str:
     return "These are discriminative learning rates, and what layer_decay does in fit. An optimizer would take the list."
 
 
+# Lesson 07
+
+
+@exercise
+def labels_for(function) -> str:
+    """function(curve, goal): the smallest index of a Series of accuracies at which the goal is reached, or None."""
+    import pandas as pd
+
+    curve = pd.Series([0.55, 0.75, 0.91, 0.95, 0.98], index=[1, 2, 5, 10, 20])
+    answers = {goal: function(curve.copy(), goal) for goal in (0.9, 0.95, 0.5, 0.99)}
+    if all(answer is None or answer is ... for answer in answers.values()):
+        raise NotYet("The function returns nothing so far: put its body in place of the dots.")
+    if answers[0.9] in (0.91, 2) and answers[0.9] != 5:
+        raise NotYet(
+            "For a goal of 0.9 that is the accuracy, or its position. Wanted is the number of labels: the index, 5."
+        )
+    if answers[0.9] in (10, 20):
+        raise NotYet("For a goal of 0.9 more labels than needed came out. Of all that are enough take the first.")
+    if answers[0.9] != 5 or answers[0.5] != 1:
+        raise NotYet(
+            f"For goals of 0.9 and 0.5 on the curve {curve.to_dict()} it returned {answers[0.9]!r} and {answers[0.5]!r}."
+        )
+    if answers[0.95] != 10:
+        raise NotYet("At exactly the goal it is reached: at least means >=.")
+    if answers[0.99] is not None:
+        raise NotYet("No number here reaches 0.99, and the function should then return None.")
+    return "So a goal has a price in labels, for every method another one. Ask for it before you collect any."
+
+
+@exercise
+def predicts(function) -> str:
+    """function(old, new): whether a new run lies in the 99% prediction interval of the old ones."""
+    import numpy as np
+
+    from .intervals import mean_interval, prediction_interval
+
+    old = [0.91, 0.95, 0.93, 0.96, 0.92, 0.94]
+    (middle, _, high), (_, _, mean_high) = prediction_interval(old), mean_interval(old, 0.99)
+    if function(list(old), middle) is None or function(list(old), middle) is ...:
+        raise NotYet("The function returns nothing so far: put its body in place of the dots.")
+    n, spread = len(old), np.std(old)
+    for name, edge in (
+        ("The 1 under the root is missing: that is the interval of the mean, not of a new run.", mean_high),
+        ("That divides by n in the standard deviation; it wants ddof=1.", middle + (high - middle) * np.sqrt((n - 1) / n)),
+    ):
+        inside = (edge + high) / 2
+        if not function(list(old), inside) and function(list(old), middle + (edge - middle) * 0.98):
+            raise NotYet(name)
+    for new in (middle + (high - middle) * 1.02, middle - (high - middle) * 1.02):
+        if function(list(old), new):
+            raise NotYet(f"For {old} a new run of {new:.3f} lies outside, and the function says it is inside.")
+    for new in (middle + (high - middle) * 0.98, middle - (high - middle) * 0.98):
+        if not function(list(old), new):
+            raise NotYet(f"For {old} a new run of {new:.3f} lies inside, above or below; the function says it is not.")
+    if not function([0.8, 0.9], 0.1) or spread == 0:
+        raise NotYet(
+            "With two old runs t is 63.7, and nearly everything is possible: take n from the list, not a fixed one."
+        )
+    return "That is how to tell whether a repeated experiment agrees: not with the mean, but with the spread of single runs."
+
+
+@exercise
+def shares_that_work(function) -> str:
+    """function(frame, share): for each method the share of rows that reach share x the best mean of any method."""
+    import pandas as pd
+
+    rows = [("a", 0.1, s, t) for s, t in enumerate((0.9, 1.0))] + [("a", 0.2, s, t) for s, t in enumerate((0.2, 0.88))]
+    rows += [("b", 0.1, s, t) for s, t in enumerate((0.5, 0.7))] + [("b", 0.2, s, t) for s, t in enumerate((0.86, 0.5))]
+    frame = pd.DataFrame(rows, columns=["method", "lr", "seed", "test"])
+    found = function(frame.copy(), 0.9)
+    if found is None or found is ...:
+        raise NotYet("The function returns nothing so far: put its body in place of the dots.")
+    found = {str(method): float(value) for method, value in dict(found).items()}
+    if set(found) != {"a", "b"}:
+        raise NotYet(f"The dict should have one entry for each method, a and b here; it has {sorted(found)}.")
+    if found == {"a": 3.0, "b": 1.0}:
+        raise NotYet("These are numbers of rows. Divide by how many rows the method has.")
+    if found["b"] >= 0.5:
+        raise NotYet("A poor method comes out well: each was judged by its own best. Judge all by the best of any method.")
+    if found == {"a": 0.5, "b": 0.0}:
+        raise NotYet("The goal is a share of the best mean over seeds, not of the best single run.")
+    if found != {"a": 0.75, "b": 0.25}:
+        raise NotYet(f"For the goal 0.9 x 0.95 = 0.855 three of the four rows of a work and one of b; it returned {found}.")
+    return "One goal for all: a method that is equally bad everywhere is sturdy, but of no use."
+
+
+# Lesson 08
+
+
+@exercise
+def joined_labels(function) -> str:
+    """function(first, second, classes): labels of two tasks as labels of one, the second behind the first."""
+    import torch
+
+    first, second = torch.tensor([3, 0, 9]), torch.tensor([0, 1, 1, 0])
+    given = (first.clone(), second.clone())
+    found = function(*given, 10)
+    if found is None or found is ...:
+        raise NotYet("The function returns nothing so far: put an expression in place of the dots.")
+    found = torch.as_tensor(found)
+    if found.shape != (7,):
+        raise NotYet(f"Three and four labels should give seven in one row; the shape is {tuple(found.shape)}.")
+    if found.tolist() == [3, 0, 9, 0, 1, 1, 0]:
+        raise NotYet("Now 'even' has the same label as the digit 0. The labels of the second task have to begin at 10.")
+    if not (given[0] == first).all() or not (given[1] == second).all():
+        raise NotYet("The labels that were given have been changed in place: += changes a tensor, + makes a new one.")
+    if found.tolist() != [3, 0, 9, 10, 11, 11, 10]:
+        raise NotYet(f"From {first.tolist()} and {second.tolist()} with 10 classes came {found.tolist()}.")
+    if torch.as_tensor(function(first, second, 4)).tolist()[3:] != [4, 5, 5, 4]:
+        raise NotYet("It is right for 10 classes in the first task, and not for 4: use the argument.")
+    return "Each task keeps labels of its own, and one network can be told both."
+
+
+@exercise
+def of_one_head(function) -> str:
+    """function(p, start, stop): the probabilities of one head out of those of all heads, so that rows add up to 1."""
+    import torch
+
+    p = torch.softmax(torch.randn(5, 12, generator=torch.Generator().manual_seed(0)), 1)
+    found = function(p.clone(), 0, 10)
+    if found is None or found is ...:
+        raise NotYet("The function returns nothing so far: put an expression in place of the dots.")
+    found = torch.as_tensor(found)
+    if found.shape == p.shape or found.shape != (5, 10):
+        raise NotYet(
+            f"Of 12 columns those from 0 up to (not including) 10 are wanted: 5 x 10. The shape is {tuple(found.shape)}."
+        )
+    right = p[:, :10] / p[:, :10].sum(1, keepdim=True)
+    if torch.allclose(found, p[:, :10]):
+        raise NotYet(
+            "These are the right columns, but their rows do not add up to 1: the other head has kept a part. Divide."
+        )
+    if not torch.allclose(found.sum(1), torch.ones(5), atol=1e-5):
+        raise NotYet("Each row should add up to 1: divide it by its own sum, sum(1, keepdim=True).")
+    if not torch.allclose(found, right, atol=1e-6):
+        raise NotYet("The rows add up to 1, but the proportions have changed. Divide by the sum, nothing more.")
+    second = torch.as_tensor(function(p, 10, 12))
+    if second.shape != (5, 2) or not torch.allclose(second, p[:, 10:] / p[:, 10:].sum(1, keepdim=True), atol=1e-6):
+        raise NotYet("It is right for the first head, and not for the second, from 10 to 12.")
+    return "That is the question to one head alone: given that it is a digit, which one?"
+
+
 # Lesson 09
 
 
@@ -1031,3 +1245,99 @@ def best_of(function) -> str:
             raise NotYet(f"{text}. Is that the best of all rows at once? Take the best of each row, then their mean.")
         raise NotYet(f"{text}, and about {right:.3f} is what looking so often gives.")
     return "The more often one looks and the fewer photographs there are, the better it looks, and nothing has been learned."
+
+
+# Lesson 10
+
+
+@exercise
+def copies_across(find) -> str:
+    """find(train, test): the pairs (train file, test file) whose contents are the same; both are dicts of name and bytes."""
+    train = {
+        "train/a.jpg": b"cat",
+        "train/b.jpg": b"dog",
+        "train/c.jpg": b"dog",
+        "train/d.jpg": b"bird",
+        "train/e.jpg": b"Cat",
+    }
+    test = {"test/a.jpg": b"fish", "test/x.jpg": b"dog", "test/y.jpg": b"cat", "test/z.jpg": b"fish"}
+    right = {("train/a.jpg", "test/y.jpg"), ("train/b.jpg", "test/x.jpg"), ("train/c.jpg", "test/x.jpg")}
+    found = find(dict(train), dict(test))
+    if found is None or found is ...:
+        raise NotYet("The function returns nothing so far: it should return a list of pairs of names.")
+    if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in found):
+        raise NotYet('Each answer should be a pair of names, as ("train/a.jpg", "test/y.jpg").')
+    found = set(found)
+    if found == {(b, a) for a, b in right}:
+        raise NotYet("The right pairs, turned round: the file from train comes first.")
+    if ("train/a.jpg", "test/a.jpg") in found:
+        raise NotYet("Files of one name need not be the same picture, and copies often have another name: compare bytes.")
+    if any(a in train and b in train or a in test and b in test for a, b in found):
+        raise NotYet("There is a pair within one split. Only pairs across the two spoil a test.")
+    if found < right:
+        a, b = sorted(right - found)[0]
+        raise NotYet(f"{a} and {b} are the same too: one test file may have several copies in train.")
+    if found != right:
+        raise NotYet(f"{sorted(found - right)[0]} are not the same, byte for byte.")
+    if list(find(test, {})):
+        raise NotYet("With nothing in test there is no pair, but your function finds one.")
+    return "So many test images would have been learned by heart. A renamed copy does not escape a comparison of bytes."
+
+
+@exercise
+def cooled(function) -> str:
+    """function(probabilities, temperature): the probabilities, their logits divided by the temperature."""
+    import torch
+
+    given = torch.tensor([[0.90, 0.08, 0.02], [0.40, 0.35, 0.25], [0.05, 0.05, 0.90]])
+    for temperature in (2.0, 0.5, 1.0):
+        right = (given.log() / temperature).softmax(1)
+        found = function(given.clone(), temperature)
+        if found is None or found is ...:
+            raise NotYet("The function returns nothing so far: it should return a tensor as large as the one given.")
+        found = torch.as_tensor(found, dtype=torch.float32)
+        if found.shape != given.shape:
+            raise NotYet(f"The result is {' x '.join(map(str, found.shape))}; it should be like what was given, 3 x 3.")
+        if torch.allclose(found, right, atol=1e-4):
+            continue
+        if torch.allclose(found, (given.log() * temperature).softmax(1), atol=1e-4):
+            raise NotYet("It goes the wrong way: a temperature above 1 should make the model less sure. Divide.")
+        if torch.allclose(found, (given / temperature).softmax(1), atol=1e-4):
+            raise NotYet("You divided the probabilities. Divide their logarithms, which are logits up to a constant.")
+        if torch.allclose(found, (given.log() / temperature).softmax(0), atol=1e-4):
+            raise NotYet("The softmax goes down the columns. Each row is one image: softmax(1).")
+        if not torch.allclose(found.sum(1), torch.ones(3), atol=1e-3):
+            raise NotYet(f"At temperature {temperature:g} a row adds up to {found.sum(1)[0]:.3f}, not to 1: softmax(1).")
+        raise NotYet(
+            f"At temperature {temperature:g}, {given[0].tolist()} should become {right[0].numpy().round(3).tolist()}."
+        )
+    return "The order of the classes has not changed, only how far they stand apart. At 1 nothing changes."
+
+
+@exercise
+def surest(choose) -> str:
+    """choose(confidence, right, wanted): the lowest confidence from which on at least that share of answers is right."""
+    import torch
+
+    cases = [
+        ([0.9, 0.8, 0.7, 0.6, 0.5], [1, 1, 0, 1, 0], 0.75, 0.6),
+        ([0.5, 0.9, 0.6, 0.8, 0.7], [0, 1, 1, 1, 0], 0.75, 0.6),
+        ([0.9, 0.8, 0.7, 0.6, 0.5], [1, 1, 0, 1, 0], 1.0, 0.8),
+        ([0.3, 0.9, 0.5], [1, 1, 1], 0.9, 0.3),
+        ([0.99, 0.95, 0.9, 0.6], [0, 1, 1, 1], 0.7, 0.6),
+    ]
+    for confidence, right, wanted, answer in cases:
+        found = choose(torch.tensor(confidence), torch.tensor(right, dtype=torch.bool), wanted)
+        if found is None or found is ...:
+            raise NotYet("The function returns nothing so far: it should return one of the confidences.")
+        found = float(found)
+        if abs(found - answer) < 1e-6:
+            continue
+        where = f"For confidences {confidence}, right {right}, and {wanted:.0%} wanted, it says {found:g}"
+        kept = [r for c, r in zip(confidence, right) if c >= found - 1e-6]
+        if not kept:
+            raise NotYet(f"{where}: then nothing is answered at all. It should be {answer}.")
+        if sum(kept) / len(kept) < wanted:
+            raise NotYet(f"{where}: but of the {len(kept)} answers from there on {sum(kept)} are right, which is too few.")
+        raise NotYet(f"{where}: that will do, but {answer} will too, and answers more. Take the lowest that does.")
+    return "Below it the model had better say that it does not know. The more you want right, the more often it must."

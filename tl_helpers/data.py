@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import torch
@@ -87,7 +87,7 @@ def _as_index(index):
     return index if index.size else index.astype(int)  # an empty list would be one of floats
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # compared and hashed by identity: tensors do not say yes or no
 class Split:
     """Examples with their labels.
 
@@ -245,6 +245,28 @@ def letters(without: str = "", size: int = 32, seed: int = 0) -> Task:
     return Task(f"letters, {len(kept)} kinds", tuple(names[i] for i in kept), train, val, test)
 
 
+def together(first: Task, second: Task) -> Task:
+    """Two tasks on images of one size as one, for a network with two heads (`tl.models.Heads`).
+
+    The labels of the second follow those of the first. The images of the smaller training split are repeated, so that both
+    tasks are met equally often.
+
+    Raises:
+        ValueError: the images are of different sizes.
+    """
+    if first.train.x.shape[1:] != second.train.x.shape[1:]:
+        sizes = (" x ".join(map(str, task.train.x.shape[1:])) for task in (first, second))
+        raise ValueError(f"Both tasks need images of one size; these are {' and '.join(sizes)}.")
+    most = max(len(first.train), len(second.train))
+
+    def joined(one: Split, two: Split, rounds: bool = False) -> Split:
+        one, two = (part[torch.arange(most if rounds else len(part)) % max(1, len(part))] for part in (one, two))
+        return Split(torch.cat([one.x, two.x]), torch.cat([one.y, two.y + len(first.classes)]))
+
+    splits = (joined(first.train, second.train, True), joined(first.val, second.val), joined(first.test, second.test))
+    return Task(f"{first.name} and {second.name}", first.classes + second.classes, *splits)
+
+
 def prepare(split: Split, wanted: Input) -> Tensor:
     """The images of a split as a model wants them, not yet normalised: N x C x H x W.
 
@@ -295,7 +317,7 @@ def in_threads(function: Callable, items: Iterable) -> Iterable:
         return list(pool.map(function, items))
 
 
-def open_photograph(path: str | os.PathLike) -> Image:
+def open_photograph(path: str | os.PathLike | BinaryIO) -> Image:
     """The photograph in a file, in RGB and 8 bits, upright as its camera noted; of an animation the first picture.
 
     What is transparent becomes white; pictures of more than 8 bits are brought to 8.
@@ -303,24 +325,32 @@ def open_photograph(path: str | os.PathLike) -> Image:
     Raises:
         ValueError: the file cannot be read as a picture.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
         with Image.open(path) as image:
-            image.load()
-            image = ImageOps.exif_transpose(image)
-            if image.mode.startswith(("I", "F")):  # convert("RGB") would cut at 255
-                values = np.asarray(image, dtype=np.float64)
-                low, high = (0, 65535) if image.mode.startswith("I;16") else (values.min(), values.max())
-                image = Image.fromarray(((values - low) * (255 / max(high - low, 1e-9))).round().astype(np.uint8))
-            if image.has_transparency_data:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            return image.convert("RGB")
+            return in_rgb(image)
     except MemoryError:
         raise
     except Exception as error:  # PIL's many readers fail in many ways on damaged bytes
-        raise ValueError(f"{shown(path)} cannot be read as a picture: {_reason(error)}.") from error
+        name = shown(path) if isinstance(path, (str, os.PathLike)) else "This file"
+        raise ValueError(f"{name} cannot be read as a picture: {_reason(error)}.") from error
+
+
+def in_rgb(image: Image) -> Image:
+    """An image of PIL's as `open_photograph` gives it."""
+    from PIL import Image, ImageOps
+
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):  # convert("RGB") would cut at 255
+        values = np.asarray(image, dtype=np.float64)
+        low, high = (0, 65535) if image.mode.startswith("I;16") else (values.min(), values.max())
+        image = Image.fromarray(((values - low) * (255 / max(high - low, 1e-9))).round().astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
 
 
 def shown(path: str | os.PathLike) -> str:

@@ -21,6 +21,8 @@ def device(name: str | None = None) -> torch.device:
     if not name:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
+        if name == "cuda" and "LOCAL_RANK" in os.environ:  # one of several processes, each with a GPU of its own
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         return torch.empty(0, device=name).device  # "cuda" becomes "cuda:0", as tensors name it
     except (RuntimeError, AssertionError) as error:
         raise ValueError(

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from .data import Files, Split, Task, in_floats, prepare
 from .device import device as find_device
-from .engine import Progress
+from .engine import Progress, on, outputs
 from .models import input_of
-from .training import on, outputs
 
 CHUNK = 64  # photographs in the memory at once
 

@@ -9,8 +9,11 @@ import copy
 import dataclasses
 import difflib
 import functools
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -71,6 +74,7 @@ class RawCNN(nn.Module):
             )
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1; not {dropout!r}.")
+        self.arguments = {"activation": activation, "kernel": kernel, "pooling": pooling, "dropout": dropout, "norm": norm}
         side = ((28 - kernel + 1) // 2 - kernel + 1) // 2
         with seeded(seed):
             self.conv1 = nn.Conv2d(1, 10, kernel)
@@ -117,10 +121,12 @@ def _one_of(name: str, value, allowed) -> None:
 # and patches made for 224 pixels leave too little of 32.
 
 
-def _config(name: str) -> dict:
+def _config(name: str, given) -> dict:
     """The configuration of our own weights: timm would look for their tag under the name of the architecture varied."""
     import timm
 
+    if given is not None and not isinstance(given, str):  # a whole configuration, as that of a saved model
+        return given
     return timm.get_pretrained_cfg(f"{name}.letters").to_dict()
 
 
@@ -128,7 +134,7 @@ def mobilenetv3_small_050_s1(pretrained=False, **kwargs):
     """timm's mobilenetv3_small_050 with a first convolution of stride 1."""
     import timm
 
-    kwargs["pretrained_cfg"] = _config("mobilenetv3_small_050_s1")
+    kwargs["pretrained_cfg"] = _config("mobilenetv3_small_050_s1", kwargs.get("pretrained_cfg"))
     model = timm.models.mobilenetv3.mobilenetv3_small_050(pretrained, **kwargs)
     model.conv_stem.stride = (1, 1)
     return model
@@ -138,7 +144,7 @@ def convnext_atto_p2(pretrained=False, **kwargs):
     """timm's convnext_atto with patches of 2 x 2 pixels in place of 4 x 4."""
     import timm
 
-    kwargs["pretrained_cfg"] = _config("convnext_atto_p2")
+    kwargs["pretrained_cfg"] = _config("convnext_atto_p2", kwargs.get("pretrained_cfg"))
     return timm.models.convnext.convnext_atto(pretrained, **{"patch_size": 2, **kwargs})
 
 
@@ -235,6 +241,7 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
             ) from error
         if classes:  # by reset_classifier, since some architectures draw a far too large first head when created with one
             model.reset_classifier(classes)
+    model.arguments = arguments  # `save` keeps them
     return model
 
 
@@ -292,6 +299,30 @@ def head(body: nn.Module, task: Task, seed: int = 0) -> nn.Module:
     with seeded(seed):
         model.reset_classifier(len(task.classes))
     return freeze(model.to(next(body.parameters()).device))
+
+
+class Heads(nn.Module):
+    """One body with a head for each of several tasks, for learning them at once (multi-task learning).
+
+    Takes images as the body does and returns the log-probabilities of all heads side by side (float32, N x all classes),
+    where each head shares out an equal part. So the cross-entropy of a label is that of its own head plus a constant, and
+    `fit` trains all heads on a task of all labels (see `together`).
+
+    Args:
+        body: a bare backbone; it is not copied.
+        classes: how many classes each head has.
+        seed: of the heads' initial weights.
+    """
+
+    def __init__(self, body: nn.Module, classes: Sequence[int], seed: int = 0):
+        super().__init__()
+        self.body, self.pretrained_cfg = body, body.pretrained_cfg
+        with seeded(seed):
+            self.heads = nn.ModuleList(nn.Linear(body.num_features, n) for n in classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = self.body(x)
+        return torch.cat([head(found).log_softmax(1) for head in self.heads], 1) - math.log(len(self.heads))
 
 
 def classifier(model: nn.Module) -> nn.Module:

@@ -15,17 +15,19 @@ import matplotlib.figure
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from .data import Files, Input, Split, prepare
-from .experiments import mean_interval
+from .intervals import mean_interval
 from .photos import Report
 from .training import Evaluation, Run
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#E69F00", "#7F7F7F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+LINES = ("-", "--", ":", "-.")  # the second eight, the third
 
 
 class Figure(matplotlib.figure.Figure):
@@ -47,14 +49,30 @@ class Figure(matplotlib.figure.Figure):
             axis.grid(alpha=0.25)
         return axes
 
-    def html(self) -> str:
-        """The figure as an image of a web page, its alternative text with it."""
-        file, canvas = io.BytesIO(), FigureCanvasAgg(self)
-        canvas.draw()
-        canvas.print_png(file)
+    def sheet(self):
+        """One axis over all of the figure, in inches from its top left corner: many axes would take long to draw."""
+        self.set_layout_engine("none")
+        axis = self.add_axes((0, 0, 1, 1))
+        axis.axis("off")
+        axis.set(xlim=(0, self.get_figwidth()), ylim=(self.get_figheight(), 0))
+        return axis
+
+    def part(self, left: float, top: float, width: float, height: float):
+        """An axis in the style of the course at this place, in inches, beside or over a `sheet`."""
+        full_width, full_height = self.get_size_inches()
+        bottom = full_height - top - height
+        axis = self.add_axes((left / full_width, bottom / full_height, width / full_width, height / full_height))
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(alpha=0.25)
+        return axis
+
+    def html(self, quick: bool = False) -> str:
+        """The figure as an image of a web page, its alternative text with it; quick makes it sooner, and larger."""
+        file = io.BytesIO()
+        FigureCanvasAgg(self).print_png(file, pil_kwargs={"compress_level": 1 if quick else 6})
         picture = base64.b64encode(file.getvalue()).decode()
         width = round(self.get_figwidth() * 96)
-        style = f"width:{width}px;max-width:100%;background:white"
+        style = f"width:{width}px;max-width:100%;min-width:{min(width, 640)}px;background:white"
         return f'<img alt="{html.escape(self.alt)}" style="{style}" src="data:image/png;base64,{picture}">'
 
     def _ipython_display_(self) -> None:
@@ -81,14 +99,9 @@ def images(pictures: Split | Tensor, labels: Sequence | None = None, columns: in
         pictures = prepare(Split(pictures, torch.zeros(len(pictures))), Input((3, side, side), (0,) * 3, (1,) * 3))
     labels = [""] * len(pictures) if labels is None else [str(label) for label in labels]
     columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)
-    figure = Figure(columns * size, rows * (size + (0.25 if any(labels) else 0.02)))
-    for axis in np.ravel(figure.subplots(rows, columns)):
-        axis.axis("off")
-    top = 255 if pictures.dtype == torch.uint8 else 1
-    for axis, picture, label in zip(figure.axes, pictures, labels):
-        axis.imshow(picture.permute(1, 2, 0).squeeze(-1).cpu().numpy(), cmap="gray", vmin=0, vmax=top)
-        axis.set_title(label, fontsize=9, pad=2)
+    rows, line = -(-len(pictures) // columns), size + (0.25 if any(labels) else 0.02)
+    figure = Figure(columns * size, rows * line)
+    tiles(figure.sheet(), shades(pictures), columns, size, labels)
     what = ", ".join(labels) if any(labels) else "no labels"
     figure.alt = f"{len(pictures)} small picture{'s' * (len(pictures) > 1)}. Labels in reading order: {what}."
     return figure
@@ -100,19 +113,54 @@ def maps(values: Tensor | np.ndarray, columns: int = 10, size: float = 0.75, tit
     Args:
         values: N x H x W.
     """
-    values = torch.as_tensor(values).detach().cpu().float().numpy()
     columns = min(columns, len(values))
-    rows = -(-len(values) // columns)
-    figure = Figure(columns * size, rows * (size + (0.25 if titles else 0.02)))
-    for axis in np.ravel(figure.subplots(rows, columns)):
-        axis.axis("off")
-    for i, (axis, value) in enumerate(zip(figure.axes, values)):
-        limit = max(np.abs(value).max(), 1e-9)
-        axis.imshow(value, cmap="RdBu_r", vmin=-limit, vmax=limit)
-        axis.set_title(titles[i] if titles else "", fontsize=9, pad=2)
+    rows, line = -(-len(values) // columns), size + (0.25 if titles else 0.02)
+    figure = Figure(columns * size, rows * line)
+    tiles(figure.sheet(), signed(values), columns, size, titles)
     figure.alt = f"{len(values)} maps of {values.shape[1]} x {values.shape[2]} values, red above zero and blue below"
     figure.alt += f": {', '.join(titles)}." if titles else "."
     return figure
+
+
+def shades(pictures: Tensor) -> np.ndarray:
+    """Pictures, uint8 or float in [0, 1], N x C x H x W, as colours for `tiles`: float, N x H x W x 3, in [0, 1]."""
+    pixels = pictures.detach().cpu().float() / (255 if pictures.dtype == torch.uint8 else 1)
+    return pixels.clamp(0, 1).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
+
+
+def signed(values: Tensor | np.ndarray) -> np.ndarray:
+    """Numbers, N x H x W, as colours for `tiles`: blue below zero, white zero, red above, each map on a scale of its own."""
+    values = torch.as_tensor(values).detach().cpu().float().numpy()
+    limits = np.abs(values).max((1, 2), initial=1e-9, keepdims=True)
+    return colormaps["RdBu_r"](values / limits / 2 + 0.5)[..., :3]
+
+
+def tiles(
+    axis, colours: np.ndarray, columns: int, size: float, labels: Sequence | None = None, left: float = 0, top: float = 0
+):
+    """Draw pictures side by side on a `sheet`, with a label above each: as one image, however many they are.
+
+    Args:
+        colours: N x H x W x 3, in [0, 1].
+        columns: how many in a row.
+        size: the side of one in inches, the gap between them included; another quarter of an inch for the labels.
+        left, top: where the first begins, in inches.
+    """
+    skip = max(1, int(max(colours.shape[1:3]) / size / 120))  # no more dots than the figure has
+    colours = np.rint(colours[:, skip // 2 :: skip, skip // 2 :: skip] * 255).astype(np.uint8)
+    zoom = -(-60 // max(colours.shape[1:3]))  # the gap is at least a dot: many dots to a pixel, so that it stays narrow
+    n, height, width, _ = (colours := colours.repeat(zoom, 1).repeat(zoom, 2)).shape
+    labels = [str(label) for label in labels] if labels is not None and any(map(str, labels)) else []
+    line = size + (0.25 if labels else 0.02)
+    rows, dot = -(-n // columns), max(height, width) * 1.06 / size  # dots to an inch: whole ones, so that none is blurred
+    step = [max(side + 1, round(inches * dot)) for side, inches in ((height, line), (width, size))]
+    page = np.zeros((rows * step[0], columns * step[1], 4), np.uint8)
+    for i, colour in enumerate(colours):
+        y, x = (i // columns + 1) * step[0] - height, i % columns * step[1] + (step[1] - width) // 2
+        page[y : y + height, x : x + width, :3], page[y : y + height, x : x + width, 3] = colour, 255
+    axis.imshow(page, extent=(left, left + columns * size, top + rows * line, top), aspect="auto", interpolation="nearest")
+    for i, label in enumerate(labels):
+        axis.text(left + (i % columns + 0.5) * size, top + i // columns * line + 0.2, label, ha="center", fontsize=9)
 
 
 def history(run: Run) -> Figure:
@@ -133,26 +181,36 @@ def history(run: Run) -> Figure:
 
 def compare(*runs: Run, names: Sequence[str] | None = None) -> Figure:
     """The validation accuracy of several runs, epoch by epoch."""
-    names = [run.name for run in runs] if names is None else list(names)
     figure = Figure(7.5, 3.2)
     axis = figure.axes_of()
-    for i, (run, name) in enumerate(zip(runs, names)):
+    names = [run.name for run in runs] if names is None else names
+    figure.alt = f"Validation accuracy by epoch. At the end: {curves(axis, [*zip(names, runs)])}"
+    axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def curves(axis, runs: Sequence[tuple[str, Run]]) -> str:
+    """Draw what `compare` shows on an axis, and return the last accuracies in words."""
+    for i, (name, run) in enumerate(runs):
         frame, style = run.history, {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
         last = frame.val_accuracy.iloc[-1]
         axis.plot(frame.epoch, frame.val_accuracy, markersize=4, label=f"{name}: {last:.2f} at the end", **style)
     axis.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1.02))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.alt = "Validation accuracy by epoch. At the end: " + "; ".join(
-        f"{name} {run.history.val_accuracy.iloc[-1]:.2f}" for run, name in zip(runs, names)
-    )
-    return figure
+    return "; ".join(f"{name} {run.history.val_accuracy.iloc[-1]:.2f}" for name, run in runs)
 
 
 def accuracies(results: dict[str, Evaluation | Sequence[float]], xlabel: str = "accuracy on the test images") -> Figure:
     """A row for each method: one evaluation with its interval, or several accuracies with their mean and its interval."""
     figure = Figure(7.0, 0.7 + 0.4 * len(results))
     axis = figure.axes_of()
+    figure.alt = f"{xlabel}, with 95% intervals: {intervals(axis, results)}"
+    axis.set(xlabel=xlabel)
+    return figure
+
+
+def intervals(axis, results: dict[str, Evaluation | Sequence[float]]) -> str:
+    """Draw what `accuracies` shows on an axis, and return it in words."""
     texts = []
     for row, (name, result) in enumerate(results.items()):
         if isinstance(result, Evaluation):
@@ -167,9 +225,8 @@ def accuracies(results: dict[str, Evaluation | Sequence[float]], xlabel: str = "
         axis.annotate(f"{middle:.3f}", (middle, row), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=9)
         texts.append(f"{name} {middle:.3f} ({low:.3f} to {high:.3f})")
     axis.set_yticks(range(len(results)), list(results))
-    axis.set(xlabel=xlabel, ylim=(len(results) - 0.4, -0.7))
-    figure.alt = f"{xlabel}, with 95% intervals: " + "; ".join(texts)
-    return figure
+    axis.set(ylim=(len(results) - 0.4, -0.7))
+    return "; ".join(texts)
 
 
 def lines(frame: pd.DataFrame, x: str, y: str = "accuracy", by: str | None = None, log: bool = False) -> Figure:
@@ -184,7 +241,11 @@ def lines(frame: pd.DataFrame, x: str, y: str = "accuracy", by: str | None = Non
     texts = []
     groups = [(None, frame)] if by is None else list(frame.groupby(by, sort=False))
     for i, (name, part) in enumerate(groups):
-        style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
+        style = {
+            "color": COLOURS[i % len(COLOURS)],
+            "marker": MARKERS[i % len(MARKERS)],
+            "linestyle": LINES[i // len(COLOURS)],
+        }
         table = pd.DataFrame({at: mean_interval(group[y]) for at, group in part.groupby(x)}, index=["mean", "low", "high"]).T
         axis.plot(table.index, table["mean"], label=name, markersize=5, **style)
         low, high = table["low"], table["high"]
@@ -197,6 +258,7 @@ def lines(frame: pd.DataFrame, x: str, y: str = "accuracy", by: str | None = Non
     if log:
         axis.set_xscale("log")
         ticks = sorted(frame[x].unique())
+        ticks = ticks[:: 1 + (len(ticks) > 7)]  # more would not fit beside each other
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.minorticks_off()
     axis.set(xlabel=x, ylabel=y)
@@ -256,16 +318,13 @@ def probabilities(picture: Tensor, answers: dict[str, Tensor], classes: Sequence
     """One picture, and beside it the probability that each model gives each class; the likeliest class is named.
 
     Args:
-        picture: 1 x H x W, uint8.
+        picture: 1 x H x W or 3 x H x W, uint8.
         answers: for each model by its name, one number for each class.
     """
-    width, height = 1.7 + 2.2 * len(answers), 0.75 + 0.22 * len(classes)
-    figure = Figure(width, height)
-    figure.set_layout_engine("none")
-    axis = figure.add_axes((0, 0, 1, 1))  # one for all, in inches: widgets draw this at every stroke, and axes take long
-    axis.axis("off")
-    axis.imshow(picture.squeeze(0).numpy(), cmap="gray", vmin=0, vmax=255, extent=(0.1, 1.6, 2.1, 0.6))
-    axis.set(xlim=(0, width), ylim=(height, 0))
+    height = max(2.2, 0.75 + 0.22 * len(classes))
+    figure = Figure(1.7 + 2.2 * len(answers), height)
+    axis = figure.sheet()
+    axis.imshow(shades(picture[None])[0], extent=(0.1, 1.6, 2.1, 0.6), aspect="auto")
     axis.text(0.85, 0.5, "as the networks see it", ha="center", fontsize=9)
     rows = 0.7 + 0.22 * np.arange(len(classes))
     texts = []

@@ -5,19 +5,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from . import glyphs
-from .data import digits, letters
+from .data import Split, Task, digits, letters
 from .device import machine
-from .experiments import mean_interval
 from .features import features
+from .intervals import mean_interval
 from .models import DATA, backbone, count, head
-from .training import Evaluation, evaluate, fit
+from .training import Evaluation, Run, evaluate, fit
 
 RECIPES = {
     "resnet10t.letters": {"lr": 4e-3, "epochs": 56},
@@ -42,16 +44,14 @@ def pretrain(name: str, folder: Path, epochs: int | None = None, seed: int = 0) 
 
     recipe = RECIPES[name] | ({"epochs": epochs} if epochs else {})
     task = letters()
-    model = backbone(name, classes=len(task.classes), pretrained=False, seed=seed)
     checkpoint = folder / f"{name}.checkpoint"
-    training = {"batch_size": 256, "weight_decay": 0.05, "label_smoothing": 0.1, "augment": glyphs.bend, **recipe}
-    run = fit(model, task, seed=seed, checkpoint=str(checkpoint), **training)
+    run = _pretrained(name, task, recipe, seed, str(checkpoint))
     if run.stopped:
         raise ValueError(f"{name}: {run.stopped}. Call pretrain again to go on from there.")
     facts = {
         "name": name,
         "recipe": {**recipe, "batch size": 256, "weight decay": 0.05, "label smoothing": 0.1, "seed": seed},
-        "parameters": count(model)[1],
+        "parameters": count(run.model)[1],
         "minutes": round(run.history.seconds.iloc[-1] / 60, 1),
         "date": time.strftime("%Y-%m-%d"),
         "machine": machine(),
@@ -65,6 +65,54 @@ def pretrain(name: str, folder: Path, epochs: int | None = None, seed: int = 0) 
     for leftover in folder.glob(f"{checkpoint.name}*"):
         leftover.unlink()
     return path
+
+
+def _pretrained(name: str, task: Task, recipe: dict, seed: int = 0, checkpoint: str | None = None) -> Run:
+    model = backbone(name, classes=len(task.classes), pretrained=False, seed=seed)
+    training = {"batch_size": 256, "weight_decay": 0.05, "label_smoothing": 0.1, "augment": glyphs.bend, **recipe}
+    return fit(model, task, seed=seed, checkpoint=checkpoint, **training)
+
+
+# Sources that differ from the letters in one thing each, to see what it is that helps: for lesson 07. Each by its name,
+# with what it does to the letters' images (uint8, N x 1 x 32 x 32) and labels.
+
+LOOK_ALIKES = "OoQDIlijJSsZzBbGgqΟοΘθσΙιΖεΒβОоЗзЭэєЄЧчВвБбЬьЪъ"  # of digits, in the three alphabets
+
+
+def _chance() -> torch.Generator:
+    return torch.Generator().manual_seed(2018)
+
+
+SOURCES = {
+    "letters, pretrained as briefly": lambda x, y: (x, y),
+    "letters without look-alikes": lambda x, y: (x, y),
+    "letters upside down": lambda x, y: (x.flip(2), y),
+    "letters with shuffled pixels": lambda x, y: (
+        x.flatten(2)[..., torch.randperm(1024, generator=_chance())].view_as(x),
+        y,
+    ),
+    "letters with random names": lambda x, y: (x, y[torch.randperm(len(y), generator=_chance())]),
+    "noise": lambda x, y: (torch.randint(256, (172, 1, 32, 32), generator=_chance(), dtype=torch.uint8)[y], y),
+}
+
+
+def source(name: str, epochs: int = 20) -> nn.Module:
+    """A resnet10t pretrained as on letters, but more briefly, on one of SOURCES; kept in the folder `pretrained`."""
+    from safetensors.torch import load_file, save_file
+
+    path = DATA.parent / "pretrained" / f"resnet10t.{name.replace(' ', '_').replace(',', '')}.safetensors"
+    recipe = RECIPES["resnet10t.letters"] | {"epochs": epochs}
+    task = letters(LOOK_ALIKES if "look-alikes" in name else "")
+    if not path.exists():
+        changed = (Split(*SOURCES[name](split.x, split.y)) for split in (task.train, task.val, task.test))
+        changed = Task(name, task.classes, *changed)
+        run = _pretrained("resnet10t.letters", dataclasses.replace(changed, val=changed.val[:0]), recipe)
+        path.parent.mkdir(exist_ok=True)
+        save_file({k: v.contiguous() for k, v in run.model.cpu().state_dict().items()}, path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+    model = backbone("resnet10t.letters", classes=len(task.classes), pretrained=False)
+    model.load_state_dict(load_file(path))
+    return model
 
 
 def probe_accuracies(model: nn.Module) -> dict[str, list[float]]:

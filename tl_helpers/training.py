@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from .data import Split, Task, in_floats, prepare
 from .device import autocast, home, layout, precision, seeded
 from .device import device as find_device
-from .engine import SCHEDULES, Checkpoint, Progress, check_arguments, check_kind, recipe_of
+from .engine import SCHEDULES, Checkpoint, Progress, Steps, Team, bring, check_arguments, check_kind, on, outputs, recipe_of
 from .models import classifier, count, input_of, parameter_groups
 
 
@@ -55,9 +55,10 @@ class Run:
             return f"Run of {self.name}: no finished epoch"
         last = self.history.iloc[-1]
         end = f"; {self.stopped}" if self.stopped else ""
+        val = "" if math.isnan(last.val_accuracy) else f", validation accuracy {last.val_accuracy:.3f}"
         return (
             f"Run of {self.name}: {len(self.history)} epochs in {last.seconds:.1f} s, "
-            f"training accuracy {last.accuracy:.3f}, validation accuracy {last.val_accuracy:.3f}{end}"
+            f"training accuracy {last.accuracy:.3f}{val}{end}"
         )
 
 
@@ -106,6 +107,10 @@ def fit(
     On a task of images the whole model runs; on a task of vectors (see `features`) only its head does. Weights that do not
     require a gradient stay as they are.
 
+    A script started by `torchrun --nproc_per_node N script.py` trains in N processes (on N GPUs, where there are), on
+    any number of machines: each takes its share of every batch, and every process returns the same run. Where the memory
+    does not hold a batch, the gradients of parts of it are added up.
+
     Args:
         model: takes images (float32, N x C x H x W) and returns logits or log-probabilities (N x classes).
         task: what to learn; resized and normalised as the model wants it.
@@ -121,60 +126,67 @@ def fit(
             accuracy. The weights of the best epoch are then restored.
         seed: of the order of the data, dropout and augmentation. Same seed, same CPU machine: same weights, bit for bit.
         device: None for the best one here, or "cpu", "cuda", "mps".
-        checkpoint: a file to save each finished epoch to, and to go on from if it exists.
+        checkpoint: a file to save each finished epoch to, and to go on from if it exists: to the same weights, on a CPU bit
+            for bit, as if nothing had stopped the training.
         progress: show a bar. The stop button or Ctrl-C keeps the finished epochs and returns them.
 
     Raises:
         ValueError: an argument does not fit; the message says which and what to do.
         Diverged: the loss is no number any more; `.run` of it holds the finished epochs.
+        ConnectionError: of several processes another one has ended.
     """
     given = dict(locals())
     check_arguments(given)
-    where, seed = find_device(device), int(seed)
+    team, where, seed = Team(), find_device(device), int(seed)
     lr = float(lr) if lr is not None else 1e-2 if task.train.are_vectors else 1e-3
     model = copy.deepcopy(model).to(where, memory_format=layout(where))
+    for stale in ("temperature", "unsure"):  # what `calibrate` and `load` noted holds for the old weights
+        vars(model).pop(stale, None)
     forward = classifier(model) if task.train.are_vectors else model  # what runs: all of the model, or its head
     x, y, normalise = _load(model, task.train, where, raw=augment is not None)
     val = _load(model, task.val, where)
     _check_model(model, forward, normalise(x[:2]), task)
 
-    batches = math.ceil(len(x) / batch_size)
+    batches = team.batches(len(x), batch_size)
     groups = parameter_groups(model, lr, weight_decay, layer_decay)
     optimizer = torch.optim.AdamW(groups, fused=where.type in ("cpu", "cuda"))
     rate = SCHEDULES[schedule]
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step / (batches * epochs)))
     scaler = torch.amp.GradScaler(where.type, enabled=precision(where) is torch.float16)
     order = torch.Generator().manual_seed(seed)  # of the data; always on the CPU, so that every machine draws the same
-    bending = torch.Generator(where).manual_seed(seed)
+    bending = torch.Generator(where).manual_seed(seed + team.rank)
+    net = team.wrap(forward)
+
+    def learn(images: Tensor, labels: Tensor, share: float) -> Tensor:
+        """Forward and backward: adds to the gradients. Returns the sum of the losses and the number of right answers."""
+        with autocast(where), team.norms():
+            logits = net(images)
+            loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+        scaler.scale(loss * share).backward()  # share is 1, and with bfloat16 or float32 this is loss.backward()
+        return torch.stack([loss.detach() * len(labels), (logits.argmax(1) == labels).sum()])
 
     def one_epoch() -> tuple[float, float]:
         """The training loop proper. Returns the epoch's mean loss and accuracy."""
         model.train()
-        total, correct = torch.zeros(2, device=where)  # summed on the device: asking for a number makes a GPU wait
+        sums = torch.zeros(2, device=where)  # kept on the device: asking for a number makes a GPU wait
         for batch in torch.randperm(len(x), generator=order).to(x.device).tensor_split(batches):
-            images, labels = (part[batch].to(where, non_blocking=True) for part in (x, y))
+            images, labels = (bring(part[team.share(batch)], where) for part in (x, y))
             if augment is not None:
                 images = augment(in_floats(images), bending)
-            images = normalise(images)
-            with autocast(where):
-                logits = forward(images)
-                loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-            optimizer.zero_grad()
-            scaler.scale(loss).backward()  # the scaler acts with float16 only; else this is loss.backward()
+            sums += step(normalise(images), labels, len(batch))  # zero_grad and learn, in parts where memory is short
             scaler.step(optimizer)
             scaler.update()
             scheduler.step()
-            total += loss.detach() * len(labels)
-            correct += (logits.argmax(1) == labels).sum()
             bar.step()
-        return total.item() / len(x), correct.item() / len(x)
+        total, correct = team.sum(sums).tolist()
+        return total / len(x), correct / len(x)
 
     run = Run(model, pd.DataFrame(), _name(model, forward))
     recipe = recipe_of(given, where) if checkpoint else {}
     state = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
-    store = Checkpoint(checkpoint, recipe, state, {"order": order, "bending": bending})
-    bar = Progress(batches * epochs, progress)
-    with seeded(seed):
+    store = Checkpoint(checkpoint, recipe, state, {"order": order, "bending": bending}, team)
+    step, bar = Steps(learn, optimizer, team), Progress(batches * epochs, progress and not team.rank)
+    with seeded(seed + team.rank), team.all_alive(checkpoint):
         rows, kept = store.resume() or ([], copy.deepcopy(forward.state_dict()))
         bar.done, start = len(rows) * batches, time.perf_counter() - (rows[-1]["seconds"] if rows else 0)
         try:
@@ -188,7 +200,7 @@ def fit(
                         f"The loss is {loss} after epoch {epoch}: training has diverged. Try a learning rate below {lr:g}, "
                         f"{lr / 10:g} say, and look for values in the data that are no numbers."
                     )
-                checked = _evaluate(model, forward, *val)
+                checked = _evaluate(model, forward, *val, team)
                 row = {"epoch": epoch, "loss": loss, "accuracy": accuracy}
                 row |= {"val_loss": checked.loss, "val_accuracy": checked.accuracy}
                 rows.append(row | {"lr": optimizer.param_groups[-1]["lr"], "seconds": time.perf_counter() - start})
@@ -227,34 +239,13 @@ def predict(model: nn.Module, split: Split, device: str | None = None) -> Tensor
     return outputs(model, lambda x: forward(normalise(x)), x).softmax(1).cpu()
 
 
-def on(model: nn.Module, where: torch.device) -> nn.Module:
-    """The model itself if it is on the device already, else a copy of it there."""
-    first = next(model.parameters(), None)
-    return model if first is None or first.device == where else copy.deepcopy(model).to(where)
-
-
-@torch.no_grad()
-def outputs(model: nn.Module, forward: Callable, x: Tensor, batch_size: int | None = None) -> Tensor:
-    """forward(x) in batches, with the model in evaluation mode: float32, N x whatever it returns.
-
-    A batch is of 256, and of fewer where images are large (33 of 224 x 224 in colour), since their maps fill the memory.
-    """
-    batch_size = batch_size or max(1, min(256, 5_000_000 // max(1, x[0:1].numel())))
-    where = next(model.parameters(), x).device
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with autocast(where):
-            return torch.cat([forward(part.to(where)).float() for part in x.split(batch_size)])
-    finally:  # each part as it was: some may have been put into evaluation mode by hand
-        for module, mode in modes.items():
-            module.training = mode
-
-
-def _evaluate(model: nn.Module, forward: Callable, x: Tensor, y: Tensor, normalise: Callable) -> Evaluation:
+def _evaluate(
+    model: nn.Module, forward: Callable, x: Tensor, y: Tensor, normalise: Callable, team: Team | None = None
+) -> Evaluation:
     if not len(y):
         return Evaluation(math.nan, math.nan, 0)
-    logits = outputs(model, lambda x: forward(normalise(x)), x)
+    look = lambda x: outputs(model, lambda part: forward(normalise(part)), x)
+    logits = team.join(look, x) if team else look(x)
     y = y.to(logits.device)
     accuracy = (logits.argmax(1) == y).sum().item() / len(y)
     return Evaluation(accuracy, F.cross_entropy(logits, y).item(), len(y))

@@ -1,10 +1,9 @@
-"""What the learner touches. Each widget has a plain function beside it that answers the same question.
-
-`draw` is a pad to draw on, with the answers of networks beside it; `answers` gives the same for any array of ink.
-"""
+"""A pad to draw on, with the answers of networks beside it."""
 
 from __future__ import annotations
 
+import dataclasses
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,9 +16,12 @@ import traitlets
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
-from . import plots
-from .data import Split
-from .training import predict
+from .. import plots
+from ..data import Split, Task
+from ..features import features
+from ..models import head
+from ..training import fit, predict
+from .base import Widget
 
 DIGITS = tuple("0123456789")
 SIDE = 280  # of the pad, in pixels
@@ -86,11 +88,16 @@ def answers(models: nn.Module | dict[str, nn.Module], ink, classes: Sequence[str
     """
     models = models if isinstance(models, dict) else {"the network": models}
     picture = as_digit(ink)
-    found = {name: predict(model, Split(picture, torch.zeros(1, dtype=torch.long)))[0] for name, model in models.items()}
+    return named(models, Split(picture, torch.zeros(1, dtype=torch.long)), picture[0], classes)
+
+
+def named(models: dict[str, nn.Module], split: Split, picture: Tensor, classes: Sequence[str]) -> plots.Figure:
+    """What each model makes of the one image in a split, shown as `picture`."""
+    found = {name: predict(model, split)[0] for name, model in models.items()}
     for name, shares in found.items():
         if len(shares) != len(classes):
             raise ValueError(f"{name} tells {len(shares)} classes apart, and {len(classes)} names were given.")
-    return plots.probabilities(picture[0], found, classes)
+    return plots.probabilities(picture, found, classes)
 
 
 def drawn(strokes: Sequence[Sequence[float]]) -> np.ndarray:
@@ -119,48 +126,91 @@ def drawn(strokes: Sequence[Sequence[float]]) -> np.ndarray:
     return np.asarray(picture)
 
 
+def keep(
+    models: nn.Module | dict[str, nn.Module], task: Task, ink, label: str
+) -> tuple[nn.Module | dict[str, nn.Module], Task]:
+    """Take a drawing into the training examples of a task, and train the head of each model anew on all of them.
+
+    The rest of each network stays as it is, so that its features can be computed once: a moment's work.
+
+    Args:
+        models: a trained classifier, or several by their names; they stay as they are.
+        task: whose training images the drawing joins.
+        ink: the drawing (see `as_digit`).
+        label: the name of its class.
+
+    Returns: the models with new heads, and the task with one more training image.
+
+    Raises:
+        ValueError: there is no ink in the drawing, or the task has no such class.
+    """
+    if label not in task.classes:
+        raise ValueError(f"{task.name!r} has no class {label!r}; its classes are {', '.join(task.classes)}.")
+    y = torch.tensor([task.classes.index(label)])
+    train = Split(torch.cat([task.train.x, as_digit(ink)]), torch.cat([task.train.y, y]))
+    task = dataclasses.replace(task, train=train)
+    seen = dataclasses.replace(task, val=task.val[:0], test=task.test[:0])
+    several = models if isinstance(models, dict) else {"": models}
+    heads = {name: fit(head(m, task), features(m, seen), lr=1e-2, progress=False).model for name, m in several.items()}
+    return heads if isinstance(models, dict) else heads[""], task
+
+
 class Pad(anywidget.AnyWidget):
-    """The pad alone. `strokes` is what has been drawn on it (see `drawn`), `words` what stands below it."""
+    """The pad alone. `value` is the strokes that have been drawn on it (see `drawn`), `words` what stands below it."""
 
     _esm = Path(__file__).with_name("draw.js")
-    strokes = traitlets.Any([]).tag(sync=True)
+    value = traitlets.Any([]).tag(sync=True)
     words = traitlets.Unicode("").tag(sync=True)
 
 
-class Drawing(ipywidgets.Box):
-    """A pad with the answers beside it. Of this a stored notebook keeps a picture, for places where nothing runs."""
+class Drawing(Widget):
+    """A pad with the answers beside it."""
 
-    def __init__(self, models, classes: Sequence[str]):
-        self.models, self.classes = models, classes
-        self.still = answers(models, drawn(SEVEN), classes)  # says at once if a model does not fit; later ones are faster
-        self.pad, self.picture = Pad(), ipywidgets.HTML(layout=ipywidgets.Layout(flex="1 1 300px", max_width="650px"))
-        self.pad.observe(self._answer, "strokes")
-        self._answer()
-        layout = ipywidgets.Layout(flex_flow="row wrap", align_items="flex-start", grid_gap="0 16px")
-        super().__init__([self.pad, self.picture], layout=layout)
+    def __init__(self, models, classes: Sequence[str], task: Task | None):
+        self.given, self.models, self.task, self.classes = (models, task), models, task, classes
+        self.pad = Pad(value=[*map(list, SEVEN)])  # for the still
+        label = {"label": ipywidgets.Dropdown(options=classes, description="This is a", layout={"width": "130px"})}
+        actions = {"Keep as training example": self._keep, "Forget what was kept": self._forget}
+        super().__init__(self._figure, actions if task else {}, strokes=self.pad, **(label if task else {}))
+        rest = ipywidgets.Box([*label.values(), *self.buttons], layout={"flex_flow": "row wrap"})
+        right = ipywidgets.Box([self.picture, *[rest] * bool(task)], layout={"flex": "1 1 300px", "flex_flow": "column"})
+        self.children = [self.pad, right]
+        self.layout.flex_flow, self.layout.align_items, self.layout.grid_gap = "row wrap", "flex-start", "0 16px"
+        self.pad.value = []
 
-    def _answer(self, _=None) -> None:
-        words, picture = "Draw a digit on the black pad. The answer comes when you lift the pen.", ""
-        try:
-            if self.pad.strokes:
-                figure = answers(self.models, drawn(self.pad.strokes), self.classes)
-                words, picture = figure.alt.partition("make of it: ")[2], figure.html()
-        except ValueError as sentence:
-            words = str(sentence)
-        self.picture.value, self.pad.words = picture, words
+    def _figure(self, strokes, label=None) -> plots.Figure:
+        if not strokes:
+            raise ValueError("Draw a digit on the black pad. The answer comes when you lift the pen.")
+        return answers(self.models, drawn(strokes), self.classes)
 
-    def _repr_mimebundle_(self, **arguments):
-        words = "<p>Run this cell to draw. To a 7 the answer looks like this:</p>"
-        return super()._repr_mimebundle_(**arguments) | {"text/html": words + self.still.html()}
+    def _keep(self, strokes, label) -> str:
+        start = time.perf_counter()
+        self.models, self.task = keep(self.models, self.task, drawn(strokes), label)
+        seconds, found = time.perf_counter() - start, self.spoken(self._figure(strokes))
+        return f"Kept as a {label}: {len(self.task.train)} examples. New heads, trained in {seconds:.1f} s, say: {found}"
+
+    def _forget(self, strokes, label) -> str:
+        self.models, self.task = self.given
+        return f"The networks are as they were, trained on {len(self.task.train)} examples."
+
+    def spoken(self, figure: plots.Figure) -> str:
+        return figure.alt.partition("make of it: ")[2]
+
+    def say(self, sentence: str) -> None:
+        self.pad.words = sentence
 
 
-def draw(models: nn.Module | dict[str, nn.Module], classes: Sequence[str] = DIGITS) -> Drawing:
+def draw(
+    models: nn.Module | dict[str, nn.Module], classes: Sequence[str] | None = None, task: Task | None = None
+) -> Drawing:
     """A pad to draw on with mouse, finger, pen or keys, and what each model makes of the drawing.
 
-    `tl.widgets.answers(models, array)` answers the same for an array of ink, with no widget.
+    `tl.widgets.answers(models, ink)` answers the same for an array of ink, with no widget, and
+    `tl.widgets.keep(models, task, ink, label)` takes it into the training examples.
 
     Args:
         models: a trained model, or several by their names.
-        classes: the names of their classes.
+        classes: the names of their classes; None for those of the task, or the digits.
+        task: what the models were trained on; with it a drawing can be kept as a training example.
     """
-    return Drawing(models, classes)
+    return Drawing(models, classes or (task.classes if task else DIGITS), task)

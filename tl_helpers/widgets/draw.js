@@ -1,4 +1,4 @@
-// The drawing pad of widgets.py. `strokes`: a list of strokes, each x, y, x, y, ... in its pixels; `words`: the text below.
+// The drawing pad of drawing.py. `value`: a list of strokes, each x, y, x, y, ... in its pixels; `words`: the text below.
 // What is being drawn stays in the browser; a finished stroke, an undo or a clear is one message.
 const SIDE = 280, PEN = 20, STEP = 14;
 const MOVES = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
@@ -23,7 +23,7 @@ function render({ model, el }) {
     context.fillStyle = "black";
     context.fillRect(0, 0, SIDE, SIDE);
     Object.assign(context, { strokeStyle: "white", lineWidth: PEN, lineCap: "round", lineJoin: "round" });
-    for (const points of [...model.get("strokes"), ...(stroke ? [stroke] : [])]) {
+    for (const points of [...model.get("value"), ...(stroke ? [stroke] : [])]) {
       context.beginPath();
       context.moveTo(points[0], points[1]);
       for (let i = 0; i < points.length; i += 2) context.lineTo(points[i], points[i + 1]);
@@ -41,12 +41,12 @@ function render({ model, el }) {
   }
   function send(strokes) {
     [stroke, byKey] = [null, false];
-    model.set("strokes", strokes);
+    model.set("value", strokes);
     model.save_changes();
     draw();
   }
-  const finish = () => stroke && send([...model.get("strokes"), stroke]);
-  const undo = () => send(model.get("strokes").slice(0, -1));
+  const finish = () => stroke && send([...model.get("value"), stroke]);
+  const undo = () => send(model.get("value").slice(0, -1));
   const clear = () => send([]);
   function place(event) {
     const box = canvas.getBoundingClientRect();
@@ -87,9 +87,9 @@ function render({ model, el }) {
   const [undoButton, clearButton] = el.querySelectorAll("button");
   undoButton.addEventListener("click", undo);
   clearButton.addEventListener("click", clear);
-  for (const name of ["strokes", "words"]) model.on(`change:${name}`, draw);
+  for (const name of ["value", "words"]) model.on(`change:${name}`, draw);
   draw();
-  return () => ["strokes", "words"].forEach((name) => model.off(`change:${name}`, draw));
+  return () => ["value", "words"].forEach((name) => model.off(`change:${name}`, draw));
 }
 
 export default { render };

@@ -1,0 +1,326 @@
+"""How fast the course is, beside what else one would use: `uv run --group bench python tests/benchmarks/run.py [NAMES]`.
+
+Each figure is a ratio of times of one run, the contestants in turns and in another order each round: the median of the
+rounds' ratios, and in brackets the lowest and the highest. All of it writes README.md, beside this file; by name
+(training-a, training-b, training-c, frozen, photos, import, lessons) or with --quick, a rehearsal, it only prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import functools
+import math
+import os
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import contestants  # beside this file
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import tl_helpers as tl
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+REAL = ROOT.parent / "shared" / "real"
+GOALS = {"training-a": 1.10, "training-b": 1.03, "training-c": 1.03}  # fit, in multiples of the floor
+
+
+def rounds(run: Callable[[str], float], names: list[str], times: int) -> dict[str, list[float]]:
+    """Seconds of each contestant in each round; a first round, which pays for imports, is not counted."""
+    found, dice = {name: [] for name in names}, random.Random(0)
+    for number in range(times + 1):
+        for name in dice.sample(names, len(names)):
+            seconds = run(name)
+            if number:
+                found[name].append(seconds)
+    return found
+
+
+def ratio(found: dict[str, list[float]], name: str, base: str, digits: int = 2) -> tuple[float, str]:
+    """The median of the rounds' ratios, and it in words with the lowest and the highest."""
+    ratios = [one / other for one, other in zip(found[name], found[base])]
+    middle = statistics.median(ratios)
+    return middle, f"{middle:.{digits}f} ({min(ratios):.{digits}f} to {max(ratios):.{digits}f})"
+
+
+def table(heads: list[str], rows: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in [heads, ["---"] * len(heads), *rows])
+
+
+@functools.cache
+def photographs() -> tuple[Tensor, Tensor]:
+    """The training photographs of ants and bees at 224 pixels: uint8, 244 x 3 x 224 x 224, and labels."""
+    from torchvision import datasets, transforms
+
+    look = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224), transforms.PILToTensor()])
+    images, labels = zip(*datasets.ImageFolder(REAL / "hymenoptera_data" / "train", look))
+    return torch.stack(images), torch.tensor(labels)
+
+
+def training_of(name: str, quick: bool) -> tuple[str, nn.Module, tl.Task, int, int]:
+    """(what it is, model, task without validation data, epochs, rounds)"""
+    digits = tl.digits()
+    x, y = (torch.cat(parts) for parts in zip(*((s.x, s.y) for s in (digits.train, digits.val))))
+    if name == "training-a":
+        what, model, size, epochs, times = "the raw CNN, 1,000 digits", tl.RawCNN(), 1000, 4, 9
+    elif name == "training-b":
+        model = tl.backbone("resnet10t.letters", classes=10)
+        what, size, epochs, times = "resnet10t at 32 x 32, 320 digits", 320, 1, 7
+    else:
+        model = tl.backbone("resnet18", classes=2, pretrained=False)
+        what, size, epochs, times = "resnet18 at 224 x 224, 64 photographs", 64, 2, 3
+        x, y = photographs()
+        digits = tl.Task("ants and bees", ("ants", "bees"), *[tl.Split(x, y)] * 3)
+    if quick:
+        size, epochs, times = min(size, 32), 1, 1
+    part = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))[:size]
+    none = digits.test[:0]
+    return what, model, tl.Task(digits.name, digits.classes, tl.Split(x[part], y[part]), none, none), epochs, times
+
+
+def training(name: str, quick: bool, peers: bool = True) -> str:
+    what, model, task, epochs, times = training_of(name, quick)
+    wanted = tl.models.input_of(model, task.train)
+    x, y, batch = wanted.normalise(tl.data.prepare(task.train, wanted)), task.train.y, 32 if name != "training-c" else 16
+    names = ["floor", "fit", "plain loop", *(contestants.PEERS if peers else [])]
+    found = rounds(lambda who: contestants.run(who, model, task, x, y, epochs, batch), names, times)
+    rows = [[who, ratio(found, who, "floor")[1], ratio(found, who, "plain loop")[1]] for who in names]
+    times_floor = {who: ratio(found, who, "floor")[0] for who in names}
+    mine, fastest = times_floor["fit"], min(names[2:], key=times_floor.get)
+    goal = f"at most {GOALS[name]:.2f} times the floor: {'met' if mine <= GOALS[name] else 'not met'}, {mine:.2f}"
+    goal += f"; faster than all others: {'met' if mine < times_floor[fastest] else 'not met'} ({fastest} is the fastest)"
+    steps = epochs * math.ceil(len(x) / batch)
+    parts = pieces(model, x, y, batch)
+    parts["the rest: copy, normalisation, history, bar"] = statistics.median(found["fit"]) / steps - sum(parts.values())
+    whole = sum(parts.values())
+    inner = statistics.median(1 - f / g for f, g in zip(found["floor"], found["fit"]))
+    profile = table(["a step of fit", "ms", "share"], [[k, f"{v * 1e3:.3f}", f"{v / whole:.1%}"] for k, v in parts.items()])
+    return (
+        f"## Training ({name[-1]}): {what}, batches of {batch}, epochs: {epochs}, rounds: {times}\n\n"
+        f"Goal: {goal}.\n\n{table(['', 'times the floor', 'times the plain loop'], rows)}\n\n"
+        f"Of fit's time {inner:.1%} are not the model's arithmetic (goal: under 10% in b and c). Each part timed alone:\n\n"
+        f"{profile}"
+    )
+
+
+def pieces(model: nn.Module, x: Tensor, y: Tensor, batch: int) -> dict[str, float]:
+    """Seconds that the parts of a training step take, each timed alone (the median of many)."""
+    model = copy.deepcopy(model).train()
+    optimizer = contestants.fused(model)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: tl.engine.SCHEDULES["cosine"](step / 1e6))
+    images, labels, sums = x[:batch], y[:batch], torch.zeros(2)
+    places = torch.randperm(len(x))[:batch]
+
+    def learn():
+        optimizer.zero_grad()
+        F.cross_entropy(model(images), labels).backward()
+
+    learn()
+    with torch.no_grad():
+        logits = model(images)
+    loss = F.cross_entropy(logits, labels)
+
+    def sum_up():
+        sums.add_(torch.stack([loss.detach() * len(labels), (logits.argmax(1) == labels).sum()]))
+
+    def typical(function: Callable, times: int) -> float:
+        found = []
+        for _ in range(times):
+            start = contestants.clock()
+            function()
+            found.append(contestants.clock() - start)
+        return statistics.median(found)
+
+    return {
+        "forward and backward": typical(learn, 5),
+        "optimizer": typical(optimizer.step, 5),
+        "taking the batch": typical(lambda: (x[places], y[places]), 20),
+        "schedule": typical(scheduler.step, 100),
+        "loss and accuracy summed": typical(sum_up, 100),
+    }
+
+
+def frozen(quick: bool) -> str:
+    """The official tutorial's frozen recipe, 25 epochs, against features and a head, on ants and bees."""
+    from torchvision import datasets, transforms
+
+    os.environ |= {"HF_HOME": str(REAL / "hf-standin"), "HF_HUB_OFFLINE": "1"}
+    usual = [transforms.ToTensor(), transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])]
+    bending = transforms.Compose([transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip(), *usual])
+    still = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224), *usual])
+    folder, epochs = REAL / "hymenoptera_data", 1 if quick else 25
+
+    def tutorial() -> float:
+        """As https://docs.pytorch.org/tutorials/beginner/transfer_learning_tutorial.html has it, second part."""
+        train = datasets.ImageFolder(folder / "train", bending)
+        val = datasets.ImageFolder(folder / "val", still)
+        loaders = [torch.utils.data.DataLoader(data, batch_size=4, shuffle=True) for data in (train, val)]
+        model = tl.backbone("mobilenetv2_100.ra_in1k", classes=2)
+        for weights in model.parameters():
+            weights.requires_grad = False
+        model.reset_classifier(2)
+        optimizer = torch.optim.SGD(model.get_classifier().parameters(), lr=0.001, momentum=0.9)
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=7, gamma=0.1)
+        best = 0.0
+        for _ in range(epochs):
+            model.train()
+            for images, labels in loaders[0]:
+                optimizer.zero_grad()
+                F.cross_entropy(model(images), labels).backward()
+                optimizer.step()
+            scheduler.step()
+            model.eval()
+            with torch.no_grad():
+                right = sum((model(images).argmax(1) == labels).sum().item() for images, labels in loaders[1])
+            best = max(best, right / len(val))
+        return best
+
+    def ours() -> float:
+        task = tl.folder(folder, test=0)
+        body = tl.backbone("mobilenetv2_100.ra_in1k")
+        run = tl.fit(tl.head(body, task), tl.features(body, task), epochs=25, progress=False)
+        return run.history.val_accuracy.iloc[-1]
+
+    start = time.perf_counter()
+    mine = ours()
+    middle = time.perf_counter()
+    theirs = tutorial()
+    seconds = {"features and a head": middle - start, "the tutorial's recipe": (time.perf_counter() - middle) * 25 / epochs}
+    factor = seconds["the tutorial's recipe"] / seconds["features and a head"]
+    met = "met" if factor >= 20 and mine >= theirs else "not met"
+    rows = [[name, f"{s:.0f}", f"{a:.3f}"] for (name, s), a in zip(seconds.items(), (mine, theirs))]
+    return (
+        "## A frozen backbone: mobilenetv2_100, ants and bees\n\n"
+        f"Goal: at most 1/20 of the time of the tutorial's 25 epochs, at no lower accuracy: {met}, 1/{factor:.1f}.\n\n"
+        f"{table(['', 'seconds, reading the photographs included', 'validation accuracy'], rows)}\n\n"
+        "The accuracy is that after the last epoch for ours, and for the tutorial the best of its epochs, as it reports it."
+    )
+
+
+def photos(quick: bool) -> str:
+    """Decoding and augmentation, beside torchvision's pipeline: images a second."""
+    from torchvision import datasets, transforms
+
+    from tl_helpers.photos import crop_and_flip
+
+    look = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224), transforms.PILToTensor()])
+    data = datasets.ImageFolder(REAL / "hymenoptera_data" / "train", look)
+    data.samples = data.samples[:: 12 if quick else 2]
+    wanted = tl.data.Input((3, 224, 224), (0.5,) * 3, (0.5,) * 3, "bilinear", crop_pct=0.875)
+    split = tl.Split(tl.data.Files([path for path, _ in data.samples]), torch.tensor([label for _, label in data.samples]))
+
+    def workers(number: int) -> Tensor:
+        loader = torch.utils.data.DataLoader(data, batch_size=32, num_workers=number)
+        return torch.cat([images for images, _ in loader])
+
+    readers = {
+        "torchvision, DataLoader": lambda: workers(0),
+        f"torchvision, DataLoader with {os.cpu_count()} workers": lambda: workers(os.cpu_count()),
+        "tl_helpers": lambda: tl.data.prepare(split, wanted),
+    }
+    apart = (readers["tl_helpers"]().int() - workers(0).int()).abs().max()
+    pixels = workers(0)[:64]
+    floats, usual = pixels.float() / 255, [transforms.RandomResizedCrop(224, (0.35, 1.0)), transforms.RandomHorizontalFlip()]
+    as_pil = transforms.Compose([transforms.ToPILImage(), *usual, transforms.ToTensor()])
+    as_tensors = transforms.Compose(usual)
+    benders = {
+        "torchvision, PIL": lambda: torch.stack([as_pil(image) for image in pixels]),
+        "torchvision, tensors": lambda: torch.stack([as_tensors(image) for image in floats]),
+        "tl_helpers": lambda: crop_and_flip(floats, torch.Generator().manual_seed(0)),
+    }
+
+    def timed(function: Callable) -> float:
+        start = contestants.clock()
+        function()
+        return contestants.clock() - start
+
+    text = ["## Photographs: decoding and augmentation", "Goal: at least 1.5 times torchvision's images a second."]
+    for title, who, size in (("Decoding, 224 x 224", readers, len(data)), ("Random crop and flip", benders, len(pixels))):
+        found = rounds(lambda name: timed(who[name]), list(who), 1 if quick else 5)  # noqa: B023
+        rows = [[n, ratio(found, next(iter(who)), n)[1], f"{size / statistics.median(found[n]):.0f}"] for n in who]
+        text.append(f"{title}:\n\n{table(['', 'times as many as the first', 'images a second'], rows)}")
+    text.append(f"The pictures that are decoded differ by at most {apart} of 255 from torchvision's.")
+    return "\n\n".join(text)
+
+
+def imports(quick: bool) -> str:
+    def start(code: str) -> float:
+        begin = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+        return time.perf_counter() - begin
+
+    codes = ["pass", "import tl_helpers", "import torch", "import torch, torchvision, timm, pandas, matplotlib"]
+    found = rounds(start, codes, 1 if quick else 5)
+    rows = [[f"`{code}`", ratio(found, code, "pass", 1)[1], f"{statistics.median(found[code]):.2f}"] for code in codes]
+    return f"## Imports\n\n{table(['', 'times an empty Python', 'seconds'], rows)}"
+
+
+def lessons(quick: bool) -> str:
+    numbers = sorted(path.name[:2] for path in (ROOT / "notebooks").glob("*.ipynb"))[: 1 if quick else None]
+    rows, total = [], 0.0
+    for number in numbers:
+        start = time.perf_counter()
+        child = subprocess.Popen([sys.executable, ROOT / "tests" / "lessons.py", number], stdout=subprocess.DEVNULL)
+        _, status, used = os.wait4(child.pid, 0)  # of the lesson's kernel too, its child
+        child.returncode = status
+        seconds = time.perf_counter() - start
+        total += seconds
+        rows.append([number, f"{seconds / 60:.1f}", f"{used.ru_maxrss / 2**20:.2f}" if not status else "failed"])
+    return (
+        "## Lessons\n\nGoal: the course within 15 minutes on two cores, no lesson above 2, on a machine with 4 GB free.\n\n"
+        f"{table(['lesson', 'minutes', 'peak memory of its kernel, GiB'], [*rows, ['all', f'{total / 60:.1f}', '']])}"
+    )
+
+
+BENCHMARKS = {name: functools.partial(training, name) for name in GOALS} | {
+    "frozen": frozen,
+    "photos": photos,
+    "import": imports,
+    "lessons": lessons,
+}
+
+HEAD = """# Benchmarks
+
+How fast the course is, beside what else one would use. `uv run --group bench python tests/benchmarks/run.py` measures it
+and writes this page; `--quick` rehearses it. Every figure is a ratio of times of one run, the contestants in turns: the
+median of the rounds, in brackets the lowest and the highest. Ratios carry over to other machines better than seconds do.
+
+The floor is the same forward, backward and optimizer step on a batch that is already there, nothing else; the plain loop is
+that of the official tutorials, by hand, with a DataLoader. All others get normalised tensors and have their bars off.
+Photographs and ImageNet weights are looked for in `../shared/real`, beside the cloned folder.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which ones; all when left out")
+    parser.add_argument("--quick", action="store_true", help="a rehearsal: everything once, at its smallest")
+    parser.add_argument("--threads", type=int, help="of torch; what it takes by itself when left out")
+    parser.add_argument("--cpu", action="store_true", help="CPU time, for a busy machine; use one thread")
+    options = parser.parse_args()
+    if options.cpu:
+        contestants.clock = time.process_time
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    facts = tl.device.machine()
+    said = [HEAD, f"This run: {facts['processor']}; {facts['versions']}."]
+    for name in options.names or BENCHMARKS:
+        if name in ("training-c", "frozen", "photos") and not REAL.exists():
+            said.append(f"## {name}\n\nNot run: no {REAL.name} here.")
+        else:
+            said.append(BENCHMARKS[name](quick=options.quick))
+        print(said[-1], end="\n\n", flush=True)
+    if not options.names and not options.quick:
+        (HERE / "README.md").write_text("\n\n".join(said) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,300 @@
+"""What may go wrong in a training, or grow: kills, bad files, a full disk, short memory, several processes."""
+
+import os
+import re
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import tl_helpers as tl
+from tl_helpers.engine import SCHEDULES
+
+HERE = Path(__file__).resolve().parent
+
+
+@pytest.fixture(scope="module")
+def task():
+    return tl.digits(shots=5)
+
+
+def fit(task, model=None, **arguments):
+    arguments = {"epochs": 3, "progress": False, "device": "cpu", **arguments}
+    return tl.fit(model or tl.RawCNN(), task, **arguments)
+
+
+def same(one: nn.Module, other: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values()))
+
+
+def script(*arguments, **environment) -> subprocess.CompletedProcess:
+    command = [sys.executable, *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": f"{HERE.parent}:{os.environ['PYTHONPATH']}"} | environment
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=3000)
+
+
+def test_one_process_with_memory_enough_does_bit_for_bit_what_this_loop_does(task):
+    """Nothing that the engine brings changes a single bit where it is not needed."""
+    run = fit(task, tl.RawCNN(norm="batch"), augment=tl.glyphs.bend, label_smoothing=0.1)
+    model = tl.RawCNN(norm="batch")
+    matrices, rest = ([p for p in model.parameters() if (p.ndim > 1) is big] for big in (True, False))
+    groups = {"params": matrices, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}
+    optimizer = torch.optim.AdamW(groups, 1e-3, fused=True)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: SCHEDULES["cosine"](step / 6))
+    order, bending = torch.Generator().manual_seed(0), torch.Generator().manual_seed(0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for _ in range(3):
+            for batch in torch.randperm(50, generator=order).tensor_split(2):
+                images = (tl.glyphs.bend(task.train.x[batch].float() / 255, bending) - 0.3) / 0.37
+                optimizer.zero_grad()
+                F.cross_entropy(model(images), task.train.y[batch], label_smoothing=0.1).backward()
+                optimizer.step()
+                scheduler.step()
+    assert same(run.model, model)
+
+
+# Checkpoints
+
+
+@pytest.mark.slow
+def test_a_training_killed_fifty_times_ends_with_the_same_weights(tmp_path):
+    done = script(HERE / "kills.py", tmp_path, 50, OMP_NUM_THREADS="1")
+    assert done.returncode == 0 and done.stdout.startswith("50 kills"), done.stderr
+
+
+class Killed(BaseException):
+    """What nothing catches, as kill -9."""
+
+
+@pytest.mark.parametrize("call", ["open", "os.fsync", "os.replace"])
+@pytest.mark.parametrize("time", range(1, 4))
+def test_a_kill_within_the_writing_of_a_checkpoint_loses_nothing(task, tmp_path, monkeypatch, call, time):
+    path, whole = str(tmp_path / "x"), fit(task)
+    module, name = (os, call[3:]) if call.startswith("os.") else (tl.engine, call)
+    real, calls = getattr(module, name, open), [0]
+
+    def dying(file, *arguments, **more):
+        calls[0] += 1
+        if calls[0] == time:
+            if name == "open":  # a file begun and not ended
+                real(file, *arguments, **more).write(b"tl_helpers che")
+            raise Killed
+        return real(file, *arguments, **more)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(module, name, dying, raising=False)
+        for _ in range(2):  # the second finds the first one's checkpoint and reads it
+            fit(task, checkpoint=path)
+    with warnings.catch_warnings(action="error"):
+        assert same(fit(task, checkpoint=path).model, whole.model)
+
+
+def damage(path: Path, how: str) -> None:
+    if how == "weights":
+        torch.save(tl.RawCNN().state_dict(), path)
+    elif how == "text":
+        path.write_text("my thesis")
+    else:
+        content = path.read_bytes()
+        other = content[:-5000] + bytes([content[-5000] ^ 1]) + content[-4999:]
+        path.write_bytes(
+            {"empty": b"", "cut in its first line": content[:10], "cut": content[:9999], "one bit another": other}[how]
+        )
+
+
+DAMAGES = ["empty", "cut in its first line", "cut", "one bit another"]
+FOREIGN = ["text", "weights"]
+
+
+@pytest.mark.parametrize("how", DAMAGES + FOREIGN)
+def test_the_last_good_checkpoint_is_used_and_the_bad_one_kept(task, tmp_path, how):
+    path = tmp_path / "x"
+    whole = fit(task, checkpoint=path)
+    damage(path, how)
+    bad = path.read_bytes()
+    words = "is damaged" if how in DAMAGES else "is no checkpoint of fit"
+    with pytest.warns(UserWarning, match=f"x {words}; it is kept as .*x.refused, and .*x.previous is used") as said:
+        again = fit(task, checkpoint=path)
+    assert len(said) == 1 and same(again.model, whole.model) and (tmp_path / "x.refused").read_bytes() == bad
+    with warnings.catch_warnings(action="error"):
+        assert same(fit(task, checkpoint=path).model, whole.model)
+
+
+@pytest.mark.parametrize("how", FOREIGN)
+def test_a_file_that_is_no_checkpoint_is_left_alone(task, tmp_path, how):
+    path = tmp_path / "x"
+    damage(path, how)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="x is no checkpoint of fit. Give another"):
+        fit(task, checkpoint=path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_damaged_checkpoint_alone_means_to_start_anew(task, tmp_path):
+    path = tmp_path / "x"
+    whole = fit(task, checkpoint=path)
+    (tmp_path / "x.previous").unlink()
+    damage(path, "cut")
+    with pytest.warns(UserWarning, match="x is damaged and there is no other; training starts anew"):
+        assert same(fit(task, checkpoint=path).model, whole.model)
+
+
+def test_a_damaged_checkpoint_does_not_cost_the_other_trainings_before_it(task, tmp_path):
+    path = tmp_path / "x"
+    fit(task, checkpoint=path)
+    damage(path, "cut")
+    before = (tmp_path / "x.previous").read_bytes()
+    with pytest.raises(ValueError, match="x.previous holds another training .another lr."):
+        fit(task, checkpoint=path, lr=0.5)
+    assert (tmp_path / "x.previous").read_bytes() == before
+
+
+def test_where_no_checkpoint_can_be_written_is_said_before_training(task, tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "file" / "x"):
+        with pytest.raises(ValueError, match="No checkpoint can be written to"):
+            fit(task, checkpoint=path)
+
+
+def test_a_full_disk_stops_no_training_and_loses_no_checkpoint(task, tmp_path):
+    resource = pytest.importorskip("resource")
+    path, whole = tmp_path / "x", fit(task, epochs=6)
+    room = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def filling(images, generator, calls=[0]):  # noqa: B006
+        calls[0] += 1
+        if calls[0] in (5, 9):  # the third epoch's checkpoint and the fourth's find no room
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, room[1]) if calls[0] == 5 else room)
+        return images
+
+    try:
+        with pytest.warns(UserWarning, match="epoch 3 is not in .*x \\(File too large\\); training goes on") as said:
+            run = fit(task, epochs=4, augment=filling, checkpoint=path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, room)
+    assert len(said) == 1 and len(run.history) == 4 and not (tmp_path / "x.new").exists()
+    rest = fit(task, epochs=4, augment=lambda x, generator: x, checkpoint=path)  # epochs 3 and 4 again
+    assert same(rest.model, run.model) and len(whole.history) == 6
+
+
+# Memory
+
+
+class Hungry(nn.Module):
+    """A model on a device that holds so many images at once."""
+
+    def __init__(self, model: nn.Module, room: int):
+        super().__init__()
+        self.model, self.room, self.pretrained_cfg, self.seen = model, room, model.pretrained_cfg, []
+
+    def forward(self, x):
+        self.seen.append(len(x))
+        if len(x) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return self.model(x)
+
+
+def test_short_memory_means_smaller_parts_and_the_same_weights(task):
+    plain = fit(task, tl.RawCNN(dropout=0.0), batch_size=30)
+    hungry = Hungry(tl.RawCNN(dropout=0.0), room=7)
+    with pytest.warns(
+        UserWarning, match="batch of 25: from here on .* 4 parts of at most 7. The result is the same"
+    ) as said:
+        run = fit(task, hungry, batch_size=30)
+    assert len(said) == 1
+    for mine, theirs in zip(run.model.model.parameters(), plain.model.parameters()):
+        assert torch.allclose(mine, theirs, atol=1e-5)
+    assert run.history.loss.to_list() == pytest.approx(plain.history.loss.to_list(), abs=1e-5)
+    assert run.history.val_accuracy.equals(plain.history.val_accuracy)
+    assert [n for n in run.model.seen if n > 7][:3] == [
+        25,
+        13,
+        100,
+    ]  # two failed steps; then only validation finds too little
+
+
+def test_where_not_even_one_image_fits_it_is_said(task):
+    class Never(Hungry):
+        def forward(self, x):
+            return (
+                super().forward(x) if not self.training else super().forward(x.expand(9, *x.shape[1:]) if len(x) == 1 else x)
+            )
+
+    with pytest.raises(ValueError, match="memory does not hold a step with a batch of 1: take a smaller model"):
+        fit(task, Never(tl.RawCNN(), room=2))
+
+
+def test_other_errors_of_a_model_are_not_taken_for_short_memory(task):
+    class Broken(Hungry):
+        def forward(self, x):
+            if self.training:
+                raise RuntimeError("an illegal memory access")
+            return super().forward(x)
+
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        fit(task, Broken(tl.RawCNN(), room=1000))
+
+
+# Several processes
+
+
+def together(folder: Path, *cases: str) -> None:
+    done = script(HERE / "together.py", folder, *cases, OMP_NUM_THREADS="1")
+    assert done.returncode == 0, done.stderr
+
+
+def check_alike(folder: Path, case: str, sizes=(2, 4)) -> None:
+    """Every process has the same weights and history, and they are those of one process within rounding."""
+    (weights, history) = torch.load(folder / f"{case}-1-0")
+    for size in sizes:
+        results = [torch.load(folder / f"{case}-{size}-{rank}") for rank in range(size)]
+        for found, told in results:
+            assert told == results[0][1] and all(torch.equal(found[k], results[0][0][k]) for k in weights)
+            assert all(torch.allclose(found[k], weights[k], atol=1e-4) for k in weights)
+            assert told == [pytest.approx(row, abs=1e-4) for row in history]
+
+
+def test_two_processes_come_to_the_weights_of_one(tmp_path):
+    together(tmp_path, "cnn:1", "cnn:2")
+    check_alike(tmp_path, "cnn", sizes=(2,))
+
+
+@pytest.mark.slow
+def test_two_and_four_processes_share_batch_norms_heads_and_bad_news(tmp_path):
+    cases = [f"{case}:{size}" for case in ("cnn", "letters", "head") for size in (1, 2, 4)]
+    together(tmp_path, *cases, "foreign:2", "small:4")
+    for case in ("cnn", "letters", "head"):
+        check_alike(tmp_path, case)
+    for rank in range(2):
+        assert "thesis is no checkpoint of fit" in torch.load(tmp_path / f"foreign-2-{rank}")
+    for rank in range(4):
+        assert "4 processes share each batch, and a batch has 2 of" in torch.load(tmp_path / f"small-4-{rank}")
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_ends_all_with_a_checkpoint_to_go_on_from(tmp_path):
+    together(tmp_path, "whole:2", "dying:2")
+    words = "ConnectionError: Process 0 of 2 stops, since another one has ended, .*/dying.checkpoint holds the last finished"
+    assert re.match(words, torch.load(tmp_path / "dying-2-0")) and not (tmp_path / "dying-2-1").exists()
+    whole = [torch.load(tmp_path / f"whole-2-{rank}") for rank in range(2)]
+
+    def goes_on():
+        for rank in range(2):
+            weights, history = torch.load(tmp_path / f"dying-2-{rank}")
+            assert history == whole[rank][1] and all(torch.equal(weights[k], whole[rank][0][k]) for k in weights)
+
+    together(tmp_path, "dying:2")
+    goes_on()
+    for file in tmp_path.glob("d*"):
+        file.unlink()
+    torchrun = [*"-m torch.distributed.run --standalone --nproc_per_node 2".split(), HERE / "together.py", tmp_path, "dying"]
+    first, again = (script(*torchrun, OMP_NUM_THREADS="1") for _ in range(2))
+    assert first.returncode and "(exitcode: -9) local_rank: 1" in first.stderr, first.stderr
+    assert not again.returncode, again.stderr
+    goes_on()

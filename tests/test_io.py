@@ -1,0 +1,448 @@
+"""Models saved, loaded, exported and used on folders of photographs."""
+
+import copy
+import csv
+import json
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import nn
+
+import tl_helpers as tl
+from tl_helpers import io
+from tl_helpers.__main__ import main
+
+ROOT = Path(__file__).resolve().parent.parent
+CLASSES = ("cat", "dog", "épée")
+
+
+def noise(*shape) -> tl.Split:
+    images = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    return tl.Split(images, torch.arange(len(images)) % len(CLASSES))
+
+
+def with_statistics(model: nn.Module) -> nn.Module:
+    """The model with batch norms whose running statistics are not the initial ones."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._NormBase):
+            nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    return model
+
+
+def check_round_trip(model: nn.Module, folder: Path) -> nn.Module:
+    before = {module: module.training for module in model.modules()}
+    loaded = tl.load(tl.save(model, folder, CLASSES))
+    assert before == {module: module.training for module in model.modules()}, "save must leave the model as it is"
+    split = noise(9, 3, 40, 36)
+    assert torch.equal(tl.predict(model, split), tl.predict(loaded, split))
+    assert loaded.classes == CLASSES and not loaded.training
+    assert all(p.requires_grad for p in loaded.parameters())
+    assert not any(isinstance(module, tl.models._Still) for module in loaded.modules())
+    return loaded
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {
+            "activation": st.sampled_from(sorted(tl.models.ACTIVATIONS)),
+            "kernel": st.integers(1, 9),
+            "pooling": st.sampled_from(sorted(tl.models.POOLINGS)),
+            "dropout": st.floats(0, 0.99),
+            "norm": st.sampled_from([None, "batch"]),
+        }
+    ),
+    st.sampled_from([None, 0, 1, 2]),
+)
+def test_a_raw_cnn_of_any_kind_comes_back_bit_by_bit(tmp_path_factory, arguments, last):
+    model = with_statistics(tl.unfreeze(tl.RawCNN(3, **arguments), last))
+    loaded = check_round_trip(model, tmp_path_factory.mktemp("raw") / "model")
+    assert loaded.arguments == arguments and loaded.drop.p == arguments["dropout"]
+
+
+@pytest.mark.parametrize("name", tl.models.LETTERS)
+@pytest.mark.parametrize("last", [0, 1, None])
+def test_a_letters_backbone_comes_back_bit_by_bit_and_timm_reads_it_too(tmp_path, name, last):
+    task = tl.Task("t", CLASSES, *[noise(3, 1, 32, 32)] * 3)
+    model = tl.unfreeze(tl.head(tl.backbone(f"{name}.letters"), task), last)
+    check_round_trip(model, tmp_path / "model")
+    again = timm.create_model(f"local-dir:{tmp_path / 'model'}", pretrained=True)
+    assert torch.equal(tl.predict(again, task.test), tl.predict(model, task.test))
+
+
+@pytest.mark.parametrize(
+    "name, arguments",
+    [
+        ("resnet18", {"drop_rate": 0.2}),
+        ("mobilenetv2_100", {}),
+        ("vit_tiny_patch16_224", {"img_size": 64, "depth": 2}),
+        ("efficientnet_b0", {"drop_path_rate": 0.1}),
+    ],
+)
+def test_a_timm_model_comes_back_with_its_arguments(tmp_path, name, arguments):
+    model = with_statistics(tl.backbone(name, classes=3, pretrained=False, **arguments))
+    loaded = check_round_trip(model, tmp_path / "model")
+    assert repr(loaded) == repr(model)
+    check_round_trip(loaded, tmp_path / "again")
+
+
+def test_a_model_that_timm_made_comes_back_too_and_its_own_preprocessing_with_it(tmp_path):
+    model = timm.create_model("resnet18", num_classes=3)
+    model.pretrained_cfg = dict(model.pretrained_cfg, input_size=(3, 96, 64), mean=(0.1, 0.2, 0.3), crop_pct=0.5)
+    loaded = check_round_trip(model.eval(), tmp_path / "model")
+    assert io._wanted(loaded) == io._wanted(model)
+    assert io._wanted(loaded).crop_pct == 0.5
+
+
+def test_a_loaded_model_is_trained_and_saved_again_with_nothing_to_remember(tmp_path):
+    task = tl.digits(shots=2)
+    probe = tl.fit(tl.head(tl.backbone("resnet10t.letters"), task), task, epochs=1, progress=False).model
+    tl.save(probe, tmp_path / "model", task, evaluation=tl.evaluate(probe, task.test), unsure=0.7)
+    loaded = tl.load(tmp_path / "model")
+    assert loaded.unsure == 0.7 and tl.evaluate(loaded, task.test) == tl.evaluate(probe, task.test)
+    run = tl.fit(loaded, task, epochs=1, progress=False)
+    assert not hasattr(run.model, "unsure") and loaded.unsure == 0.7, "a threshold holds for the weights it was chosen for"
+    tl.save(run.model, tmp_path / "model")
+    assert tl.load(tmp_path / "model").classes == task.classes
+    assert not torch.equal(tl.predict(run.model, task.test), tl.predict(probe, task.test))
+
+
+def test_the_card_says_what_it_is_and_how_well_it_does(tmp_path):
+    task = tl.digits(shots=2)
+    evaluation = tl.training.Evaluation(0.9, 0.3, 797)
+    card = (tl.save(tl.RawCNN(), tmp_path / "model", task, evaluation=evaluation) / "README.md").read_text()
+    assert card.startswith("---\npipeline_tag: image-classification\n---\n") and "21,840 parameters" in card
+    assert repr(evaluation) in card and "20 training images" in card and str(tmp_path) not in card
+
+
+class Own(nn.Module):
+    def forward(self, x):
+        return x
+
+
+def changed() -> nn.Module:
+    model = tl.RawCNN(3)
+    model.act = nn.Tanh()
+    return model
+
+
+@pytest.mark.parametrize(
+    "model, task, words",
+    [
+        (lambda: tl.RawCNN(3), None, "Say which classes"),
+        (lambda: tl.RawCNN(3), "cat", "Say which classes"),
+        (lambda: tl.RawCNN(4), CLASSES, "tells 4 classes apart, and there are 3"),
+        (lambda: tl.backbone("resnet10t.letters"), CLASSES, "tells 0 classes apart"),
+        (Own, CLASSES, "tells 0 classes apart"),
+        (lambda: nn.Linear(5, 3), CLASSES, "this is a Linear"),
+        (changed, CLASSES, "answers otherwise"),
+        (lambda: timm.create_model("resnet10t", num_classes=3, stem_type=""), CLASSES, "could not be built anew"),
+        (lambda: tl.backbone("resnet10t.letters", 3, norm_layer=nn.BatchNorm2d), CLASSES, "cannot be saved"),
+    ],
+)
+def test_what_cannot_be_given_back_is_refused_in_a_sentence_and_nothing_is_written(tmp_path, model, task, words):
+    with pytest.raises(ValueError, match=words):
+        tl.save(model(), tmp_path / "model", task)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_or_a_bad_probability_is_refused(tmp_path):
+    with pytest.raises(TypeError, match=r"run\.model"):
+        tl.save(tl.training.Run(None, None, ""), tmp_path / "model", CLASSES)
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        tl.save(tl.RawCNN(3), tmp_path / "model", CLASSES, unsure=80)
+
+
+def test_a_folder_that_is_no_saved_model_is_never_written_to(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "thesis.txt").write_text("years")
+    for path in (tmp_path, tmp_path / "thesis.txt"):
+        with pytest.raises(ValueError, match="something else than a saved model"):
+            tl.save(tl.RawCNN(3), path, CLASSES)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["config.json", "thesis.txt"]
+
+
+def test_saving_again_replaces_the_model_and_leaves_other_files(tmp_path):
+    first, second = tl.RawCNN(3, seed=1), tl.RawCNN(3, seed=2, kernel=3)
+    tl.save(first, tmp_path, CLASSES)  # an empty folder is fine
+    (tmp_path / "notes.txt").write_text("mine")
+    tl.save(second, tmp_path, CLASSES)
+    assert tl.load(tmp_path).arguments["kernel"] == 3 and (tmp_path / "notes.txt").read_text() == "mine"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "notes.txt",
+    ]
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("step", range(1, 4))
+@pytest.mark.parametrize("fresh", [True, False])
+def test_whenever_a_save_is_cut_off_there_is_a_whole_model_or_a_sentence(tmp_path, monkeypatch, step, fresh):
+    if not fresh:
+        tl.save(tl.RawCNN(3, kernel=1), tmp_path / "model", CLASSES)
+    calls, replace = [], os.replace
+
+    def cut(old, new):
+        calls.append(new)
+        if len(calls) == step:
+            raise Killed
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", cut)
+    with pytest.raises(Killed):
+        tl.save(tl.RawCNN(3, kernel=2), tmp_path / "model", CLASSES)
+    monkeypatch.undo()
+    if fresh and step == 1:
+        with pytest.raises(ValueError, match="holds no saved model|not whole"):
+            tl.load(tmp_path / "model")
+    else:
+        assert tl.load(tmp_path / "model").arguments["kernel"] == (1 if step == 1 else 2)
+    tl.save(tl.RawCNN(3, kernel=5), tmp_path / "model", CLASSES)
+    assert tl.load(tmp_path / "model").arguments["kernel"] == 5 and len(list((tmp_path / "model").iterdir())) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_a_killed_process_leaves_a_whole_model(tmp_path, seed):
+    code = """
+import sys, itertools, tl_helpers as tl
+models = [tl.backbone("resnet10t", 3, pretrained=False, seed=seed) for seed in (0, 1)]
+for i in itertools.count():
+    tl.save(models[i % 2], sys.argv[1], ["0", "1", str(i)])
+    print(i, flush=True)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code, tmp_path / "m"], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    saved = int(process.stdout.readline())
+    time.sleep(0.3 + 0.217 * seed)
+    process.send_signal(signal.SIGKILL)
+    saved = max([saved, *map(int, process.communicate()[0].split())])
+    loaded = tl.load(tmp_path / "m")
+    number = int(loaded.classes[2])
+    assert number in (saved, saved + 1)
+    expected = tl.backbone("resnet10t", 3, pretrained=False, seed=number % 2)
+    assert torch.equal(loaded.fc.weight, expected.fc.weight)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    return tl.save(tl.RawCNN(3, norm="batch"), tmp_path_factory.mktemp("saved") / "model", CLASSES, unsure=0.5)
+
+
+def damaged(saved: Path, to: Path, name: str, data: bytes) -> Path:
+    shutil.copytree(saved, to, dirs_exist_ok=True)
+    (to / name).write_bytes(data)
+    return to
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_damaged_files_are_told_in_a_sentence(saved, tmp_path_factory, data):
+    name = data.draw(st.sampled_from(["model.safetensors", "config.json"]))
+    whole = (saved / name).read_bytes()
+    place = data.draw(st.integers(0, len(whole) - 1))
+    broken = bytearray(whole)
+    broken[place] ^= data.draw(st.integers(1, 255))
+    if data.draw(st.booleans()):
+        broken = whole[:place]
+    folder = damaged(saved, tmp_path_factory.mktemp("broken"), name, bytes(broken))
+    try:
+        model = tl.load(folder)
+    except ValueError as error:
+        assert len(str(error).splitlines()) == 1
+    else:  # a config may be edited, to rename a class for example
+        assert name == "config.json"
+        assert tl.predict(model, noise(2, 1, 28, 28)).shape == (2, 3)
+
+
+def edited(saved: Path, to: Path, **changes) -> Path:
+    config = json.loads((saved / "config.json").read_text(encoding="utf-8"))
+    own = config["tl_helpers"] | changes.pop("tl_helpers", {})
+    return damaged(saved, to, "config.json", json.dumps(config | {"tl_helpers": own} | changes).encode())
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"tl_helpers": {"format": 2}}, "later version"),
+        ({"tl_helpers": {"sha256": "0"}}, "is damaged, or belongs to another"),
+        ({"architecture": "resnet10t"}, "no model that can be built"),
+        ({"architecture": "resnet99"}, "timm has no model 'resnet99'"),
+        ({"architecture": "hf-hub:timm/resnet18.a1_in1k"}, "no name of an architecture"),
+        ({"model_args": {"kernel": 3}}, "size mismatch"),
+        ({"label_names": ["cat"]}, "size mismatch"),
+        ({"pretrained_cfg": {}}, "input_size"),
+    ],
+)
+def test_a_config_that_does_not_fit_is_told_in_words(saved, tmp_path, changes, words):
+    with pytest.raises(ValueError, match=words):
+        tl.load(edited(saved, tmp_path / "model", **changes))
+
+
+def test_what_is_missing_is_named(saved, tmp_path):
+    with pytest.raises(ValueError, match="no saved model at"):
+        tl.load(tmp_path / "nowhere")
+    for name, words in (("model.safetensors", "lacks model.safetensors"), ("config.json", "config.json is missing")):
+        shutil.copytree(saved, tmp_path / name)
+        (tmp_path / name / name).unlink()
+        with pytest.raises(ValueError, match=words):
+            tl.load(tmp_path / name)
+
+
+class Bomb:
+    def __reduce__(self):
+        return Path.touch, (Path("exploded"),)
+
+
+@pytest.mark.parametrize("key", ["checkpoint_path", "pretrained"])
+def test_a_foreign_config_cannot_have_a_pickle_loaded(tmp_path, monkeypatch, key):
+    monkeypatch.chdir(tmp_path)
+    Path("bomb.pth").write_bytes(pickle.dumps(Bomb()))
+    tl.save(tl.backbone("resnet10t.letters", 3), "model", CLASSES)
+    foreign = edited(Path("model"), Path("foreign"), model_args={key: "bomb.pth"})
+    with pytest.raises(ValueError, match=f"multiple values for keyword argument '{key}'"):
+        tl.load(foreign)
+    Path("model/model.safetensors").write_bytes(Path("bomb.pth").read_bytes())
+    with pytest.raises(ValueError, match="damaged"):
+        tl.load("model")
+    assert not Path("exploded").exists()
+
+
+@pytest.mark.parametrize("make", [lambda: tl.RawCNN(3, norm="batch"), lambda: tl.backbone("resnet10t.letters", 3)])
+def test_an_exported_model_gives_the_same_answers_from_plain_pixels(tmp_path, make):
+    import onnxruntime
+
+    model = tl.models.freeze(with_statistics(make()))
+    assert tl.export(model, tmp_path / "new" / "model.onnx", CLASSES) < 1e-5
+    assert [entry.name for entry in (tmp_path / "new").iterdir()] == ["model.onnx"]
+    session = onnxruntime.InferenceSession(tmp_path / "new" / "model.onnx", providers=["CPUExecutionProvider"])
+    facts = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
+    assert facts["classes"] == list(CLASSES) and tuple(facts["input_size"]) == io._wanted(model).size
+    for count in (1, 7):
+        split = noise(count, *io._wanted(model).size)
+        (found,) = session.run(["probabilities"], {"pixels": split.x.numpy().astype(np.float32) / 255})
+        assert np.abs(found - tl.predict(model, split).numpy()).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["onnx", "onnxscript", "onnxruntime"])
+def test_without_its_packages_export_says_what_to_install(tmp_path, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ValueError, match=f"{name} is missing here.*pip install onnx onnxscript onnxruntime"):
+        tl.export(tl.RawCNN(3), tmp_path / "model.onnx", CLASSES)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_exported_is_told_in_a_sentence(tmp_path):
+    model = tl.RawCNN(3)
+    model.forward = lambda x: model.fc2(torch.ones(len(x), 50)) if x.sum() > 0 else None
+    with pytest.raises(ValueError, match="torch cannot export RawCNN"):
+        tl.export(model, tmp_path / "model.onnx", CLASSES)
+    assert not list(tmp_path.iterdir())
+
+
+def test_calibration_finds_the_temperature_and_keeps_the_answers(tmp_path):
+    task = tl.digits(shots=5)
+    model = tl.fit(tl.RawCNN(), task, epochs=20, lr=3e-3, progress=False).model
+    sure = copy.deepcopy(model)
+    with torch.no_grad():
+        for weights in sure.fc2.parameters():
+            weights *= 6
+    first, second = tl.calibrate(model, task.val), tl.calibrate(sure, task.val)
+    assert second.temperature == pytest.approx(6 * first.temperature, rel=0.01) and second.temperature > 1.5
+    before, after = (tl.evaluate(m, task.test) for m in (sure, second))
+    assert after.accuracy == before.accuracy and after.loss < before.loss
+    mean_probability = tl.predict(second, task.val).amax(1).mean().item()
+    assert abs(mean_probability - tl.evaluate(second, task.val).accuracy) < 0.05
+    assert tl.calibrate(second, task.val).temperature == pytest.approx(1, abs=0.01)
+    assert tl.load(tl.save(second, tmp_path / "m", task)).temperature == second.temperature
+    assert not hasattr(sure, "temperature")
+
+
+def test_calibration_needs_mistakes():
+    task = tl.digits(shots=5)
+    right = tl.predict(tl.RawCNN(), task.val).argmax(1)
+    with pytest.raises(ValueError, match="makes no mistake"):
+        tl.calibrate(tl.RawCNN(), tl.Split(task.val.x, right))
+
+
+@pytest.fixture
+def photographs(tmp_path) -> Path:
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "photographs"
+    for i, name in enumerate(["a.jpg", "b/c.png", "b/d/e.JPG", "b/d/ü, 2.jpg", "z.jpg"]):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (50 + i, 60, 3), dtype=np.uint8)).save(folder / name)
+    (folder / "b" / "cut.jpg").write_bytes((folder / "a.jpg").read_bytes()[:900])
+    (folder / "notes.txt").write_text("no photograph")
+    return folder
+
+
+def command(*arguments) -> int:
+    sys.argv = ["tl_helpers", *map(str, arguments)]
+    return main()
+
+
+def test_predict_names_the_photographs_of_a_folder(saved, photographs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(io, "CHUNK", 2)
+    assert command("predict", saved, photographs, "--to", tmp_path / "out.csv", "--unsure", 0.34) == 0
+    rows = list(csv.DictReader(open(tmp_path / "out.csv", encoding="utf-8", newline="")))
+    assert [row["file"] for row in rows] == ["a.jpg", "z.jpg", "b/c.png", "b/cut.jpg", "b/d/e.JPG", "b/d/ü, 2.jpg"]
+    model = tl.load(saved)
+    paths = [photographs / row["file"] for row in rows if not row["problem"]]
+    shares = tl.predict(model, tl.Split(tl.data.Files(paths), torch.zeros(len(paths))))
+    good = [row for row in rows if not row["problem"]]
+    assert [row["class"] for row in good] == [CLASSES[i] for i in shares.argmax(1)]
+    assert [float(row["probability"]) for row in good] == pytest.approx(shares.amax(1).tolist(), abs=6e-5)
+    assert [row["unsure"] for row in good] == ["yes" if share < 0.34 else "" for share in shares.amax(1)]
+    said = capsys.readouterr()
+    assert "b/cut.jpg cannot be read" in said.err and "5 photographs named, 1 could not" in said.out
+    (broken,) = (row for row in rows if row["problem"])
+    assert broken["class"] == broken["probability"] == "" and "cannot be read" in broken["problem"]
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_predict_takes_one_file_and_the_threshold_of_the_model(saved, photographs, capsys):
+    assert command("predict", saved, photographs / "a.jpg") == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert [row["file"] for row in rows] == ["a.jpg"] and rows[0]["unsure"] == "yes"  # saved with unsure=0.5
+    assert command("predict", saved, photographs / "b" / "cut.jpg") == 1
+    assert "cut.jpg cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("unsure", [2, "nan"])
+def test_predict_answers_nonsense_in_a_sentence(saved, photographs, tmp_path, capsys, unsure):
+    (tmp_path / "empty").mkdir()
+    for arguments, words in (
+        ((tmp_path / "empty", photographs), "holds no saved model"),
+        ((saved, tmp_path / "nowhere"), "There is no file or folder"),
+        ((saved, tmp_path / "empty"), "holds no photographs"),
+        ((saved, photographs, "--unsure", unsure), "from 0 to 1"),
+    ):
+        assert command("predict", *arguments) == 1
+        said = capsys.readouterr()
+        assert words in said.err and len(said.err.splitlines()) == 1 and not said.out
+
+
+def test_predictions_make_a_table_for_a_model_not_saved_yet(photographs):
+    import pandas as pd
+
+    frame = pd.DataFrame(io.predictions(tl.RawCNN(3), photographs, CLASSES))
+    assert list(frame) == list(io.COLUMNS) and len(frame) == 6 and (frame.problem != "").sum() == 1

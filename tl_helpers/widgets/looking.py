@@ -1,0 +1,377 @@
+"""What a trained network sees and where it errs: a walk through its layers, and a gallery of its mistakes."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import anywidget
+import ipywidgets
+import numpy as np
+import torch
+import traitlets
+from torch import Tensor, nn
+
+from .. import plots
+from ..data import Split, in_floats, prepare
+from ..models import input_of
+from ..training import predict
+from .base import Widget
+
+PATCHES = 8
+_LAYERS = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.ReLU, nn.Sigmoid, nn.Tanh, nn.GELU, nn.SiLU, nn.Hardswish)
+
+
+@contextlib.contextmanager
+def _at_rest(model: nn.Module):
+    """Inside the `with` block the model is in evaluation mode."""
+    modes = {module: module.training for module in model.modules()}
+    try:
+        yield model.eval()
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _pixels(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
+    """The images of a split as the model wants them, on its device: in [0, 1], and normalised."""
+    wanted, where = input_of(model, split), next(model.parameters()).device
+    plain = in_floats(prepare(split, wanted)).to(where)
+    return plain, wanted.normalise(plain)
+
+
+class _Enough(Exception):
+    """What was asked for has been computed; the rest of the network need not run."""
+
+
+def feature_maps(model: nn.Module, x: Tensor, only: str | None = None) -> dict[str, Tensor]:
+    """What comes out of every layer that makes maps, in the order in which they run: N x C x H x W each.
+
+    Args:
+        model: RawCNN or any timm model; of a transformer the blocks are listed, their tokens laid out as maps.
+        x: images as the model wants them, N x C x H x W.
+        only: the one layer that is wanted.
+    """
+    found, calls, hooks = {}, {}, []
+
+    def note(name):
+        def hook(module, _, out):
+            if out.ndim == 4:
+                calls[name] = calls.get(name, 0) + 1
+                key = name if calls[name] == 1 else f"{name} ({calls[name]})"
+                if only in (None, key):
+                    found[key] = out.clone()  # what follows may write into it
+                if only == key:
+                    raise _Enough
+
+        return hook
+
+    for name, module in model.named_modules():  # inside ".mlp." channels may come last; ".se." sees no places
+        if isinstance(module, _LAYERS) and not {"mlp", "se"} & set(name.split(".")):
+            hooks.append(module.register_forward_hook(note(name)))
+    try:
+        if hasattr(model, "forward_intermediates"):
+            number = int(only.split()[1]) if only and only.startswith("block ") else None
+            some = {"indices": None if number is None else [number], "stop_early": number is not None}
+            blocks = model.forward_intermediates(x, intermediates_only=True, **some)
+            found |= {f"block {i if number is None else number}": out for i, out in enumerate(blocks)}
+        else:
+            model(x)
+    except _Enough:
+        pass
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+@functools.lru_cache(maxsize=2)
+def _loudest(model: nn.Module, split: Split) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+    """For every layer and unit the pictures that excite it most: how much, which, and where in the map; C x PATCHES each."""
+    parts = []
+    with _at_rest(model), torch.no_grad():
+        for start in range(0, len(split), 128):
+            found = feature_maps(model, _pixels(model, split[start : start + 128])[1])
+            parts.append({name: out.flatten(2).max(2) for name, out in found.items()})
+    best = {}
+    for name in parts[0]:
+        values, places = (torch.cat([part[name][i] for part in parts]) for i in (0, 1))
+        top, pictures = values.topk(min(PATCHES, len(values)), 0)
+        best[name] = top.T, pictures.T, places.gather(0, pictures).T
+    return best
+
+
+@functools.lru_cache(maxsize=64)
+def _fields(model: nn.Module, split: Split, layer: str, unit: int) -> list[tuple[float, float, float, float] | None]:
+    """Of each of the pictures that excite a unit most the part that it sees: left, top, width, height, as shares.
+
+    The part is where the unit's value has a gradient, for the place in the map where it is highest.
+    """
+    _, pictures, places = _loudest(model, split)[layer]
+    with _at_rest(model), torch.enable_grad():
+        x = _pixels(model, split[pictures[unit].cpu()])[1].requires_grad_()
+        out = feature_maps(model, x, layer)[layer]
+        at = torch.arange(len(x)), unit, places[unit] // out.shape[3], places[unit] % out.shape[3]
+        felt = torch.autograd.grad(out[at].sum(), x)[0].abs().amax(1)
+    boxes = []
+    for field in felt:
+        there = field.nonzero().cpu().numpy() / field.shape
+        low, high = (there.min(0), there.max(0) + 1 / np.array(field.shape)) if len(there) else (None, None)
+        boxes.append((low[1], low[0], *(high - low)[::-1]) if len(there) else None)
+    return boxes
+
+
+def seen(model: nn.Module, split: Split, picture: int = 0, layer: str | None = None, unit: int = 0) -> plots.Figure:
+    """One picture in one layer of a network: its feature maps; and of one unit the filter, and what excites it most.
+
+    Args:
+        model: RawCNN or a timm model.
+        split: pictures, among which the most exciting are sought.
+        picture: which of them to look at.
+        layer: a key of `feature_maps`; None for the first.
+        unit: which of the layer's maps.
+
+    Raises:
+        ValueError: there is no such layer, unit or picture.
+    """
+    best = _loudest(model, split)
+    layer = next(iter(best)) if layer is None else layer
+    if layer not in best:
+        raise ValueError(f"This network has no layer {layer!r}; it has {', '.join(best)}.")
+    top, pictures, places = best[layer]
+    for what, number, many in (("unit", unit, len(top)), ("picture", picture, len(split))):
+        if not 0 <= number < many:
+            raise ValueError(f"{what} must lie between 0 and {many - 1}; not {number!r}.")
+    loud = split[pictures[unit].cpu()]
+    with _at_rest(model), torch.no_grad():
+        plain, x = _pixels(model, split[picture : picture + 1])
+        out = feature_maps(model, x, layer)[layer]
+    maps, n = out[0], min(out.shape[1], 64)
+    first = max(0, min(unit - n // 2, out.shape[1] - n))
+    lines = -(-n // 16)
+    figure = plots.Figure(9.0, 2.0 + 0.3 + lines * 0.58 + 0.3 + 1.2)
+    sheet = figure.sheet()
+    sheet.text(0.05, 0.22, f"picture {picture}", fontsize=9)
+    plots.tiles(sheet, plots.shades(plain), 1, 1.6, top=0.3)
+    sheet.text(1.85, 0.22, f"unit {unit}: its map, {' x '.join(map(str, maps.shape[1:]))}", fontsize=9)
+    plots.tiles(sheet, plots.signed(maps[unit][None]), 1, 1.6, left=1.8, top=0.3)
+    module = dict(model.named_modules()).get(layer)
+    weights = module.weight[unit].detach() if isinstance(module, nn.Conv2d) else None
+    if weights is None:
+        sheet.text(3.85, 0.22, "this layer has no filters of its own", fontsize=9)
+    else:
+        shown = weights[:27]
+        most = f", the first {len(shown)}" * (len(weights) > len(shown))
+        sheet.text(3.85, 0.22, f"its filter, {' x '.join(map(str, weights.shape))}{most}", fontsize=9)
+        plots.tiles(sheet, plots.signed(shown), 9, 1.6 if len(shown) == 1 else 0.55, left=3.8, top=0.3)
+    top_of_maps = 2.2
+    sheet.text(0.05, top_of_maps, f"maps {first} to {first + n - 1} of {out.shape[1]}; the unit is framed", fontsize=9)
+    plots.tiles(sheet, plots.signed(maps[first : first + n]), 16, 0.56, top=top_of_maps + 0.08)
+    _frame(sheet, (unit - first) % 16 * 0.56, top_of_maps + 0.08 + (unit - first) // 16 * 0.58, 0.56, 0.58)
+    low = top_of_maps + 0.3 + lines * 0.58
+    sheet.text(0.05, low, "the pictures that excite the unit most; the frame is what it sees of them", fontsize=9)
+    labels = [f"{value:.2g}" for value in top[unit].tolist()]
+    plots.tiles(sheet, plots.shades(_pixels(model, loud)[0]), PATCHES, 1.0, labels, top=low + 0.02)
+    for i, box in enumerate(_fields(model, split, layer, unit)):
+        if box:
+            left, top_, width, height = np.array(box) * 0.94  # of a tile without its gap
+            _frame(sheet, i + 0.03 + left, low + 0.33 + top_, width, height)
+    silent = " No picture excites it." * (top[unit].max().item() <= 0)
+    figure.alt = (
+        f"Picture {picture} in layer {layer}: {out.shape[1]} maps of {' x '.join(map(str, maps.shape[1:]))}. Unit {unit} "
+        f"reaches {maps[unit].max():.2g} here. The pictures that excite it most are {pictures[unit].tolist()}, of the "
+        f"classes {loud.y.tolist()}, with {', '.join(labels)}.{silent}"
+    )
+    return figure
+
+
+def _frame(sheet, left: float, top: float, width: float, height: float) -> None:
+    x, y = [left, left + width, left + width, left, left], [top, top, top + height, top + height, top]
+    sheet.plot(x, y, color="black", linewidth=3.0)  # dark under light: to be seen on any picture
+    sheet.plot(x, y, color=plots.COLOURS[6], linewidth=1.6)
+
+
+def walk(models: nn.Module | dict[str, nn.Module], split: Split) -> Widget:
+    """A walk through a network: one picture, every layer's maps and filters, and what a unit sees.
+
+    The same as code: `tl.widgets.seen(model, split, picture=0, layer="conv1", unit=0)`.
+
+    Args:
+        models: RawCNN or a timm model, or several by their names.
+        split: the pictures.
+    """
+    several = models if isinstance(models, dict) else {type(models).__name__: models}
+    model = ipywidgets.Dropdown(options=several, description="network")
+    options = lambda: [(f"{name}: {len(top)} maps", name) for name, (top, *_) in _loudest(model.value, split).items()]
+    most = lambda: len(_loudest(model.value, split)[layer.value][0]) - 1
+    layer = ipywidgets.Dropdown(options=options(), description="layer")
+    unit = ipywidgets.IntSlider(0, 0, most(), description="unit")
+    model.observe(lambda _: setattr(layer, "options", options()), "value")  # of which the first is then chosen
+    layer.observe(lambda _: setattr(unit, "max", most()), "value")
+    picture = ipywidgets.IntSlider(0, 0, len(split) - 1, description="picture")
+    return Widget(
+        lambda model, picture, layer, unit: seen(model, split, picture, layer, unit),
+        model=model,
+        picture=picture,
+        layer=layer,
+        unit=unit,
+    )
+
+
+def grad_cam(model: nn.Module, split: Split, classes: Sequence[int], layer: str | None = None) -> Tensor:
+    """Where a network looks when it weighs a class: float32, N x H x W in [0, 1], in the size of the model's input.
+
+    Args:
+        model: a classifier with feature maps.
+        split: images.
+        classes: for each image the class that is asked about.
+        layer: after which module to look (a name of `named_modules`); None for the last convolution or stage whose maps have
+            at least 4 x 4 places, since fewer say nothing about where.
+
+    Raises:
+        ValueError: the network makes no such maps.
+
+    Source: Selvaraju and others 2017, Grad-CAM, https://arxiv.org/abs/1610.02391; as captum computes it.
+    """
+    from captum.attr import LayerAttribution, LayerGradCam
+
+    modules = dict(model.named_modules())
+    with _at_rest(model):
+        _, x = _pixels(model, split)
+        if layer is None:
+            stages = [stage["module"] for stage in getattr(model, "feature_info", [])]
+            with torch.no_grad():
+                maps = feature_maps(model, x[:1])
+            convolutions = [name for name in maps if isinstance(modules.get(name), nn.Conv2d)]
+            blocks = {name: maps[f"block {i}"].shape for i, name in enumerate(stages) if f"block {i}" in maps}
+            sizes = blocks if len(blocks) == len(stages) > 0 else {name: maps[name].shape for name in convolutions}
+            layer = next((name for name, shape in reversed(sizes.items()) if min(shape[2:]) >= 4), None)
+        if layer not in modules:
+            raise ValueError(f"This network has no layer {layer!r} with feature maps to look at; name one.")
+        found = LayerGradCam(model, modules[layer]).attribute(
+            x, torch.as_tensor(classes).to(x.device), relu_attributions=True
+        )
+    if found.ndim != 4:
+        raise ValueError(f"{layer!r} makes no feature maps, as a transformer's blocks do not; name a convolution.")
+    heat = LayerAttribution.interpolate(found.detach(), x.shape[2:], "bilinear")[:, 0].cpu()
+    return heat / heat.amax((1, 2), keepdim=True).clamp_min(1e-12)
+
+
+@functools.lru_cache(maxsize=2)
+def _judged(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
+    """How sure the model is of its answer to each picture, and the answer."""
+    return predict(model, split).max(1)
+
+
+def confusion(model: nn.Module, split: Split, classes: Sequence[str]) -> np.ndarray:
+    """How often each class (rows) was named as each class (columns): int, classes x classes."""
+    from sklearn.metrics import confusion_matrix
+
+    return confusion_matrix(split.y, _judged(model, split)[1], labels=range(len(classes)))
+
+
+def mistakes(
+    model: nn.Module, split: Split, classes: Sequence[str], cell: Sequence[int] = (), picture: int = 0
+) -> plots.Figure:
+    """The pictures of one cell of the confusion matrix, the most certain first, and Grad-CAM of one of them.
+
+    Args:
+        classes: their names.
+        cell: (true class, answer), counted from 0; empty for all mistakes.
+        picture: which of them to look into, counted from 0.
+
+    Raises:
+        ValueError: there is no such picture.
+    """
+    sure, said = _judged(model, split)
+    if cell and not _is_cell(cell, classes):
+        raise ValueError(f"A cell is two classes, each from 0 to {len(classes) - 1}; not {list(cell)}.")
+    mask = (split.y == cell[0]) & (said == cell[1]) if cell else split.y != said
+    where = mask.nonzero().flatten()
+    what = f"{classes[cell[0]]} named as {classes[cell[1]]}" if cell else "mistakes"
+    if not len(where):
+        raise ValueError(f"No picture here: {what}, 0 of {len(split)}.")
+    where = where[sure[where].argsort(descending=True, stable=True)]
+    number = min(max(picture, 0), len(where) - 1)
+    start = max(0, min(number - 5, len(where) - 12))
+    row, one = where[start : start + 12], where[number : number + 1]
+    truth, answer = split.y[one].item(), said[one].item()
+    asked = list(dict.fromkeys((answer, truth)))
+    heat = grad_cam(model, split[one.repeat(len(asked))], asked)
+    plain = plots.shades(_pixels(model, split[one])[0])
+    colour = np.array([0.90, 0.62, 0.0])  # COLOURS[6]
+    figure = plots.Figure(8.4, 4.25)
+    sheet = figure.sheet()
+    sheet.text(0.05, 0.22, f"{what}: {len(where)} of {len(split)}, the most certain first", fontsize=9)
+    labels = [f"{classes[split.y[i]]}, said {classes[said[i]]}\n{sure[i]:.3f}" for i in row]
+    plots.tiles(sheet, plots.shades(_pixels(model, split[row])[0]), 12, 0.7, labels, top=0.55)
+    _frame(sheet, 0.7 * (number - start), 0.8, 0.7, 0.7)
+    sheet.text(
+        0.05, 1.95, f"picture {number}: a {classes[truth]}, named {classes[answer]} with {sure[one].item():.3f}", fontsize=9
+    )
+    plots.tiles(sheet, plain, 1, 2.0, top=2.05)
+    for i, (label, map_) in enumerate(zip(asked, heat)):
+        share = 0.75 * map_.numpy()[..., None]
+        sheet.text(2.65 + 2.2 * i, 1.95, f"what speaks for {classes[label]}", fontsize=9)
+        plots.tiles(sheet, plain * (1 - share) + colour * share, 1, 2.0, left=2.6 + 2.2 * i, top=2.05)
+    first = "; ".join(label.replace("\n", " with ") for label in labels)
+    looks = _where(heat, [classes[label] for label in asked])
+    figure.alt = (
+        f"{what}: {len(where)} of {len(split)}. The most certain: {first}. Picture {number}: the network looks {looks}."
+    )
+    return figure
+
+
+def _is_cell(cell: Sequence[int], classes: Sequence[str]) -> bool:
+    return len(cell) == 2 and all(at in range(len(classes)) for at in cell)
+
+
+def _where(heat: Tensor, names: Sequence[str]) -> str:
+    """In words where the heat of each map lies."""
+    texts = []
+    for name, map_ in zip(names, heat):
+        rows, columns = ((map_.sum(axis) * torch.linspace(0, 1, map_.shape[1 - axis])).sum() / map_.sum() for axis in (1, 0))
+        up = "above" if rows < 0.42 else "below" if rows > 0.58 else "in the middle"
+        aside = ", left" if columns < 0.42 else ", right" if columns > 0.58 else ""
+        texts.append(f"for {name} {up}{aside}" if map_.any() else f"for {name} nowhere")
+    return "; ".join(texts)
+
+
+class Matrix(anywidget.AnyWidget):
+    """A confusion matrix of buttons. `value` is the cell that was chosen, [true class, answer], or [] for all mistakes."""
+
+    _esm = Path(__file__).with_name("matrix.js")
+    value = traitlets.List([]).tag(sync=True)
+    counts = traitlets.List().tag(sync=True)
+    classes = traitlets.List().tag(sync=True)
+
+
+def gallery(model: nn.Module, split: Split, classes: Sequence[str]) -> Widget:
+    """A confusion matrix to click: the pictures of a cell, the most certain first, with Grad-CAM for one of them.
+
+    The same as code: `tl.widgets.mistakes(model, split, classes, cell=(3, 5), picture=0)`, `tl.widgets.confusion(...)` and
+    `tl.widgets.grad_cam(...)`.
+
+    Args:
+        model: a trained classifier.
+        split: pictures that it did not learn from.
+        classes: their names.
+    """
+    counts = confusion(model, split, classes)
+    start = [] if (_judged(model, split)[1] != split.y).any() else [int(split.y[0])] * 2
+    matrix = Matrix(counts=counts.tolist(), classes=[*map(str, classes)], value=start)
+    picture = ipywidgets.IntSlider(0, 0, 0, description="picture")
+
+    def fit_pictures(_=None):
+        cell = matrix.value
+        many = counts[tuple(cell)] if _is_cell(cell, classes) else counts.sum() - counts.trace()
+        picture.value = 0
+        picture.max = max(0, int(many) - 1)
+
+    fit_pictures()
+    matrix.observe(fit_pictures, "value")
+    widget = Widget(lambda cell, picture: mistakes(model, split, classes, cell, picture), cell=matrix, picture=picture)
+    widget.children[0].layout.align_items = "flex-start"
+    return widget

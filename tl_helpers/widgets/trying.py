@@ -1,0 +1,447 @@
+"""What changes when one thing is changed: a part of the network, the learning rate, the number of labels, what is frozen."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import hashlib
+import inspect
+
+import ipywidgets
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .. import models, plots
+from ..data import Split, Task, digits, letters, prepare
+from ..experiments import BEND, chosen, load
+from ..models import ACTIVATIONS, POOLINGS, RawCNN, count
+from ..training import Evaluation, Run, evaluate, fit, outputs
+from .base import Widget
+
+
+def _remember(runs: dict, name: str, run, most: int = len(plots.COLOURS)) -> None:
+    """Keep a run under its name, as the newest; where there are too many, the oldest goes."""
+    runs.pop(name, None)
+    runs[name] = run
+    while len(runs) > most:
+        del runs[next(iter(runs))]
+
+
+def layers(model: nn.Module, runs: dict[str, Run] | None = None) -> plots.Figure:
+    """A network layer by layer: what comes out of each, and how many parameters it has; beside it runs, if there are any.
+
+    Args:
+        model: a network with a `pretrained_cfg`, as RawCNN and timm's models have it.
+        runs: by their names.
+    """
+    rows = []
+
+    def note(name):
+        def hook(module, _, out):
+            rows.append((f"{name}: {type(module).__name__}", " x ".join(map(str, out.shape[1:])), count(module)[1]))
+
+        return hook
+
+    leaves = [(name, m) for name, m in model.named_modules() if not [*m.children()] and not isinstance(m, nn.Identity)]
+    hooks = [module.register_forward_hook(note(name)) for name, module in leaves]
+    try:
+        outputs(model, model, torch.zeros(1, *model.pretrained_cfg["input_size"]))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    figure = plots.Figure(10.2 if runs else 5.6, max(3.6 if runs else 0, 0.8 + 0.24 * len(rows)))
+    sheet, most = figure.sheet(), max(n for *_, n in rows)
+    sheet.text(0.1, 0.3, "layer", weight="bold", fontsize=9)
+    sheet.text(2.0, 0.3, "what comes out", weight="bold", fontsize=9)
+    sheet.text(3.4, 0.3, f"parameters: {count(model)[1]:,}", weight="bold", fontsize=9)
+    for i, (name, shape, n) in enumerate(rows):
+        y = 0.58 + 0.24 * i
+        sheet.text(0.1, y, name, fontsize=9, va="center")
+        sheet.text(2.0, y, shape, fontsize=9, va="center")
+        sheet.barh(y, 1.3 * n / most, 0.16, 3.4, color=plots.COLOURS[0])
+        sheet.text(3.45 + 1.3 * n / most, y, f"{n:,}" if n else "none", fontsize=9, va="center")
+    figure.alt = f"A network of {count(model)[1]:,} parameters. " + "; ".join(
+        f"{name} gives {shape}, {n:,} parameters" for name, shape, n in rows
+    )
+    if runs:
+        axis = figure.part(6.3, 0.15, 3.7, figure.get_figheight() - 0.75 - 0.19 * len(runs))
+        figure.alt += f". Validation accuracy of the runs at the end: {plots.curves(axis, [*runs.items()])}"
+        axis.set_xlabel("epoch", labelpad=1)
+        axis.legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1, -0.16), labelspacing=0.2)
+    return figure
+
+
+def swap(task: Task | None = None, epochs: int = 10, lr: float = 3e-3) -> Widget:
+    """Swap parts of the raw CNN: shapes and parameters follow at once, and a button trains it; the runs stay side by side.
+
+    The same as code: `tl.widgets.layers(tl.RawCNN(activation="tanh"))`, and `tl.fit` and `tl.plots.compare` for the runs.
+
+    Args:
+        task: what to train on; None for 20 of each digit.
+        epochs, lr: of the training, the same for all.
+    """
+    task, runs = task or digits(20), {}
+    network = lambda norm, **parts: RawCNN(len(task.classes), norm=None if norm == "none" else norm, **parts)
+    usual = {name: argument.default for name, argument in inspect.signature(RawCNN).parameters.items()} | {"norm": "none"}
+    words = lambda part, value: f"{part} {value:g}" if part in ("kernel", "dropout") else f"{value} {part}"
+
+    def train(**parts) -> str:
+        run = fit(network(**parts), task, epochs=epochs, lr=lr, progress=False)
+        name = ", ".join(words(part, value) for part, value in parts.items() if value != usual[part]) or "the article's"
+        _remember(runs, name, run)
+        last = run.history.iloc[-1]
+        return f"{name}: validation accuracy {last.val_accuracy:.2f} after {epochs} epochs, {last.seconds:.1f} s. One run."
+
+    def clear(**parts) -> str:
+        runs.clear()
+        return "The runs are gone."
+
+    return Widget(
+        lambda **parts: layers(network(**parts), runs),
+        {"Train": train, "Clear the runs": clear},
+        activation=ipywidgets.Dropdown(options=list(ACTIVATIONS), description="activation"),
+        kernel=ipywidgets.IntSlider(5, 1, 9, description="kernel"),
+        pooling=ipywidgets.Dropdown(options=list(POOLINGS), description="pooling"),
+        dropout=ipywidgets.FloatSlider(0.5, min=0, max=0.9, step=0.1, description="dropout"),
+        norm=ipywidgets.Dropdown(options=["none", "batch"], description="norm"),
+    )
+
+
+_surfaces: dict[str, np.ndarray] = {}
+
+
+def loss_around(model: nn.Module, split: Split, span: float = 1.0, steps: int = 19, seed: int = 0) -> np.ndarray:
+    """The loss on a plane of weights through a model's own: float, steps x steps, the model itself in the middle.
+
+    Two random directions span the plane, each filter of them as long as the model's filter (biases and norms stay put). The
+    same question is answered from memory the second time.
+
+    Args:
+        span: how far the plane reaches each way; at 1 a filter is changed by as much as it is long.
+        steps: how many points each way, an odd number.
+        seed: which directions.
+
+    Source: Li and others 2018, Visualizing the Loss Landscape of Neural Nets, https://arxiv.org/abs/1712.09913
+    """
+    wanted = models.input_of(model, split)
+    x = wanted.normalise(prepare(split, wanted))
+    weights = {name: p.detach() for name, p in model.named_parameters()}
+    digest = hashlib.sha256(f"{span} {steps} {seed}".encode())
+    for values in (*weights.values(), x, split.y):
+        digest.update(values.cpu().contiguous().numpy().tobytes())
+    if (key := digest.hexdigest()) in _surfaces:
+        return _surfaces[key]
+    generator = torch.Generator().manual_seed(seed)
+
+    def direction(p: Tensor) -> Tensor:
+        if p.ndim < 2:
+            return torch.zeros_like(p)
+        d = torch.randn(p.shape, generator=generator).to(p.device)
+        norms = (v.flatten(1).norm(dim=1).view(-1, *[1] * (p.ndim - 1)) for v in (p, d))
+        return d * next(norms) / next(norms)
+
+    plane = [{name: direction(p) for name, p in weights.items()} for _ in range(2)]
+    where = next(iter(weights.values())).device
+    x, y = x.to(where), split.y.to(where)
+    ticks, values = np.linspace(-span, span, steps), np.empty((steps, steps))
+    for i, up in enumerate(ticks):
+        for j, right in enumerate(ticks):
+            moved = {name: p + right * plane[0][name] + up * plane[1][name] for name, p in weights.items()}
+            logits = outputs(model, lambda x: torch.func.functional_call(model, moved, (x,)), x)  # noqa: B023
+            values[i, j] = F.cross_entropy(logits, y).item()
+    while len(_surfaces) > 20:
+        del _surfaces[next(iter(_surfaces))]
+    return _surfaces.setdefault(key, values)
+
+
+def surface(model: nn.Module, split: Split, **arguments) -> plots.Figure:
+    """The loss around a trained model, as a map (see `loss_around`, which takes the same arguments)."""
+    figure = plots.Figure(4.2, 3.6)
+    figure.alt = _map(figure.axes_of(), loss_around(model, split, **arguments), arguments.get("span", 1.0))
+    return figure
+
+
+def _map(axis, values: np.ndarray, span: float = 1.0) -> str:
+    """Draw a loss surface on an axis, and say in words how it lies."""
+    middle, ticks = values[len(values) // 2, len(values) // 2], np.linspace(-span, span, len(values))
+    low = max(np.nanmin(values), 1e-3)
+    levels = np.geomspace(low, max(np.nanquantile(values, 0.95), 1.01 * low), 9)
+    axis.grid(False)
+    axis.contourf(ticks, ticks, np.clip(values, levels[0], levels[-1]), levels, cmap="cividis")
+    lines = axis.contour(ticks, ticks, values, levels, colors="white", linewidths=0.6)
+    axis.clabel(lines, levels[1::2], fontsize=7, fmt="%.2g")
+    axis.plot(0, 0, "*", color="white", markeredgecolor="black", markersize=11)
+    axis.set(xlabel="first direction", ylabel="second direction", title="training loss around the weights (star)")
+    axis.title.set_fontsize(9)
+    edge = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
+    return f"The loss around the weights: {middle:.2g} at the weights, {edge.min():.2g} to {edge.max():.2g} at the edge."
+
+
+def rates(
+    method: str,
+    shots: int,
+    runs: dict[str, Run] | None = None,
+    values: np.ndarray | None = None,
+    grid: str = "digits",
+) -> plots.Figure:
+    """The stored runs of a method at each learning rate, a dot for each seed, and beside them runs of your own.
+
+    Args:
+        method, shots, grid: which stored results (see `tl.experiments.load`).
+        runs: your own, by their names.
+        values: a loss surface (see `loss_around`).
+    """
+    rows = load(grid)
+    rows = rows[(rows.method == method) & (rows.shots == shots) & rows.lr.notna()]
+    if rows.empty:
+        raise ValueError(f"No stored runs of {method!r} with {shots} labelled images a class: choose another number.")
+    figure = plots.Figure(3.6 + 3.4 * bool(runs) + 3.4 * (values is not None), 3.5)
+    figure.sheet()
+    axis = figure.part(0.7, 0.45, 2.7, 2.4)
+    axis.plot(rows.lr, rows.val, plots.MARKERS[0], color=plots.COLOURS[0], alpha=0.6, markersize=5)
+    means = rows.groupby("lr").val.mean()
+    axis.plot(means.index, means, color=plots.COLOURS[0])
+    axis.set(xscale="log", xlabel="learning rate", ylabel="validation accuracy", ylim=(0, 1.02))
+    axis.set_xticks(means.index, [f"{lr:g}" for lr in means.index])
+    axis.minorticks_off()
+    axis.set_title(f"stored: {method},\n{shots} a class, a dot for each seed", fontsize=9)
+    figure.alt = f"Stored runs of {method} with {shots} labelled images a class. Mean validation accuracy: " + ", ".join(
+        f"{mean:.2f} at learning rate {lr:g} ({sum(rows.lr == lr)} seeds)" for lr, mean in means.items()
+    )
+    if runs:
+        axis = figure.part(4.15, 0.45, 2.7, 2.45 - 0.19 * len(runs))
+        figure.alt += f". Runs made here, validation accuracy at the end: {plots.curves(axis, [*runs.items()])}"
+        axis.set_title("made here", fontsize=9)
+        axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18), labelspacing=0.2)
+    if values is not None:
+        figure.alt += ". " + _map(figure.part(figure.get_figwidth() - 2.65, 0.45, 2.4, 2.4), values)
+    return figure
+
+
+def explore(grid: str = "digits", epochs: int = 20) -> Widget:
+    """Learning rate and seed: stored runs at a few rates, and runs of the raw CNN at any rate, made here.
+
+    The same as code: `tl.widgets.rates("raw CNN from scratch", 10)`, `tl.fit(..., lr=...)`, and `tl.widgets.surface(model,
+    task.train)` for the loss around a trained network.
+    """
+    rows = load(grid)
+    rows = rows[rows.lr.notna()]
+    methods, counts = list(rows.method.unique()), sorted(rows.shots.unique().tolist())
+    runs, around = {}, {}
+
+    def train(method, shots, lr, seed) -> str:
+        run = fit(RawCNN(seed=seed), digits(shots, seed), lr=lr, seed=seed, epochs=epochs, progress=False)
+        name = f"rate {lr:.2g}, seed {seed}"
+        around.clear()
+        _remember(runs, name, run)
+        return f"Raw CNN, {shots} a class, {name}: validation accuracy {run.history.val_accuracy.iloc[-1]:.2f}."
+
+    def look(method, shots, lr, seed) -> str:
+        if not runs:
+            return "Train first: the loss is drawn around the weights of the last run."
+        name = next(reversed(runs))
+        around["values"] = loss_around(runs[name].model, digits(shots, seed).train)
+        return f"The loss on the {shots * 10} training digits around the weights of {name}."
+
+    def clear(**_) -> str:
+        runs.clear()
+        around.clear()
+        return "The runs are gone."
+
+    return Widget(
+        lambda method, shots, lr, seed: rates(method, shots, runs, around.get("values"), grid),
+        {"Train a raw CNN": train, "Loss surface of the last run": look, "Clear the runs": clear},
+        method=ipywidgets.Dropdown(
+            options=methods, value=next((m for m in methods if "raw" in m), methods[0]), description="stored runs of"
+        ),
+        shots=ipywidgets.SelectionSlider(
+            options=counts, value=10 if 10 in counts else counts[0], description="labelled images a class"
+        ),
+        lr=ipywidgets.FloatLogSlider(3e-3, min=-4, max=-0.5, step=0.25, description="learning rate"),
+        seed=ipywidgets.IntSlider(0, 0, 19, description="seed"),
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _best(grid: str):
+    return chosen(load(grid))
+
+
+def sampled(shots: int, seed: int = 0, grid: str = "digits") -> plots.Figure:
+    """So many labelled images of each digit, as a seed draws them, and how far each method gets with so many.
+
+    Args:
+        shots: one of those in the stored results.
+        seed: which images are shown; the accuracies are those of all stored seeds.
+        grid: which stored results (see `tl.experiments.load`).
+
+    Raises:
+        ValueError: there are no stored results for so many.
+    """
+    rows = _best(grid)
+    part = rows[rows.shots == shots]
+    if part.empty:
+        known = ", ".join(map(str, sorted(rows.shots.unique())))
+        raise ValueError(f"There are stored results for {known} labelled images a class; not for {shots}.")
+    keys = ["method", "backbone"] if part.groupby("method").backbone.nunique().max() > 1 else ["method"]
+    results = {", ".join(filter(None, key)): group.test.tolist() for key, group in part.groupby(keys, sort=False)}
+    figure = plots.Figure(9.6, max(4.6, 0.9 + 0.36 * len(results)))
+    sheet, columns = figure.sheet(), -(-shots // -(-shots // 25))
+    pictures = plots.shades(digits(shots, seed).train.x)
+    plots.tiles(sheet, pictures, columns, min(0.39, 3.9 / columns), left=0.05, top=0.35)
+    sheet.text(0.1, 0.25, f"{shots} of each digit, draw {seed}", fontsize=9)
+    axis = figure.part(6.6, 0.15, 2.8, figure.get_figheight() - 0.7)
+    words = plots.intervals(axis, results)
+    axis.tick_params("y", labelsize=8)
+    seeds = part.seed.nunique()
+    axis.set(xlabel=f"test accuracy, {seeds} seeds and their 95% interval", xlim=(0, 1.02))
+    figure.alt = (
+        f"{shots} labelled images of each digit, and the test accuracy of methods that learned from so many, mean of "
+    )
+    figure.alt += f"{seeds} seeds with its 95% interval: {words}."
+    return figure
+
+
+def shots(grid: str = "digits") -> Widget:
+    """How many labels: the images that a method learns from, and how far each method gets with them.
+
+    The same as code: `tl.widgets.sampled(5)`.
+    """
+    counts = sorted(load(grid).shots.unique().tolist())
+    return Widget(
+        lambda shots, seed: sampled(shots, seed, grid),
+        shots=ipywidgets.SelectionSlider(options=counts, description="labelled images a class"),
+        seed=ipywidgets.IntSlider(0, 0, 19, description="draw"),
+    )
+
+
+def thawed(model: nn.Module, blocks: list[int], norms: str = "still") -> nn.Module:
+    """A copy of a classifier in which the head and some blocks learn, and nothing else.
+
+    Args:
+        blocks: which, counted from 0 at the input (see `tl.models.blocks`).
+        norms: "still": batch norms and dropout of frozen blocks compute in training as they do afterwards; "moving": only
+            the weights are frozen, and batch norms go on adapting their statistics, which is the common mistake.
+
+    Raises:
+        ValueError: there is no such block or no such mode.
+    """
+    parts = models.blocks(model)
+    if norms not in ("still", "moving"):
+        raise ValueError(f"norms must be 'still' or 'moving'; not {norms!r}.")
+    if not set(blocks) <= set(range(len(parts))):
+        raise ValueError(f"The blocks of this network are 0 to {len(parts) - 1}; not {sorted(blocks)}.")
+    model = models.unfreeze(copy.deepcopy(model))
+    frozen = {name for i, part in enumerate(parts) if i not in blocks for name in part}
+    for name, weights in model.named_parameters():
+        weights.requires_grad_(name not in frozen)
+    if norms == "still":
+        models._keep_frozen_parts_still(model)
+    return model
+
+
+def letters_read(model: nn.Module) -> Evaluation:
+    """What a network that came from a letters backbone still reads of the letters, under their old head.
+
+    Raises:
+        ValueError: it did not come from one.
+    """
+    name = f"{model.pretrained_cfg.get('architecture')}.letters"
+    if name.removesuffix(".letters") not in models.LETTERS:
+        raise ValueError(f"This network did not come from a letters backbone, as {', '.join(models.LETTERS)} do.")
+    head, split = _old_head(name)
+    old = copy.deepcopy(model)
+    old.reset_classifier(head.out_features)
+    old.get_classifier().load_state_dict(head.state_dict())
+    return evaluate(old, split)
+
+
+@functools.lru_cache(maxsize=2)
+def _old_head(name: str) -> tuple[nn.Module, Split]:
+    import timm
+
+    return timm.create_model(name, pretrained=True).get_classifier(), letters().test[::7]
+
+
+def parts(model: nn.Module, results: dict[str, dict[str, Evaluation]] | None = None) -> plots.Figure:
+    """A network block by block: which learn, how many parameters, how many batch norms adapt; beside it results, if any.
+
+    Args:
+        model: a classifier, frozen in part or not (see `thawed`).
+        results: for each network by its name, evaluations by what was asked.
+    """
+    weights, head = dict(model.named_parameters()), models.classifier(model)
+    rows = [(f"block {i}", [weights[name] for name in names]) for i, names in enumerate(models.blocks(model))]
+    rows.append(("head", list(head.parameters())))
+    learns, every = count(model)
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
+    moving = sum(not isinstance(m, models._Still) for m in norms)
+    results = results or {}
+    lines = sum(map(len, results.values()))
+    figure = plots.Figure(9.8 if lines else 4.6, max(1.1 + 0.28 * len(rows), 0.7 + 0.36 * lines))
+    sheet, most = figure.sheet(), max(sum(p.numel() for p in part) for _, part in rows)
+    sheet.text(0.1, 0.25, f"{learns:,} of {every:,} parameters learn", weight="bold", fontsize=9)
+    sheet.text(0.1, 0.5, f"{moving} of {len(norms)} batch norms adapt their statistics", fontsize=9)
+    texts = []
+    for i, (name, part) in enumerate(rows):
+        y, n, free = 0.85 + 0.28 * i, sum(p.numel() for p in part), any(p.requires_grad for p in part)
+        words = f"{n:,} {'learn' if free else 'frozen'}"
+        sheet.text(0.1, y, name, fontsize=9, va="center")
+        sheet.barh(
+            y, 1.6 * n / most, 0.18, 0.8, color=plots.COLOURS[0] if free else "white", edgecolor="black", linewidth=0.8
+        )
+        sheet.text(0.87 + 1.6 * n / most, y, words, fontsize=9, va="center", weight="bold" if free else "normal")
+        texts.append(f"{name} {words}")
+    figure.alt = f"{learns:,} of {every:,} parameters learn, {moving} of {len(norms)} batch norms adapt: {'; '.join(texts)}."
+    if lines:
+        flat = {f"{name}: {asked}": found for name, asked_of in results.items() for asked, found in asked_of.items()}
+        axis = figure.part(7.0, 0.15, 2.6, figure.get_figheight() - 0.65)
+        figure.alt += f" Accuracies with 95% intervals: {plots.intervals(axis, flat)}."
+        axis.tick_params("y", labelsize=8)
+        axis.set(xlabel="accuracy", xlim=(0, 1.02))
+    return figure
+
+
+def thaw(model: nn.Module, task: Task, epochs: int = 12) -> Widget:
+    """Choose which blocks of a probe learn, and how its batch norms behave; a button trains it and asks about both tasks.
+
+    The same as code: `tl.widgets.parts(tl.widgets.thawed(model, [4]))`, `tl.fit`, and `tl.widgets.letters_read(model)`.
+
+    Args:
+        model: a trained probe on a letters backbone.
+        task: what it was trained on, and is trained on further; the result is measured on its validation images.
+        epochs: of the training.
+    """
+    before, runs = {"digits": evaluate(model, task.val), "letters": letters_read(model)}, {}
+
+    def chosen_blocks(**which):
+        return [int(name.removeprefix("block_")) for name, free in which.items() if free]
+
+    def train(lr, norms, **which) -> str:
+        blocks = chosen_blocks(**which)
+        run = fit(thawed(model, blocks, norms), task, lr=lr, epochs=epochs, augment=BEND, progress=False)
+        name = f"blocks {', '.join(map(str, blocks)) or 'none'}, {lr:.2g}, norms {norms}"
+        new = {"digits": evaluate(run.model, task.val), "letters": letters_read(run.model)}
+        _remember(runs, name, new, 5)
+        words = "; ".join(f"{what} {new[what].accuracy:.2f}, before {before[what].accuracy:.2f}" for what in before)
+        return f"{name}: {words}. One run, {run.history.seconds.iloc[-1]:.1f} s."
+
+    def clear(**_) -> str:
+        runs.clear()
+        return "The runs are gone."
+
+    free = {
+        f"block_{i}": ipywidgets.Checkbox(description=f"block {i}", indent=False, layout={"width": "auto"})
+        for i in range(len(models.blocks(model)))
+    }
+    return Widget(
+        lambda lr, norms, **which: parts(thawed(model, chosen_blocks(**which), norms), {"before": before} | runs),
+        {"Train": train, "Clear the runs": clear},
+        **free,
+        norms=ipywidgets.Dropdown(
+            options=[("keep still", "still"), ("go on adapting", "moving")], description="batch norms of frozen blocks"
+        ),
+        lr=ipywidgets.FloatLogSlider(3e-3, min=-4, max=-1, step=0.25, description="learning rate"),
+    )
