@@ -25,7 +25,7 @@ from .data import Files, Input, Split, Task, in_threads, prepare, shown
 from .device import device as find_device
 from .engine import check_kind
 from .models import RawCNN, backbone, classifier, count, input_of
-from .photos import READ, _images_below
+from .photos import READ, images_below
 from .training import Evaluation, on, outputs, predict
 
 FORMAT = 1  # of a saved model; raised when an older version of this file could no longer read a new one
@@ -226,7 +226,7 @@ def predictions(
         ValueError: there is no such folder, or no photograph in it.
     """
     path, classes = Path(path), classes_of(model, task)
-    files = [path] if path.is_file() else _images_below(path)[0]
+    files = [path] if path.is_file() else images_below(path)[0]
     if not files:
         found = f"{shown(path)} holds no photographs ({', '.join(sorted(READ))})."
         raise ValueError(found if path.exists() else f"There is no file or folder {shown(path)}.")

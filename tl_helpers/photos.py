@@ -199,7 +199,7 @@ def _rows_of_folder(root: Path) -> tuple[Path, list[tuple[Path, str, str]], list
     rows, others = [], Counter()
     for split, place in halves.items() if split_inside else (("", root),):
         for kind in _subfolders(place):
-            images, odd = _images_below(kind)
+            images, odd = images_below(kind)
             others += odd
             rows += [(image, shown(kind.name), split) for image in images]
             if not images:
@@ -230,7 +230,7 @@ def _subfolders(place: Path) -> list[Path]:
     return sorted(p for p in place.iterdir() if p.is_dir() and not p.name.startswith((".", "__MACOSX")))
 
 
-def _images_below(place: Path) -> tuple[list[Path], Counter]:
+def images_below(place: Path) -> tuple[list[Path], Counter]:
     """The images in a folder and in the folders within it, in the order of their names, and the endings of other files."""
     images, others = [], Counter()
     for here, inside, names in os.walk(place):
