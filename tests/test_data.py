@@ -95,3 +95,12 @@ def test_bend_keeps_shape_and_range_follows_its_generator_and_leaves_its_input_a
     assert torch.allclose(tl.glyphs.bend(images, strength=0.0), images, atol=1e-5)
     gentle = tl.glyphs.bend(images, torch.Generator().manual_seed(0), strength=0.5)
     assert (gentle - images).abs().mean() < (once - images).abs().mean()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_normalising_changes_the_order_in_memory_of_colour_images_and_no_number(channels):
+    wanted = tl.data.Input((channels, 8, 8), (0.4,) * channels, (0.2,) * channels, "bilinear")
+    pixels = torch.randint(0, 256, (2, channels, 8, 8), dtype=torch.uint8)
+    found = wanted.normalise(pixels)
+    assert torch.equal(found, (pixels.float() / 255 - 0.4) / 0.2)
+    assert found.is_contiguous(memory_format=torch.channels_last) and torch.equal(wanted.normalise(pixels / 255), found)

@@ -41,14 +41,18 @@ class Input:
     crop_mode: str = "center"
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """(pixels - mean) / std in each channel; pixels N x C x H x W: float in [0, 1], or uint8."""
+        """(pixels - mean) / std in each channel; pixels N x C x H x W: float in [0, 1], or uint8.
+
+        Colour images come back with the channels last in memory: convolutions are up to twice as fast then, on a CPU too.
+        """
         mean, std = (torch.tensor(v, device=pixels.device).view(-1, 1, 1) for v in (self.mean, self.std))
-        return (in_floats(pixels) - mean) / std
+        order = torch.channels_last if pixels.shape[1] > 1 else torch.contiguous_format
+        return (in_floats(pixels).contiguous(memory_format=order) - mean).div_(std)
 
 
 def in_floats(pixels: Tensor) -> Tensor:
     """Pixels as float32 in [0, 1]; those that are floats already stay as they are."""
-    return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
+    return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels
 
 
 class Files(Sequence):

@@ -262,7 +262,7 @@ def _load(
     x, normalise = split.x, lambda x: x
     if not split.are_vectors:
         wanted = input_of(model, split)
-        x, normalise = prepare(split, wanted).contiguous(memory_format=layout(where)), wanted.normalise
+        x, normalise = prepare(split, wanted), wanted.normalise
     x = x.to(home(x.nbytes, where))
     if x.is_floating_point() and not raw:
         x, normalise = normalise(x), lambda x: x

@@ -167,4 +167,6 @@ def run(name: str, model: nn.Module, task: tl.Task, x: Tensor, y: Tensor, epochs
         if name == "fit":
             return fit(model, task, epochs, batch)
         with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-            return (PEERS | {"floor": floor, "plain loop": plain})[name](model, x, y, epochs, batch)
+            if name == "floor":
+                return floor(model, x, y, epochs, batch)
+            return (PEERS | {"plain loop": plain})[name](model, x.contiguous(), y, epochs, batch)
