@@ -32,5 +32,5 @@ def test_all_benchmarks_rehearse():
     command = [sys.executable, FOLDER / "run.py", "--quick"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
-    for name in ("Training (a)", "Training (b)", "Imports", "Lessons"):
+    for name in ("Training (a)", "Training (b)", "Imports, and the first result", "Lessons"):
         assert f"## {name}" in done.stdout
