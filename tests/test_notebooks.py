@@ -8,9 +8,12 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from nbclient import NotebookClient
 from PIL import Image
+
+from conftest import REAL, need
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -159,3 +162,21 @@ def test_stored_widgets_are_stills(lesson):
     for cell in code(lesson):
         for output in cell.outputs:
             assert "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
+
+
+@pytest.mark.slow
+def test_lesson_10_runs_on_a_folder_of_photographs(tmp_path, monkeypatch):
+    """As it asks learners to do: another folder, another backbone, and Run All. Few and easy: so hardly a mistake."""
+    need(REAL.exists(), "real photographs")
+    monkeypatch.setenv("HF_HOME", str(REAL / "hf-standin"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for kind in ("ants", "bees"):
+        (tmp_path / "mine" / kind).mkdir(parents=True)
+        for photograph in sorted((REAL / "hymenoptera_data" / "train" / kind).glob("*.jpg"))[:20]:
+            (tmp_path / "mine" / kind / photograph.name).symlink_to(photograph)
+    lesson = nbformat.read(ROOT / "notebooks" / "10_your_own_images.ipynb", as_version=4)
+    settings = next(cell for cell in code(lesson) if "FOLDER = " in cell.source)
+    settings.source = 'WORK = Path("10_work")\nFOLDER = Path("mine")\nBACKBONE = "mobilenetv2_100.ra_in1k"'
+    NotebookClient(lesson, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    answers = pd.read_csv(tmp_path / "10_work" / "answers.csv")
+    assert len(answers) == 40 and set(answers.columns) >= {"problem"}

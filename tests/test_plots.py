@@ -17,6 +17,7 @@ ROWS = pd.DataFrame({"shots": [1, 1, 5, 5], "accuracy": [0.5, 0.6, 0.8, 1.0], "m
 
 FIGURES = {
     "images": (lambda: plots.images(tl.digits(1).train), "Labels in reading order: 0, 1, 2"),
+    "images, none of them": (lambda: plots.images(tl.digits(1).train[:0]), "No pictures"),
     "maps": (
         lambda: plots.maps(np.random.default_rng(0).normal(size=(3, 5, 5)), titles="abc"),
         "3 maps of 5 x 5 .* a, b, c",

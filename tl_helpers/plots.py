@@ -94,6 +94,11 @@ def images(pictures: Split | Tensor, labels: Sequence | None = None, columns: in
     if isinstance(pictures, Split):
         labels = pictures.y.tolist() if labels is None else labels
         pictures = pictures.x
+    if not len(pictures):
+        figure = Figure(2.0, 0.4)
+        figure.text(0.05, 0.4, "no pictures")
+        figure.alt = "No pictures."
+        return figure
     if isinstance(pictures, Files):
         side = max(32, round(size * 150))
         pictures = prepare(Split(pictures, torch.zeros(len(pictures))), Input((3, side, side), (0,) * 3, (1,) * 3))
