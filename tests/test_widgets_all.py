@@ -93,9 +93,7 @@ def test_moving_a_control_changes_the_picture_and_leaves_nothing_behind(widget, 
 
 
 @pytest.mark.slow
-def test_hundreds_of_moves_leave_nothing_behind(widget, request):
-    if "[shots]" in request.node.name:
-        request.applymarker(pytest.mark.xfail(reason="failed once on the larger stored grid; the reason is not known yet"))
+def test_hundreds_of_moves_leave_nothing_behind(widget):
     test_moving_a_control_changes_the_picture_and_leaves_nothing_behind(widget, times=400)
 
 
@@ -228,8 +226,8 @@ def test_explore_trains_and_draws_the_surface_of_the_last_run():
 def test_shots_shows_what_is_stored_whatever_methods_and_columns_come(monkeypatch):
     rows = experiments.load("digits")
     more = rows[rows.method == "nearest centroid on pixels"].assign(method="a new one", test=0.5, colour="blue")
-    monkeypatch.setattr(trying, "_best", lambda grid: experiments.chosen(pd.concat([rows, more])))
-    words = widgets.sampled(5).alt
+    monkeypatch.setattr(trying, "load", lambda grid: pd.concat([rows, more]))
+    words = widgets.sampled(5, grid="with a new one").alt
     assert "a new one 0.500 (0.500 to 0.500)" in words
     stored = experiments.chosen(rows)
     part = stored[(stored.method == "raw CNN from scratch") & (stored.shots == 5)].test

@@ -265,8 +265,17 @@ def explore(grid: str = "digits", epochs: int = 20) -> Widget:
 
 
 @functools.lru_cache(maxsize=4)
-def _best(grid: str):
-    return chosen(load(grid))
+def _results(grid: str) -> dict[int, tuple[dict[str, list[float]], int]]:
+    """For each number of shots the test accuracies of every method, and how many seeds they come from.
+
+    Plain numbers: a frame that is kept and asked again and again piles up references, hundreds for each of its columns.
+    """
+    found = {}
+    for shots, part in chosen(load(grid)).groupby("shots"):
+        keys = ["method", "backbone"] if part.groupby("method").backbone.nunique().max() > 1 else ["method"]
+        groups = part.groupby(keys, sort=False)
+        found[shots] = {", ".join(filter(None, key)): group.test.tolist() for key, group in groups}, part.seed.nunique()
+    return found
 
 
 def sampled(shots: int, seed: int = 0, grid: str = "digits") -> plots.Figure:
@@ -280,13 +289,12 @@ def sampled(shots: int, seed: int = 0, grid: str = "digits") -> plots.Figure:
     Raises:
         ValueError: there are no stored results for so many.
     """
-    rows = _best(grid)
-    part = rows[rows.shots == shots]
-    if part.empty:
-        known = ", ".join(map(str, sorted(rows.shots.unique())))
-        raise ValueError(f"There are stored results for {known} labelled images a class; not for {shots}.")
-    keys = ["method", "backbone"] if part.groupby("method").backbone.nunique().max() > 1 else ["method"]
-    results = {", ".join(filter(None, key)): group.test.tolist() for key, group in part.groupby(keys, sort=False)}
+    found = _results(grid)
+    if shots not in found:
+        raise ValueError(
+            f"There are stored results for {', '.join(map(str, found))} labelled images a class; not for {shots}."
+        )
+    results, seeds = found[shots]
     figure = plots.Figure(9.6, max(4.6, 0.9 + 0.36 * len(results)))
     sheet, columns = figure.sheet(), -(-shots // -(-shots // 25))
     pictures = plots.shades(digits(shots, seed).train.x)
@@ -295,7 +303,6 @@ def sampled(shots: int, seed: int = 0, grid: str = "digits") -> plots.Figure:
     axis = figure.part(6.6, 0.15, 2.8, figure.get_figheight() - 0.7)
     words = plots.intervals(axis, results)
     axis.tick_params("y", labelsize=8)
-    seeds = part.seed.nunique()
     axis.set(xlabel=f"test accuracy, {seeds} seeds and their 95% interval", xlim=(0, 1.02))
     figure.alt = (
         f"{shots} labelled images of each digit, and the test accuracy of methods that learned from so many, mean of "
@@ -309,7 +316,7 @@ def shots(grid: str = "digits") -> Widget:
 
     The same as code: `tl.widgets.sampled(5)`.
     """
-    counts = sorted(load(grid).shots.unique().tolist())
+    counts = [*_results(grid)]
     return Widget(
         lambda shots, seed: sampled(shots, seed, grid),
         shots=ipywidgets.SelectionSlider(options=counts, description="labelled images a class"),
