@@ -295,33 +295,38 @@ def mistakes(
         raise ValueError(f"No picture here: {what}, 0 of {len(split)}.")
     where = where[sure[where].argsort(descending=True, stable=True)]
     number = min(max(picture, 0), len(where) - 1)
-    start = max(0, min(number - 5, len(where) - 12))
-    row, one = where[start : start + 12], where[number : number + 1]
+    short = max(map(len, classes)) < 4  # names that fit above a small picture
+    many, size, gap = (12, 0.7, ", ") if short else (6, 1.4, ",\n")
+    start = max(0, min(number - many // 2 + 1, len(where) - many))
+    row, one = where[start : start + many], where[number : number + 1]
     truth, answer = split.y[one].item(), said[one].item()
     asked = list(dict.fromkeys((answer, truth)))
     heat = grad_cam(model, split[one.repeat(len(asked))], asked)
     plain = plots.shades(_pixels(model, split[one])[0])
     colour = np.array([0.90, 0.62, 0.0])  # COLOURS[6]
-    figure = plots.Figure(8.4, 4.25)
+    top, low = (0.55, 1.95) if short else (0.7, 2.8)
+    figure = plots.Figure(8.4, low + 2.3)
     sheet = figure.sheet()
     sheet.text(0.05, 0.22, f"{what}: {len(where)} of {len(split)}, the most certain first", fontsize=9)
-    labels = [f"{classes[split.y[i]]}, said {classes[said[i]]}\n{sure[i]:.3f}" for i in row]
-    plots.tiles(sheet, plots.shades(_pixels(model, split[row])[0]), 12, 0.7, labels, top=0.55)
-    _frame(sheet, 0.7 * (number - start), 0.8, 0.7, 0.7)
-    sheet.text(
-        0.05, 1.95, f"picture {number}: a {classes[truth]}, named {classes[answer]} with {sure[one].item():.3f}", fontsize=9
-    )
-    plots.tiles(sheet, plain, 1, 2.0, top=2.05)
+    labels = [f"{_brief(classes[split.y[i]])}{gap}said {_brief(classes[said[i]])}\n{sure[i]:.3f}" for i in row]
+    plots.tiles(sheet, plots.shades(_pixels(model, split[row])[0]), many, size, labels, top=top)
+    _frame(sheet, size * (number - start), top + 0.25, size, size)
+    sheet.text(0.05, low, f"picture {number}: {_brief(classes[truth])}, said {_brief(classes[answer])}", fontsize=9)
+    plots.tiles(sheet, plain, 1, 2.0, top=low + 0.1)
     for i, (label, map_) in enumerate(zip(asked, heat)):
         share = 0.75 * map_.numpy()[..., None]
-        sheet.text(2.65 + 2.2 * i, 1.95, f"what speaks for {classes[label]}", fontsize=9)
-        plots.tiles(sheet, plain * (1 - share) + colour * share, 1, 2.0, left=2.6 + 2.2 * i, top=2.05)
-    first = "; ".join(label.replace("\n", " with ") for label in labels)
+        sheet.text(2.65 + 2.2 * i, low, f"what speaks for {_brief(classes[label])}", fontsize=9)
+        plots.tiles(sheet, plain * (1 - share) + colour * share, 1, 2.0, left=2.6 + 2.2 * i, top=low + 0.1)
+    first = "; ".join(f"{classes[split.y[i]]}, said {classes[said[i]]} with {sure[i]:.3f}" for i in row)
     looks = _where(heat, [classes[label] for label in asked])
     figure.alt = (
         f"{what}: {len(where)} of {len(split)}. The most certain: {first}. Picture {number}: the network looks {looks}."
     )
     return figure
+
+
+def _brief(name: str) -> str:
+    return name if len(name) < 15 else f"{name[:13]}…"
 
 
 def _is_cell(cell: Sequence[int], classes: Sequence[str]) -> bool:
