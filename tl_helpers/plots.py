@@ -15,9 +15,11 @@ import matplotlib.figure
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 from torch import Tensor
 
 from .data import Files, Input, Split, prepare
@@ -68,8 +70,10 @@ class Figure(matplotlib.figure.Figure):
 
     def html(self, quick: bool = False) -> str:
         """The figure as an image of a web page, its alternative text with it; quick makes it sooner, and larger."""
-        file = io.BytesIO()
-        FigureCanvasAgg(self).print_png(file, pil_kwargs={"compress_level": 1 if quick else 6})
+        file, canvas = io.BytesIO(), FigureCanvasAgg(self)
+        canvas.draw()
+        pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+        Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG", compress_level=1 if quick else 6)
         picture = base64.b64encode(file.getvalue()).decode()
         width = round(self.get_figwidth() * 96)
         style = f"width:{width}px;max-width:100%;min-width:{min(width, 640)}px;background:white"
@@ -146,19 +150,21 @@ def tiles(
         size: the side of one in inches, the gap between them included; another quarter of an inch for the labels.
         left, top: where the first begins, in inches.
     """
-    skip = max(1, int(max(colours.shape[1:3]) / size / 120))  # no more dots than the figure has
-    colours = np.rint(colours[:, skip // 2 :: skip, skip // 2 :: skip] * 255).astype(np.uint8)
-    zoom = -(-60 // max(colours.shape[1:3]))  # the gap is at least a dot: many dots to a pixel, so that it stays narrow
-    n, height, width, _ = (colours := colours.repeat(zoom, 1).repeat(zoom, 2)).shape
     labels = [str(label) for label in labels] if labels is not None and any(map(str, labels)) else []
-    line = size + (0.25 if labels else 0.02)
-    rows, dot = -(-n // columns), max(height, width) * 1.06 / size  # dots to an inch: whole ones, so that none is blurred
-    step = [max(side + 1, round(inches * dot)) for side, inches in ((height, line), (width, size))]
-    page = np.zeros((rows * step[0], columns * step[1], 4), np.uint8)
-    for i, colour in enumerate(colours):
-        y, x = (i // columns + 1) * step[0] - height, i % columns * step[1] + (step[1] - width) // 2
-        page[y : y + height, x : x + width, :3], page[y : y + height, x : x + width, 3] = colour, 255
-    axis.imshow(page, extent=(left, left + columns * size, top + rows * line, top), aspect="auto", interpolation="nearest")
+    line, dpi = size + (0.25 if labels else 0.02), axis.figure.dpi
+    side = min(round(0.94 * size * dpi), int(size * dpi) - 1)
+    height, width = (max(1, round(side * edge / max(colours.shape[1:3]))) for edge in colours.shape[1:3])
+    pictures = torch.from_numpy(np.ascontiguousarray(colours, dtype=np.float32)).permute(0, 3, 1, 2)
+    mode = "area" if height < colours.shape[1] else "nearest"
+    pictures = F.interpolate(pictures, (height, width), mode=mode).mul(255).round().byte().permute(0, 2, 3, 1).numpy()
+    # In the dots of the figure: more would take long to draw, and not be seen.
+    page = np.full((round(-(-len(colours) // columns) * line * dpi), round(columns * size * dpi), 3), 255, np.uint8)
+    for i, picture in enumerate(pictures):
+        y = round((i // columns + 1) * line * dpi) - height
+        x = round(i % columns * size * dpi) + (round(size * dpi) - width) // 2
+        page[y : y + height, x : x + width] = picture
+    extent = (left, left + page.shape[1] / dpi, top + page.shape[0] / dpi, top)
+    axis.imshow(page, extent=extent, aspect="auto", interpolation="nearest")
     for i, label in enumerate(labels):
         axis.text(left + (i % columns + 0.5) * size, top + i // columns * line + 0.2, label, ha="center", fontsize=9)
 
@@ -211,7 +217,7 @@ def accuracies(results: dict[str, Evaluation | Sequence[float]], xlabel: str = "
 
 def intervals(axis, results: dict[str, Evaluation | Sequence[float]]) -> str:
     """Draw what `accuracies` shows on an axis, and return it in words."""
-    texts = []
+    texts, bars, dots = [], [], []
     for row, (name, result) in enumerate(results.items()):
         if isinstance(result, Evaluation):
             middle, (low, high) = result.accuracy, result.interval
@@ -219,11 +225,14 @@ def intervals(axis, results: dict[str, Evaluation | Sequence[float]]) -> str:
             middle, low, high = mean_interval(result)
             if min(result) >= 0 and max(result) <= 1:
                 low, high = max(low, 0.0), min(high, 1.0)
-            axis.plot(result, [row + 0.22] * len(result), ".", color="#7F7F7F")  # below the interval, which would hide them
-        axis.plot([low, high], [row, row], color=COLOURS[0], linewidth=2)
-        axis.plot(middle, row, MARKERS[0], color=COLOURS[0])
+            dots += [(value, row + 0.22) for value in result]  # below the interval, which would hide them
+        bars.append((middle, low, high))
         axis.annotate(f"{middle:.3f}", (middle, row), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=9)
         texts.append(f"{name} {middle:.3f} ({low:.3f} to {high:.3f})")
+    middles, lows, highs = zip(*bars)
+    axis.plot(*np.reshape(dots, (-1, 2)).T, ".", color="#7F7F7F")
+    axis.hlines(range(len(bars)), lows, highs, color=COLOURS[0], linewidth=2)
+    axis.plot(middles, range(len(bars)), MARKERS[0], color=COLOURS[0])
     axis.set_yticks(range(len(results)), list(results))
     axis.set(ylim=(len(results) - 0.4, -0.7))
     return "; ".join(texts)

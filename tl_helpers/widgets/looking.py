@@ -11,6 +11,7 @@ import anywidget
 import ipywidgets
 import numpy as np
 import torch
+import torch.nn.functional as F
 import traitlets
 from torch import Tensor, nn
 
@@ -21,6 +22,7 @@ from ..training import predict
 from .base import Widget
 
 PATCHES = 8
+SIDE = 192  # of a picture, in dots
 _LAYERS = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.ReLU, nn.Sigmoid, nn.Tanh, nn.GELU, nn.SiLU, nn.Hardswish)
 
 
@@ -104,23 +106,54 @@ def _loudest(model: nn.Module, split: Split) -> dict[str, tuple[Tensor, Tensor, 
 
 
 @functools.lru_cache(maxsize=64)
-def _fields(model: nn.Module, split: Split, layer: str, unit: int) -> list[tuple[float, float, float, float] | None]:
-    """Of each of the pictures that excite a unit most the part that it sees: left, top, width, height, as shares.
+def _ends(model: nn.Module, split: Split, layer: str) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """What the units of a layer see, each way: where the part of the first ends and that of the last begins, and how far
+    apart those of neighbours are; and the sizes of its maps and of the picture.
 
-    The part is where the unit's value has a gradient, for the place in the map where it is highest.
+    A part is where the sum of a place's units has a gradient: for noise, so that hardly a unit is silent, and for several
+    pictures of it where few pixels and few units could be silent together.
     """
-    _, pictures, places = _loudest(model, split)[layer]
+    size = input_of(model, split).size
+    many = max(1, 256 // max(size))
+    noise = torch.randn(many, *size, generator=torch.Generator().manual_seed(0)).to(next(model.parameters()).device)
     with _at_rest(model), torch.enable_grad():
-        x = _pixels(model, split[pictures[unit].cpu()])[1].requires_grad_()
+        x = noise.repeat(3, 1, 1, 1).requires_grad_()
         out = feature_maps(model, x, layer)[layer]
-        at = torch.arange(len(x)), unit, places[unit] // out.shape[3], places[unit] % out.shape[3]
-        felt = torch.autograd.grad(out[at].sum(), x)[0].abs().amax(1)
+        second = [min(1, side - 1) for side in out.shape[2:]]
+        first, other, last = out.sum(1).split(many)
+        asked = first[:, 0, 0].sum() + other[:, second[0], second[1]].sum() + last[:, -1, -1].sum()
+        felt = torch.autograd.grad(asked, x)[0].abs().amax(1).split(many)
+        felt = [field.amax(0).nonzero().cpu() for field in felt]
+    end, after = (field.amax(0) + 1 for field in felt[:2])
+    return end, felt[2].amin(0), after - end, torch.tensor(out.shape[2:]), torch.tensor(size[1:])
+
+
+def _fields(model: nn.Module, split: Split, layer: str, unit: int) -> list[list[float]]:
+    """Of each of the pictures that excite a unit most the part that it sees: left, top, width, height, as shares."""
+    _, _, places = _loudest(model, split)[layer]
+    end, begin, step, sides, size = _ends(model, split, layer)
     boxes = []
-    for field in felt:
-        there = field.nonzero().cpu().numpy() / field.shape
-        low, high = (there.min(0), there.max(0) + 1 / np.array(field.shape)) if len(there) else (None, None)
-        boxes.append((low[1], low[0], *(high - low)[::-1]) if len(there) else None)
+    for place in places[unit].tolist():
+        at = torch.tensor(divmod(place, int(sides[1])))
+        low = (begin - step * (sides - 1 - at)).clamp_min(0) / size
+        boxes.append([*low.flip(0).tolist(), *((end + step * at).minimum(size) / size - low).flip(0).tolist()])
     return boxes
+
+
+@functools.lru_cache(maxsize=8)
+def _maps(model: nn.Module, split: Split, picture: int, layer: str) -> Tensor:
+    """The maps of one picture in a layer, C x H x W."""
+    with _at_rest(model), torch.no_grad():
+        return feature_maps(model, _pixels(model, split[picture : picture + 1])[1], layer)[layer][0]
+
+
+@functools.lru_cache(maxsize=512)
+def _small(model: nn.Module, split: Split, picture: int) -> np.ndarray:
+    """One picture as the model wants it, for `plots.tiles`, and no larger than it is drawn."""
+    plain = _pixels(model, split[picture : picture + 1])[0]
+    if (most := max(plain.shape[2:])) > SIDE:
+        plain = F.interpolate(plain, scale_factor=SIDE / most, mode="area")
+    return plots.shades(plain)[0]
 
 
 def seen(model: nn.Module, split: Split, picture: int = 0, layer: str | None = None, unit: int = 0) -> plots.Figure:
@@ -144,17 +177,14 @@ def seen(model: nn.Module, split: Split, picture: int = 0, layer: str | None = N
     for what, number, many in (("unit", unit, len(top)), ("picture", picture, len(split))):
         if not 0 <= number < many:
             raise ValueError(f"{what} must lie between 0 and {many - 1}; not {number!r}.")
-    loud = split[pictures[unit].cpu()]
-    with _at_rest(model), torch.no_grad():
-        plain, x = _pixels(model, split[picture : picture + 1])
-        out = feature_maps(model, x, layer)[layer]
-    maps, n = out[0], min(out.shape[1], 64)
-    first = max(0, min(unit - n // 2, out.shape[1] - n))
+    maps, loud = _maps(model, split, picture, layer), pictures[unit].tolist()
+    n = min(len(maps), 64)
+    first = max(0, min(unit - n // 2, len(maps) - n))
     lines = -(-n // 16)
     figure = plots.Figure(9.0, 2.0 + 0.3 + lines * 0.58 + 0.3 + 1.2)
     sheet = figure.sheet()
     sheet.text(0.05, 0.22, f"picture {picture}", fontsize=9)
-    plots.tiles(sheet, plots.shades(plain), 1, 1.6, top=0.3)
+    plots.tiles(sheet, _small(model, split, picture)[None], 1, 1.6, top=0.3)
     sheet.text(1.85, 0.22, f"unit {unit}: its map, {' x '.join(map(str, maps.shape[1:]))}", fontsize=9)
     plots.tiles(sheet, plots.signed(maps[unit][None]), 1, 1.6, left=1.8, top=0.3)
     module = dict(model.named_modules()).get(layer)
@@ -167,22 +197,22 @@ def seen(model: nn.Module, split: Split, picture: int = 0, layer: str | None = N
         sheet.text(3.85, 0.22, f"its filter, {' x '.join(map(str, weights.shape))}{most}", fontsize=9)
         plots.tiles(sheet, plots.signed(shown), 9, 1.6 if len(shown) == 1 else 0.55, left=3.8, top=0.3)
     top_of_maps = 2.2
-    sheet.text(0.05, top_of_maps, f"maps {first} to {first + n - 1} of {out.shape[1]}; the unit is framed", fontsize=9)
+    sheet.text(0.05, top_of_maps, f"maps {first} to {first + n - 1} of {len(maps)}; the unit is framed", fontsize=9)
     plots.tiles(sheet, plots.signed(maps[first : first + n]), 16, 0.56, top=top_of_maps + 0.08)
     _frame(sheet, (unit - first) % 16 * 0.56, top_of_maps + 0.08 + (unit - first) // 16 * 0.58, 0.56, 0.58)
     low = top_of_maps + 0.3 + lines * 0.58
     sheet.text(0.05, low, "the pictures that excite the unit most; the frame is what it sees of them", fontsize=9)
     labels = [f"{value:.2g}" for value in top[unit].tolist()]
-    plots.tiles(sheet, plots.shades(_pixels(model, loud)[0]), PATCHES, 1.0, labels, top=low + 0.02)
+    plots.tiles(sheet, np.stack([_small(model, split, i) for i in loud]), PATCHES, 1.0, labels, top=low + 0.02)
     for i, box in enumerate(_fields(model, split, layer, unit)):
-        if box:
+        if top[unit, i]:  # else it is silent everywhere
             left, top_, width, height = np.array(box) * 0.94  # of a tile without its gap
             _frame(sheet, i + 0.03 + left, low + 0.33 + top_, width, height)
     silent = " No picture excites it." * (top[unit].max().item() <= 0)
     figure.alt = (
-        f"Picture {picture} in layer {layer}: {out.shape[1]} maps of {' x '.join(map(str, maps.shape[1:]))}. Unit {unit} "
-        f"reaches {maps[unit].max():.2g} here. The pictures that excite it most are {pictures[unit].tolist()}, of the "
-        f"classes {loud.y.tolist()}, with {', '.join(labels)}.{silent}"
+        f"Picture {picture} in layer {layer}: {len(maps)} maps of {' x '.join(map(str, maps.shape[1:]))}. Unit {unit} "
+        f"reaches {maps[unit].max():.2g} here. The pictures that excite it most are {loud}, of the "
+        f"classes {split.y[loud].tolist()}, with {', '.join(labels)}.{silent}"
     )
     return figure
 
