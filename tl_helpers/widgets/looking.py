@@ -250,6 +250,18 @@ def walk(models: nn.Module | dict[str, nn.Module], split: Split) -> Widget:
     )
 
 
+@functools.lru_cache(maxsize=8)
+def _last_with_places(model: nn.Module, size: torch.Size) -> str | None:
+    """The last convolution or stage whose maps have at least 4 x 4 places."""
+    modules, stages = dict(model.named_modules()), [stage["module"] for stage in getattr(model, "feature_info", [])]
+    with torch.no_grad():
+        maps = feature_maps(model, torch.zeros(1, *size, device=next(model.parameters()).device))
+    convolutions = [name for name in maps if isinstance(modules.get(name), nn.Conv2d)]
+    blocks = {name: maps[f"block {i}"].shape for i, name in enumerate(stages) if f"block {i}" in maps}
+    sizes = blocks if len(blocks) == len(stages) > 0 else {name: maps[name].shape for name in convolutions}
+    return next((name for name, shape in reversed(sizes.items()) if min(shape[2:]) >= 4), None)
+
+
 def grad_cam(model: nn.Module, split: Split, classes: Sequence[int], layer: str | None = None) -> Tensor:
     """Where a network looks when it weighs a class: float32, N x H x W in [0, 1], in the size of the model's input.
 
@@ -270,14 +282,7 @@ def grad_cam(model: nn.Module, split: Split, classes: Sequence[int], layer: str 
     modules = dict(model.named_modules())
     with _at_rest(model):
         _, x = _pixels(model, split)
-        if layer is None:
-            stages = [stage["module"] for stage in getattr(model, "feature_info", [])]
-            with torch.no_grad():
-                maps = feature_maps(model, x[:1])
-            convolutions = [name for name in maps if isinstance(modules.get(name), nn.Conv2d)]
-            blocks = {name: maps[f"block {i}"].shape for i, name in enumerate(stages) if f"block {i}" in maps}
-            sizes = blocks if len(blocks) == len(stages) > 0 else {name: maps[name].shape for name in convolutions}
-            layer = next((name for name, shape in reversed(sizes.items()) if min(shape[2:]) >= 4), None)
+        layer = _last_with_places(model, x.shape[1:]) if layer is None else layer
         if layer not in modules:
             raise ValueError(f"This network has no layer {layer!r} with feature maps to look at; name one.")
         found = LayerGradCam(model, modules[layer]).attribute(
@@ -332,21 +337,21 @@ def mistakes(
     truth, answer = split.y[one].item(), said[one].item()
     asked = list(dict.fromkeys((answer, truth)))
     heat = grad_cam(model, split[one.repeat(len(asked))], asked)
-    plain = plots.shades(_pixels(model, split[one])[0])
+    plain = _small(model, split, one.item())
+    on_plain = F.interpolate(heat[:, None], plain.shape[:2], mode="area")[:, 0]
     colour = np.array([0.90, 0.62, 0.0])  # COLOURS[6]
     top, low = (0.55, 1.95) if short else (0.7, 2.8)
     figure = plots.Figure(8.4, low + 2.3)
     sheet = figure.sheet()
     sheet.text(0.05, 0.22, f"{what}: {len(where)} of {len(split)}, the most certain first", fontsize=9)
     labels = [f"{_brief(classes[split.y[i]])}{gap}said {_brief(classes[said[i]])}\n{sure[i]:.3f}" for i in row]
-    plots.tiles(sheet, plots.shades(_pixels(model, split[row])[0]), many, size, labels, top=top)
+    plots.tiles(sheet, np.stack([_small(model, split, i) for i in row.tolist()]), many, size, labels, top=top)
     _frame(sheet, size * (number - start), top + 0.25, size, size)
     sheet.text(0.05, low, f"picture {number}: {_brief(classes[truth])}, said {_brief(classes[answer])}", fontsize=9)
-    plots.tiles(sheet, plain, 1, 2.0, top=low + 0.1)
-    for i, (label, map_) in enumerate(zip(asked, heat)):
-        share = 0.75 * map_.numpy()[..., None]
+    plots.tiles(sheet, plain[None], 1, 2.0, top=low + 0.1)
+    for i, (label, share) in enumerate(zip(asked, 0.75 * on_plain.numpy()[..., None])):
         sheet.text(2.65 + 2.2 * i, low, f"what speaks for {_brief(classes[label])}", fontsize=9)
-        plots.tiles(sheet, plain * (1 - share) + colour * share, 1, 2.0, left=2.6 + 2.2 * i, top=low + 0.1)
+        plots.tiles(sheet, (plain * (1 - share) + colour * share)[None], 1, 2.0, left=2.6 + 2.2 * i, top=low + 0.1)
     first = "; ".join(f"{classes[split.y[i]]}, said {classes[said[i]]} with {sure[i]:.3f}" for i in row)
     looks = _where(heat, [classes[label] for label in asked])
     figure.alt = (
