@@ -68,12 +68,16 @@ class Figure(matplotlib.figure.Figure):
         axis.grid(alpha=0.25)
         return axis
 
+    def pixels(self) -> np.ndarray:
+        """The figure as an image, uint8, height x width x 3, 120 dots to the inch."""
+        canvas = FigureCanvasAgg(self)
+        canvas.draw()
+        return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+
     def html(self, quick: bool = False) -> str:
         """The figure as an image of a web page, its alternative text with it; quick makes it sooner, and larger."""
-        file, canvas = io.BytesIO(), FigureCanvasAgg(self)
-        canvas.draw()
-        pixels = np.asarray(canvas.buffer_rgba())[..., :3]
-        Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG", compress_level=1 if quick else 6)
+        file = io.BytesIO()
+        Image.fromarray(self.pixels()).save(file, "PNG", compress_level=1 if quick else 6)
         picture = base64.b64encode(file.getvalue()).decode()
         width = round(self.get_figwidth() * 96)
         style = f"width:{width}px;max-width:100%;min-width:{min(width, 640)}px;background:white"
@@ -163,10 +167,15 @@ def tiles(
         y = round((i // columns + 1) * line * dpi) - height
         x = round(i % columns * size * dpi) + (round(size * dpi) - width) // 2
         page[y : y + height, x : x + width] = picture
-    extent = (left, left + page.shape[1] / dpi, top + page.shape[0] / dpi, top)
-    axis.imshow(page, extent=extent, aspect="auto", interpolation="nearest")
+    paste(axis, page, left, top)
     for i, label in enumerate(labels):
         axis.text(left + (i % columns + 0.5) * size, top + i // columns * line + 0.2, label, ha="center", fontsize=9)
+
+
+def paste(axis, pixels: np.ndarray, left: float = 0, top: float = 0) -> None:
+    """Lay an image on a `sheet`, dot for dot: what does not change need not be drawn again (see `Figure.pixels`)."""
+    height, width = np.divide(pixels.shape[:2], axis.figure.dpi)
+    axis.imshow(pixels, extent=(left, left + width, top + height, top), aspect="auto", interpolation="nearest")
 
 
 def history(run: Run) -> Figure:
