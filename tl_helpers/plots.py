@@ -340,22 +340,23 @@ def probabilities(picture: Tensor, answers: dict[str, Tensor], classes: Sequence
         answers: for each model by its name, one number for each class.
     """
     height = max(2.2, 0.75 + 0.22 * len(classes))
-    figure = Figure(1.7 + 2.2 * len(answers), height)
+    room = 0.15 + 0.08 * max(map(len, classes))  # for their names
+    figure = Figure(1.7 + (1.6 + room) * len(answers), height)
     axis = figure.sheet()
     axis.imshow(shades(picture[None])[0], extent=(0.1, 1.6, 2.1, 0.6), aspect="auto")
     axis.text(0.85, 0.5, "as the networks see it", ha="center", fontsize=9)
     rows = 0.7 + 0.22 * np.arange(len(classes))
     texts = []
     for i, (name, shares) in enumerate(answers.items()):
-        left, best = 2.1 + 2.2 * i, int(shares.argmax())
-        axis.barh(rows, 1.4 * shares.numpy(), 0.16, left, color=[COLOURS[row == best] for row in range(len(classes))])
+        left, best = 1.7 + room + (1.6 + room) * i, int(shares.argmax())
+        axis.barh(rows, 1.2 * shares.numpy(), 0.16, left, color=[COLOURS[row == best] for row in range(len(classes))])
         axis.plot([left, left], [0.56, height - 0.1], color="black", linewidth=0.8)
-        axis.text(left - 0.2, 0.4, f"{name}:\n{classes[best]}", fontsize=10)
+        axis.text(left - 0.1, 0.4, f"{name}:\n{classes[best]}", fontsize=10)
         for row, (y, share) in enumerate(zip(rows, shares.tolist())):
             weight = "bold" if row == best else "normal"
             axis.text(left - 0.06, y, classes[row], ha="right", va="center", fontsize=9, weight=weight)
             if share >= 0.005:
-                axis.text(left + 1.4 * share + 0.05, y, f"{share:.2f}", va="center", fontsize=8, weight=weight)
+                axis.text(left + 1.2 * share + 0.05, y, f"{share:.2f}", va="center", fontsize=8, weight=weight)
         texts.append(f"{name}: {classes[best]} with {shares[best]:.2f}")
     figure.alt = f"A picture of {' x '.join(map(str, picture.shape[1:]))}, and what models make of it: {'; '.join(texts)}."
     return figure
