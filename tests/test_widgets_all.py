@@ -303,6 +303,16 @@ def test_a_unit_sees_as_much_as_its_kernel_and_the_loudest_pictures_are_the_loud
 
 
 @pytest.mark.parametrize(
+    "network, layer, expected",  # where the first part ends and the last begins, the step, and the side of the maps
+    [(raw, "conv1", (5, 23, 1, 24)), (raw, "act", (6, 22, 2, 12)), (raw, "conv2", (14, 14, 2, 8)),
+     (raw, "act (2)", (16, 12, 4, 4)), (probe, "conv1.0", (2, 29, 2, 16)), (probe, "block 4", (32, 0, 0, 1))],
+)  # fmt: skip
+def test_what_a_unit_sees_is_what_the_layers_before_it_make_of_it(network, layer, expected):
+    found = looking._ends(network(), PART, layer)
+    assert [part.tolist() for part in found[:4]] == [[number] * 2 for number in expected]
+
+
+@pytest.mark.parametrize(
     "wrong, words", [({"layer": "conv9"}, "it has conv1, pool"), ({"unit": 10}, "0 and 9"), ({"picture": -1}, "0 and 39")]
 )
 def test_what_is_not_there_is_not_seen(wrong, words):
