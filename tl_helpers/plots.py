@@ -107,7 +107,7 @@ def images(pictures: Split | Tensor, labels: Sequence | None = None, columns: in
         pictures = prepare(Split(pictures, torch.zeros(len(pictures))), Input((3, side, side), (0,) * 3, (1,) * 3))
     labels = [""] * len(pictures) if labels is None else [str(label) for label in labels]
     columns = min(columns, len(pictures))
-    rows, line = -(-len(pictures) // columns), size + (0.25 if any(labels) else 0.02)
+    rows, line = -(-len(pictures) // columns), size + _room(labels)
     figure = Figure(columns * size, rows * line)
     tiles(figure.sheet(), shades(pictures), columns, size, labels)
     what = ", ".join(labels) if any(labels) else "no labels"
@@ -122,7 +122,7 @@ def maps(values: Tensor | np.ndarray, columns: int = 10, size: float = 0.75, tit
         values: N x H x W.
     """
     columns = min(columns, len(values))
-    rows, line = -(-len(values) // columns), size + (0.25 if titles else 0.02)
+    rows, line = -(-len(values) // columns), size + _room(titles or [])
     figure = Figure(columns * size, rows * line)
     tiles(figure.sheet(), signed(values), columns, size, titles)
     figure.alt = f"{len(values)} maps of {values.shape[1]} x {values.shape[2]} values, red above zero and blue below"
@@ -151,11 +151,12 @@ def tiles(
     Args:
         colours: N x H x W x 3, in [0, 1].
         columns: how many in a row.
-        size: the side of one in inches, the gap between them included; another quarter of an inch for the labels.
+        size: the side of one in inches, the gap between them included; the labels come on top of it.
         left, top: where the first begins, in inches.
     """
     labels = [str(label) for label in labels] if labels is not None and any(map(str, labels)) else []
-    line, dpi = size + (0.25 if labels else 0.02), axis.figure.dpi
+    room, dpi = _room(labels), axis.figure.dpi
+    line = size + room
     side = min(round(0.94 * size * dpi), int(size * dpi) - 1)
     height, width = (max(1, round(side * edge / max(colours.shape[1:3]))) for edge in colours.shape[1:3])
     pictures = torch.from_numpy(np.ascontiguousarray(colours, dtype=np.float32)).permute(0, 3, 1, 2)
@@ -169,7 +170,12 @@ def tiles(
         page[y : y + height, x : x + width] = picture
     paste(axis, page, left, top)
     for i, label in enumerate(labels):
-        axis.text(left + (i % columns + 0.5) * size, top + i // columns * line + 0.2, label, ha="center", fontsize=9)
+        axis.text(left + (i % columns + 0.5) * size, top + i // columns * line + room - 0.05, label, ha="center", fontsize=9)
+
+
+def _room(labels: Sequence[str]) -> float:
+    """The height in inches that labels take above pictures."""
+    return 0.1 + 0.15 * max(label.count("\n") + 1 for label in labels) if any(labels) else 0.02
 
 
 def paste(axis, pixels: np.ndarray, left: float = 0, top: float = 0) -> None:

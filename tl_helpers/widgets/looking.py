@@ -340,13 +340,13 @@ def mistakes(
     plain = _small(model, split, one.item())
     on_plain = F.interpolate(heat[:, None], plain.shape[:2], mode="area")[:, 0]
     colour = np.array([0.90, 0.62, 0.0])  # COLOURS[6]
-    top, low = (0.55, 1.95) if short else (0.7, 2.8)
+    low = 1.95 if short else 2.8
     figure = plots.Figure(8.4, low + 2.3)
     sheet = figure.sheet()
     sheet.text(0.05, 0.22, f"{what}: {len(where)} of {len(split)}, the most certain first", fontsize=9)
     labels = [f"{_brief(classes[split.y[i]])}{gap}said {_brief(classes[said[i]])}\n{sure[i]:.3f}" for i in row]
-    plots.tiles(sheet, np.stack([_small(model, split, i) for i in row.tolist()]), many, size, labels, top=top)
-    _frame(sheet, size * (number - start), top + 0.25, size, size)
+    plots.tiles(sheet, np.stack([_small(model, split, i) for i in row.tolist()]), many, size, labels, top=0.4)
+    _frame(sheet, size * (number - start), 0.8 if short else 0.95, size, size)
     sheet.text(0.05, low, f"picture {number}: {_brief(classes[truth])}, said {_brief(classes[answer])}", fontsize=9)
     plots.tiles(sheet, plain[None], 1, 2.0, top=low + 0.1)
     for i, (label, share) in enumerate(zip(asked, 0.75 * on_plain.numpy()[..., None])):
