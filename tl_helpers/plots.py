@@ -107,7 +107,7 @@ def images(pictures: Split | Tensor, labels: Sequence | None = None, columns: in
         pictures = prepare(Split(pictures, torch.zeros(len(pictures))), Input((3, side, side), (0,) * 3, (1,) * 3))
     labels = [""] * len(pictures) if labels is None else [str(label) for label in labels]
     columns = min(columns, len(pictures))
-    rows, line = -(-len(pictures) // columns), size + _room(labels)
+    rows, line = -(-len(pictures) // columns), _line(pictures.shape[2:], size, labels)
     figure = Figure(columns * size, rows * line)
     tiles(figure.sheet(), shades(pictures), columns, size, labels)
     what = ", ".join(labels) if any(labels) else "no labels"
@@ -122,7 +122,7 @@ def maps(values: Tensor | np.ndarray, columns: int = 10, size: float = 0.75, tit
         values: N x H x W.
     """
     columns = min(columns, len(values))
-    rows, line = -(-len(values) // columns), size + _room(titles or [])
+    rows, line = -(-len(values) // columns), _line(values.shape[1:], size, titles or [])
     figure = Figure(columns * size, rows * line)
     tiles(figure.sheet(), signed(values), columns, size, titles)
     figure.alt = f"{len(values)} maps of {values.shape[1]} x {values.shape[2]} values, red above zero and blue below"
@@ -155,8 +155,7 @@ def tiles(
         left, top: where the first begins, in inches.
     """
     labels = [str(label) for label in labels] if labels is not None and any(map(str, labels)) else []
-    room, dpi = _room(labels), axis.figure.dpi
-    line = size + room
+    line, dpi = _line(colours.shape[1:3], size, labels), axis.figure.dpi
     side = min(round(0.94 * size * dpi), int(size * dpi) - 1)
     height, width = (max(1, round(side * edge / max(colours.shape[1:3]))) for edge in colours.shape[1:3])
     pictures = torch.from_numpy(np.ascontiguousarray(colours, dtype=np.float32)).permute(0, 3, 1, 2)
@@ -170,7 +169,18 @@ def tiles(
         page[y : y + height, x : x + width] = picture
     paste(axis, page, left, top)
     for i, label in enumerate(labels):
-        axis.text(left + (i % columns + 0.5) * size, top + i // columns * line + room - 0.05, label, ha="center", fontsize=9)
+        axis.text(
+            left + (i % columns + 0.5) * size,
+            top + i // columns * line + _room(labels) - 0.05,
+            label,
+            ha="center",
+            fontsize=9,
+        )
+
+
+def _line(edges: Sequence[int], size: float, labels: Sequence[str]) -> float:
+    """The height in inches of a row of pictures of so many pixels, height and width, with the labels above them."""
+    return size * edges[0] / max(edges) + _room(labels)
 
 
 def _room(labels: Sequence[str]) -> float:
