@@ -21,6 +21,7 @@ PREFETCHED = tempfile.TemporaryDirectory()  # what `python -m tl_helpers prefetc
 def pytest_configure(config):
     offline = str(ROOT / "tests" / "offline")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [offline, os.environ.get("PYTHONPATH")]))
+    os.environ["TL_PROGRESS"] = os.devnull  # the lessons show a newcomer's progress, whatever was passed on this machine
     if os.environ.get("CI") and not REAL.exists():
         raise pytest.UsageError("CI must have real photographs and weights")
     for name in ("torchvision", "hymenoptera_data") if REAL.exists() else ():

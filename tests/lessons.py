@@ -7,6 +7,7 @@ of cells tagged `photograph`. Lessons on photographs take them from where TL_HOM
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from pathlib import Path
 
@@ -29,7 +30,8 @@ def run(path: Path, store: bool) -> float:
     """
     notebook = nbformat.read(path, as_version=4)
     start = time.perf_counter()
-    NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
+    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}})
+    client.execute(env=os.environ | {"TL_PROGRESS": os.devnull})  # what is stored is a newcomer's progress
     seconds = time.perf_counter() - start
     if store:
         for cell in notebook.cells:

@@ -57,3 +57,9 @@ def test_the_band_of_a_share_stays_a_share():
     axis = plots.lines(ROWS, "shots", by="method").axes[0]
     heights = axis.collections[0].get_paths()[0].vertices[:, 1]
     assert 0 <= heights.min() and heights.max() <= 1
+
+
+def test_labels_of_several_lines_get_their_room():
+    pictures = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
+    heights = [tl.plots.images(pictures, labels).get_figheight() for labels in ("", ["a", "b"], ["a\nb\nc", "b"])]
+    assert heights[0] + 0.2 < heights[1] and heights[2] - heights[1] == pytest.approx(0.3)

@@ -1,9 +1,12 @@
+import re
 import types
 
 import IPython
+import nbformat
 import pytest
 
 import tl_helpers as tl
+from conftest import ROOT
 from tl_helpers import check
 
 
@@ -11,6 +14,7 @@ from tl_helpers import check
 def cell(tmp_path, monkeypatch):
     """Says which code the running cell of a notebook has."""
     monkeypatch.setenv("TL_HOME", str(tmp_path))
+    monkeypatch.delenv("TL_PROGRESS")
     shell = types.SimpleNamespace(kernel=True, user_ns={"In": [""]})
     monkeypatch.setattr(IPython, "get_ipython", lambda: shell)
     return lambda code: shell.user_ns.update(In=["", code])
@@ -33,6 +37,7 @@ def test_progress_counts_what_a_learner_passed_and_no_solution(cell):
 
 def test_without_a_notebook_nothing_is_noted(tmp_path, monkeypatch):
     monkeypatch.setenv("TL_HOME", str(tmp_path))
+    monkeypatch.delenv("TL_PROGRESS")
     check._remember("output_size")
     assert not list(tmp_path.iterdir())
 
@@ -53,8 +58,29 @@ def test_a_place_that_cannot_be_written_to_stops_nothing(cell, tmp_path, monkeyp
     check._remember("output_size")
 
 
-def test_every_lesson_with_exercises_is_known_and_others_get_a_sentence():
-    for number in ("00", "01", "02", "03", "04", "05", "06"):
-        assert check.progress(number).passed
+def test_forgetting_deletes_no_file_that_the_variable_names(cell, tmp_path, monkeypatch):
+    monkeypatch.setenv("TL_PROGRESS", str(tmp_path / "mine"))
+    cell("tl.check.output_size(mine)")
+    check._remember("output_size")
+    assert check.progress("02").passed["output_size"] and [path.name for path in tmp_path.iterdir()] == ["mine"]
+    check.forget_progress()
+    assert (tmp_path / "mine").exists() and not check.progress("02").passed["output_size"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_every_lesson_with_exercises_shows_a_newcomers_progress_at_its_head(path):
+    cells = nbformat.read(path, as_version=4).cells
+    tagged = lambda tag: [cell for cell in cells if tag in cell.metadata.get("tags", [])]
+    used = [re.search(r"tl\.check\.(\w+)\(", cell.source)[1] for cell in tagged("exercise")]
+    if used:
+        head = [cell for cell in cells[:4] if cell.cell_type == "code"]
+        shown = next(cell for cell in head if f'tl.check.progress("{path.name[:2]}")' in cell.source)
+        assert check.progress(path.name[:2]).passed == dict.fromkeys(used, False)  # in their order, and no other
+        assert shown.outputs[0].data["text/plain"] == repr(check.progress(path.name[:2]))
+        assert "nbval-check-output" in shown.metadata.tags
+        assert all("solution_" in cell.source for cell in tagged("solution")), "else it would count as an answer"
+
+
+def test_a_lesson_without_exercises_gets_a_sentence():
     with pytest.raises(ValueError, match="not in '99'"):
         check.progress("99")

@@ -93,9 +93,7 @@ def test_moving_a_control_changes_the_picture_and_leaves_nothing_behind(widget, 
 
 
 @pytest.mark.slow
-def test_hundreds_of_moves_leave_nothing_behind(widget, request):
-    if "[shots]" in request.node.name:
-        request.applymarker(pytest.mark.xfail(reason="failed once on the larger stored grid; the reason is not known yet"))
+def test_hundreds_of_moves_leave_nothing_behind(widget):
     test_moving_a_control_changes_the_picture_and_leaves_nothing_behind(widget, times=400)
 
 
@@ -228,8 +226,8 @@ def test_explore_trains_and_draws_the_surface_of_the_last_run():
 def test_shots_shows_what_is_stored_whatever_methods_and_columns_come(monkeypatch):
     rows = experiments.load("digits")
     more = rows[rows.method == "nearest centroid on pixels"].assign(method="a new one", test=0.5, colour="blue")
-    monkeypatch.setattr(trying, "_best", lambda grid: experiments.chosen(pd.concat([rows, more])))
-    words = widgets.sampled(5).alt
+    monkeypatch.setattr(trying, "load", lambda grid: pd.concat([rows, more]))
+    words = widgets.sampled(5, grid="with a new one").alt
     assert "a new one 0.500 (0.500 to 0.500)" in words
     stored = experiments.chosen(rows)
     part = stored[(stored.method == "raw CNN from scratch") & (stored.shots == 5)].test
@@ -302,6 +300,16 @@ def test_a_unit_sees_as_much_as_its_kernel_and_the_loudest_pictures_are_the_loud
     left, over, width, height = looking._fields(raw(), PART, "conv1", 3)[0]
     assert (round(width * 28), round(height * 28)) == (5, 5)
     assert [round(over * 28), round(left * 28)] == [places[3, 0].item() // 24, places[3, 0].item() % 24]
+
+
+@pytest.mark.parametrize(
+    "network, layer, expected",  # where the first part ends and the last begins, the step, and the side of the maps
+    [(raw, "conv1", (5, 23, 1, 24)), (raw, "act", (6, 22, 2, 12)), (raw, "conv2", (14, 14, 2, 8)),
+     (raw, "act (2)", (16, 12, 4, 4)), (probe, "conv1.0", (2, 29, 2, 16)), (probe, "block 4", (32, 0, 0, 1))],
+)  # fmt: skip
+def test_what_a_unit_sees_is_what_the_layers_before_it_make_of_it(network, layer, expected):
+    found = looking._ends(network(), PART, layer)
+    assert [part.tolist() for part in found[:4]] == [[number] * 2 for number in expected]
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,11 @@ import matplotlib.figure
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 from torch import Tensor
 
 from .data import Files, Input, Split, prepare
@@ -66,10 +68,16 @@ class Figure(matplotlib.figure.Figure):
         axis.grid(alpha=0.25)
         return axis
 
+    def pixels(self) -> np.ndarray:
+        """The figure as an image, uint8, height x width x 3, 120 dots to the inch."""
+        canvas = FigureCanvasAgg(self)
+        canvas.draw()
+        return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+
     def html(self, quick: bool = False) -> str:
         """The figure as an image of a web page, its alternative text with it; quick makes it sooner, and larger."""
         file = io.BytesIO()
-        FigureCanvasAgg(self).print_png(file, pil_kwargs={"compress_level": 1 if quick else 6})
+        Image.fromarray(self.pixels()).save(file, "PNG", compress_level=1 if quick else 6)
         picture = base64.b64encode(file.getvalue()).decode()
         width = round(self.get_figwidth() * 96)
         style = f"width:{width}px;max-width:100%;min-width:{min(width, 640)}px;background:white"
@@ -104,7 +112,7 @@ def images(pictures: Split | Tensor, labels: Sequence | None = None, columns: in
         pictures = prepare(Split(pictures, torch.zeros(len(pictures))), Input((3, side, side), (0,) * 3, (1,) * 3))
     labels = [""] * len(pictures) if labels is None else [str(label) for label in labels]
     columns = min(columns, len(pictures))
-    rows, line = -(-len(pictures) // columns), size + (0.25 if any(labels) else 0.02)
+    rows, line = -(-len(pictures) // columns), _line(pictures.shape[2:], size, labels)
     figure = Figure(columns * size, rows * line)
     tiles(figure.sheet(), shades(pictures), columns, size, labels)
     what = ", ".join(labels) if any(labels) else "no labels"
@@ -119,7 +127,7 @@ def maps(values: Tensor | np.ndarray, columns: int = 10, size: float = 0.75, tit
         values: N x H x W.
     """
     columns = min(columns, len(values))
-    rows, line = -(-len(values) // columns), size + (0.25 if titles else 0.02)
+    rows, line = -(-len(values) // columns), _line(values.shape[1:], size, titles or [])
     figure = Figure(columns * size, rows * line)
     tiles(figure.sheet(), signed(values), columns, size, titles)
     figure.alt = f"{len(values)} maps of {values.shape[1]} x {values.shape[2]} values, red above zero and blue below"
@@ -148,24 +156,47 @@ def tiles(
     Args:
         colours: N x H x W x 3, in [0, 1].
         columns: how many in a row.
-        size: the side of one in inches, the gap between them included; another quarter of an inch for the labels.
+        size: the side of one in inches, the gap between them included; the labels come on top of it.
         left, top: where the first begins, in inches.
     """
-    skip = max(1, int(max(colours.shape[1:3]) / size / 120))  # no more dots than the figure has
-    colours = np.rint(colours[:, skip // 2 :: skip, skip // 2 :: skip] * 255).astype(np.uint8)
-    zoom = -(-60 // max(colours.shape[1:3]))  # the gap is at least a dot: many dots to a pixel, so that it stays narrow
-    n, height, width, _ = (colours := colours.repeat(zoom, 1).repeat(zoom, 2)).shape
     labels = [str(label) for label in labels] if labels is not None and any(map(str, labels)) else []
-    line = size + (0.25 if labels else 0.02)
-    rows, dot = -(-n // columns), max(height, width) * 1.06 / size  # dots to an inch: whole ones, so that none is blurred
-    step = [max(side + 1, round(inches * dot)) for side, inches in ((height, line), (width, size))]
-    page = np.zeros((rows * step[0], columns * step[1], 4), np.uint8)
-    for i, colour in enumerate(colours):
-        y, x = (i // columns + 1) * step[0] - height, i % columns * step[1] + (step[1] - width) // 2
-        page[y : y + height, x : x + width, :3], page[y : y + height, x : x + width, 3] = colour, 255
-    axis.imshow(page, extent=(left, left + columns * size, top + rows * line, top), aspect="auto", interpolation="nearest")
+    line, dpi = _line(colours.shape[1:3], size, labels), axis.figure.dpi
+    side = min(round(0.94 * size * dpi), int(size * dpi) - 1)
+    height, width = (max(1, round(side * edge / max(colours.shape[1:3]))) for edge in colours.shape[1:3])
+    pictures = torch.from_numpy(np.ascontiguousarray(colours, dtype=np.float32)).permute(0, 3, 1, 2)
+    mode = "area" if height < colours.shape[1] else "nearest"
+    pictures = F.interpolate(pictures, (height, width), mode=mode).mul(255).round().byte().permute(0, 2, 3, 1).numpy()
+    # In the dots of the figure: more would take long to draw, and not be seen.
+    page = np.full((round(-(-len(colours) // columns) * line * dpi), round(columns * size * dpi), 3), 255, np.uint8)
+    for i, picture in enumerate(pictures):
+        y = round((i // columns + 1) * line * dpi) - height
+        x = round(i % columns * size * dpi) + (round(size * dpi) - width) // 2
+        page[y : y + height, x : x + width] = picture
+    paste(axis, page, left, top)
     for i, label in enumerate(labels):
-        axis.text(left + (i % columns + 0.5) * size, top + i // columns * line + 0.2, label, ha="center", fontsize=9)
+        axis.text(
+            left + (i % columns + 0.5) * size,
+            top + i // columns * line + _room(labels) - 0.05,
+            label,
+            ha="center",
+            fontsize=9,
+        )
+
+
+def _line(edges: Sequence[int], size: float, labels: Sequence[str]) -> float:
+    """The height in inches of a row of pictures of so many pixels, height and width, with the labels above them."""
+    return size * edges[0] / max(edges) + _room(labels)
+
+
+def _room(labels: Sequence[str]) -> float:
+    """The height in inches that labels take above pictures."""
+    return 0.1 + 0.15 * max(label.count("\n") + 1 for label in labels) if any(labels) else 0.02
+
+
+def paste(axis, pixels: np.ndarray, left: float = 0, top: float = 0) -> None:
+    """Lay an image on a `sheet`, dot for dot: what does not change need not be drawn again (see `Figure.pixels`)."""
+    height, width = np.divide(pixels.shape[:2], axis.figure.dpi)
+    axis.imshow(pixels, extent=(left, left + width, top + height, top), aspect="auto", interpolation="nearest")
 
 
 def history(run: Run) -> Figure:
@@ -216,7 +247,7 @@ def accuracies(results: dict[str, Evaluation | Sequence[float]], xlabel: str = "
 
 def intervals(axis, results: dict[str, Evaluation | Sequence[float]]) -> str:
     """Draw what `accuracies` shows on an axis, and return it in words."""
-    texts = []
+    texts, bars, dots = [], [], []
     for row, (name, result) in enumerate(results.items()):
         if isinstance(result, Evaluation):
             middle, (low, high) = result.accuracy, result.interval
@@ -224,11 +255,14 @@ def intervals(axis, results: dict[str, Evaluation | Sequence[float]]) -> str:
             middle, low, high = mean_interval(result)
             if min(result) >= 0 and max(result) <= 1:
                 low, high = max(low, 0.0), min(high, 1.0)
-            axis.plot(result, [row + 0.22] * len(result), ".", color="#7F7F7F")  # below the interval, which would hide them
-        axis.plot([low, high], [row, row], color=COLOURS[0], linewidth=2)
-        axis.plot(middle, row, MARKERS[0], color=COLOURS[0])
+            dots += [(value, row + 0.22) for value in result]  # below the interval, which would hide them
+        bars.append((middle, low, high))
         axis.annotate(f"{middle:.3f}", (middle, row), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=9)
         texts.append(f"{name} {middle:.3f} ({low:.3f} to {high:.3f})")
+    middles, lows, highs = zip(*bars)
+    axis.plot(*np.reshape(dots, (-1, 2)).T, ".", color="#7F7F7F")
+    axis.hlines(range(len(bars)), lows, highs, color=COLOURS[0], linewidth=2)
+    axis.plot(middles, range(len(bars)), MARKERS[0], color=COLOURS[0])
     axis.set_yticks(range(len(results)), list(results))
     axis.set(ylim=(len(results) - 0.4, -0.7))
     return "; ".join(texts)
@@ -327,22 +361,23 @@ def probabilities(picture: Tensor, answers: dict[str, Tensor], classes: Sequence
         answers: for each model by its name, one number for each class.
     """
     height = max(2.2, 0.75 + 0.22 * len(classes))
-    figure = Figure(1.7 + 2.2 * len(answers), height)
+    room = 0.15 + 0.08 * max(map(len, classes))  # for their names
+    figure = Figure(1.7 + (1.6 + room) * len(answers), height)
     axis = figure.sheet()
     axis.imshow(shades(picture[None])[0], extent=(0.1, 1.6, 2.1, 0.6), aspect="auto")
     axis.text(0.85, 0.5, "as the networks see it", ha="center", fontsize=9)
     rows = 0.7 + 0.22 * np.arange(len(classes))
     texts = []
     for i, (name, shares) in enumerate(answers.items()):
-        left, best = 2.1 + 2.2 * i, int(shares.argmax())
-        axis.barh(rows, 1.4 * shares.numpy(), 0.16, left, color=[COLOURS[row == best] for row in range(len(classes))])
+        left, best = 1.7 + room + (1.6 + room) * i, int(shares.argmax())
+        axis.barh(rows, 1.2 * shares.numpy(), 0.16, left, color=[COLOURS[row == best] for row in range(len(classes))])
         axis.plot([left, left], [0.56, height - 0.1], color="black", linewidth=0.8)
-        axis.text(left - 0.2, 0.4, f"{name}:\n{classes[best]}", fontsize=10)
+        axis.text(left - 0.1, 0.4, f"{name}:\n{classes[best]}", fontsize=10)
         for row, (y, share) in enumerate(zip(rows, shares.tolist())):
             weight = "bold" if row == best else "normal"
             axis.text(left - 0.06, y, classes[row], ha="right", va="center", fontsize=9, weight=weight)
             if share >= 0.005:
-                axis.text(left + 1.4 * share + 0.05, y, f"{share:.2f}", va="center", fontsize=8, weight=weight)
+                axis.text(left + 1.2 * share + 0.05, y, f"{share:.2f}", va="center", fontsize=8, weight=weight)
         texts.append(f"{name}: {classes[best]} with {shares[best]:.2f}")
     figure.alt = f"A picture of {' x '.join(map(str, picture.shape[1:]))}, and what models make of it: {'; '.join(texts)}."
     return figure

@@ -5,12 +5,22 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import os
 import statistics
 import time
+from pathlib import Path
 
-import tl_helpers as tl
-from tl_helpers import widgets
+import numpy as np
+import torch
+from PIL import Image
+
+REAL = Path(__file__).resolve().parents[3] / "shared" / "real"  # ImageNet weights and photographs, for tests only
+os.environ |= {"HF_HOME": str(REAL / "hf-standin"), "HF_HUB_OFFLINE": "1"}  # before the first import that reads them
+
+import tl_helpers as tl  # noqa: E402
+from tl_helpers import widgets  # noqa: E402
 
 TIMES = 25
 
@@ -63,6 +73,38 @@ def main() -> None:
     measure("gallery: picture, raw CNN", gallery.controls["picture"], range(9))
     gallery = tl.widgets.gallery(probe, task.test, task.classes)
     measure("gallery: picture, ResNet", gallery.controls["picture"], range(9))
+    upload = tl.widgets.upload(both)
+    turned = [Image.fromarray(255 - np.pad(widgets.drawn(widgets.SEVEN), 60)).rotate(angle) for angle in (0, 180)]
+    for image, file in zip(turned, files := [io.BytesIO(), io.BytesIO()]):
+        image.save(file, "PNG")
+    measure("upload: a file, two models", upload.controls["picture"], [file.getvalue() for file in files])
+    photographs()
+
+
+def photographs() -> None:
+    """The same of an ImageNet network on photographs, where there are any."""
+    files = sorted((REAL / "hymenoptera_data" / "val").rglob("*.jpg"))[::4]
+    if not files or not (REAL / "hf-standin").exists():
+        print("no ImageNet weights and photographs on this machine")
+        return
+    import timm
+
+    network = timm.create_model("mobilenetv2_100", pretrained=True)
+    split = tl.Split(tl.data.Files(files), torch.tensor([file.parent.name == "bees" for file in files]).long())
+    walk = tl.widgets.walk(network, split)
+    for layer in ("bn1.act", "blocks.4.0.conv_pw"):
+        if layer in [name for _, name in walk.controls["layer"].options]:
+            walk.controls["layer"].value = layer
+        measure(f"walk: picture, ImageNet, {walk.controls['layer'].value}", walk.controls["picture"], range(99))
+        measure(f"walk: unit, ImageNet, {walk.controls['layer'].value}", walk.controls["unit"], range(30))
+    body = tl.backbone("mobilenetv2_100")
+    task = tl.Task("ants and bees", ("ants", "bees"), split, split[:0], split)
+    probe = tl.fit(tl.head(body, task), tl.features(body, task), progress=False).model
+    gallery = tl.widgets.gallery(probe, split, task.classes)
+    gallery.controls["cell"].value = [1, 1]
+    measure("gallery: picture, ImageNet", gallery.controls["picture"], range(9))
+    upload = tl.widgets.upload(probe, task.classes, example=files[0])
+    measure("upload: a photograph, ImageNet", upload.controls["picture"], [file.read_bytes() for file in files[:2]])
 
 
 if __name__ == "__main__":

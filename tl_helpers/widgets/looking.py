@@ -11,6 +11,7 @@ import anywidget
 import ipywidgets
 import numpy as np
 import torch
+import torch.nn.functional as F
 import traitlets
 from torch import Tensor, nn
 
@@ -21,6 +22,7 @@ from ..training import predict
 from .base import Widget
 
 PATCHES = 8
+SIDE = 192  # of a picture, in dots
 _LAYERS = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.ReLU, nn.Sigmoid, nn.Tanh, nn.GELU, nn.SiLU, nn.Hardswish)
 
 
@@ -104,23 +106,54 @@ def _loudest(model: nn.Module, split: Split) -> dict[str, tuple[Tensor, Tensor, 
 
 
 @functools.lru_cache(maxsize=64)
-def _fields(model: nn.Module, split: Split, layer: str, unit: int) -> list[tuple[float, float, float, float] | None]:
-    """Of each of the pictures that excite a unit most the part that it sees: left, top, width, height, as shares.
+def _ends(model: nn.Module, split: Split, layer: str) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """What the units of a layer see, each way: where the part of the first ends and that of the last begins, and how far
+    apart those of neighbours are; and the sizes of its maps and of the picture.
 
-    The part is where the unit's value has a gradient, for the place in the map where it is highest.
+    A part is where the sum of a place's units has a gradient: for noise, so that hardly a unit is silent, and for several
+    pictures of it where few pixels and few units could be silent together.
     """
-    _, pictures, places = _loudest(model, split)[layer]
+    size = input_of(model, split).size
+    many = max(1, 256 // max(size))
+    noise = torch.randn(many, *size, generator=torch.Generator().manual_seed(0)).to(next(model.parameters()).device)
     with _at_rest(model), torch.enable_grad():
-        x = _pixels(model, split[pictures[unit].cpu()])[1].requires_grad_()
+        x = noise.repeat(3, 1, 1, 1).requires_grad_()
         out = feature_maps(model, x, layer)[layer]
-        at = torch.arange(len(x)), unit, places[unit] // out.shape[3], places[unit] % out.shape[3]
-        felt = torch.autograd.grad(out[at].sum(), x)[0].abs().amax(1)
+        second = [min(1, side - 1) for side in out.shape[2:]]
+        first, other, last = out.sum(1).split(many)
+        asked = first[:, 0, 0].sum() + other[:, second[0], second[1]].sum() + last[:, -1, -1].sum()
+        felt = torch.autograd.grad(asked, x)[0].abs().amax(1).split(many)
+        felt = [field.amax(0).nonzero().cpu() for field in felt]
+    end, after = (field.amax(0) + 1 for field in felt[:2])
+    return end, felt[2].amin(0), after - end, torch.tensor(out.shape[2:]), torch.tensor(size[1:])
+
+
+def _fields(model: nn.Module, split: Split, layer: str, unit: int) -> list[list[float]]:
+    """Of each of the pictures that excite a unit most the part that it sees: left, top, width, height, as shares."""
+    _, _, places = _loudest(model, split)[layer]
+    end, begin, step, sides, size = _ends(model, split, layer)
     boxes = []
-    for field in felt:
-        there = field.nonzero().cpu().numpy() / field.shape
-        low, high = (there.min(0), there.max(0) + 1 / np.array(field.shape)) if len(there) else (None, None)
-        boxes.append((low[1], low[0], *(high - low)[::-1]) if len(there) else None)
+    for place in places[unit].tolist():
+        at = torch.tensor(divmod(place, int(sides[1])))
+        low = (begin - step * (sides - 1 - at)).clamp_min(0) / size
+        boxes.append([*low.flip(0).tolist(), *((end + step * at).minimum(size) / size - low).flip(0).tolist()])
     return boxes
+
+
+@functools.lru_cache(maxsize=8)
+def _maps(model: nn.Module, split: Split, picture: int, layer: str) -> Tensor:
+    """The maps of one picture in a layer, C x H x W."""
+    with _at_rest(model), torch.no_grad():
+        return feature_maps(model, _pixels(model, split[picture : picture + 1])[1], layer)[layer][0]
+
+
+@functools.lru_cache(maxsize=512)
+def _small(model: nn.Module, split: Split, picture: int) -> np.ndarray:
+    """One picture as the model wants it, for `plots.tiles`, and no larger than it is drawn."""
+    plain = _pixels(model, split[picture : picture + 1])[0]
+    if (most := max(plain.shape[2:])) > SIDE:
+        plain = F.interpolate(plain, scale_factor=SIDE / most, mode="area")
+    return plots.shades(plain)[0]
 
 
 def seen(model: nn.Module, split: Split, picture: int = 0, layer: str | None = None, unit: int = 0) -> plots.Figure:
@@ -144,17 +177,14 @@ def seen(model: nn.Module, split: Split, picture: int = 0, layer: str | None = N
     for what, number, many in (("unit", unit, len(top)), ("picture", picture, len(split))):
         if not 0 <= number < many:
             raise ValueError(f"{what} must lie between 0 and {many - 1}; not {number!r}.")
-    loud = split[pictures[unit].cpu()]
-    with _at_rest(model), torch.no_grad():
-        plain, x = _pixels(model, split[picture : picture + 1])
-        out = feature_maps(model, x, layer)[layer]
-    maps, n = out[0], min(out.shape[1], 64)
-    first = max(0, min(unit - n // 2, out.shape[1] - n))
+    maps, loud = _maps(model, split, picture, layer), pictures[unit].tolist()
+    n = min(len(maps), 64)
+    first = max(0, min(unit - n // 2, len(maps) - n))
     lines = -(-n // 16)
     figure = plots.Figure(9.0, 2.0 + 0.3 + lines * 0.58 + 0.3 + 1.2)
     sheet = figure.sheet()
     sheet.text(0.05, 0.22, f"picture {picture}", fontsize=9)
-    plots.tiles(sheet, plots.shades(plain), 1, 1.6, top=0.3)
+    plots.tiles(sheet, _small(model, split, picture)[None], 1, 1.6, top=0.3)
     sheet.text(1.85, 0.22, f"unit {unit}: its map, {' x '.join(map(str, maps.shape[1:]))}", fontsize=9)
     plots.tiles(sheet, plots.signed(maps[unit][None]), 1, 1.6, left=1.8, top=0.3)
     module = dict(model.named_modules()).get(layer)
@@ -167,22 +197,22 @@ def seen(model: nn.Module, split: Split, picture: int = 0, layer: str | None = N
         sheet.text(3.85, 0.22, f"its filter, {' x '.join(map(str, weights.shape))}{most}", fontsize=9)
         plots.tiles(sheet, plots.signed(shown), 9, 1.6 if len(shown) == 1 else 0.55, left=3.8, top=0.3)
     top_of_maps = 2.2
-    sheet.text(0.05, top_of_maps, f"maps {first} to {first + n - 1} of {out.shape[1]}; the unit is framed", fontsize=9)
+    sheet.text(0.05, top_of_maps, f"maps {first} to {first + n - 1} of {len(maps)}; the unit is framed", fontsize=9)
     plots.tiles(sheet, plots.signed(maps[first : first + n]), 16, 0.56, top=top_of_maps + 0.08)
     _frame(sheet, (unit - first) % 16 * 0.56, top_of_maps + 0.08 + (unit - first) // 16 * 0.58, 0.56, 0.58)
     low = top_of_maps + 0.3 + lines * 0.58
     sheet.text(0.05, low, "the pictures that excite the unit most; the frame is what it sees of them", fontsize=9)
     labels = [f"{value:.2g}" for value in top[unit].tolist()]
-    plots.tiles(sheet, plots.shades(_pixels(model, loud)[0]), PATCHES, 1.0, labels, top=low + 0.02)
+    plots.tiles(sheet, np.stack([_small(model, split, i) for i in loud]), PATCHES, 1.0, labels, top=low + 0.02)
     for i, box in enumerate(_fields(model, split, layer, unit)):
-        if box:
+        if top[unit, i]:  # else it is silent everywhere
             left, top_, width, height = np.array(box) * 0.94  # of a tile without its gap
             _frame(sheet, i + 0.03 + left, low + 0.33 + top_, width, height)
     silent = " No picture excites it." * (top[unit].max().item() <= 0)
     figure.alt = (
-        f"Picture {picture} in layer {layer}: {out.shape[1]} maps of {' x '.join(map(str, maps.shape[1:]))}. Unit {unit} "
-        f"reaches {maps[unit].max():.2g} here. The pictures that excite it most are {pictures[unit].tolist()}, of the "
-        f"classes {loud.y.tolist()}, with {', '.join(labels)}.{silent}"
+        f"Picture {picture} in layer {layer}: {len(maps)} maps of {' x '.join(map(str, maps.shape[1:]))}. Unit {unit} "
+        f"reaches {maps[unit].max():.2g} here. The pictures that excite it most are {loud}, of the "
+        f"classes {split.y[loud].tolist()}, with {', '.join(labels)}.{silent}"
     )
     return figure
 
@@ -220,6 +250,18 @@ def walk(models: nn.Module | dict[str, nn.Module], split: Split) -> Widget:
     )
 
 
+@functools.lru_cache(maxsize=8)
+def _last_with_places(model: nn.Module, size: torch.Size) -> str | None:
+    """The last convolution or stage whose maps have at least 4 x 4 places."""
+    modules, stages = dict(model.named_modules()), [stage["module"] for stage in getattr(model, "feature_info", [])]
+    with torch.no_grad():
+        maps = feature_maps(model, torch.zeros(1, *size, device=next(model.parameters()).device))
+    convolutions = [name for name in maps if isinstance(modules.get(name), nn.Conv2d)]
+    blocks = {name: maps[f"block {i}"].shape for i, name in enumerate(stages) if f"block {i}" in maps}
+    sizes = blocks if len(blocks) == len(stages) > 0 else {name: maps[name].shape for name in convolutions}
+    return next((name for name, shape in reversed(sizes.items()) if min(shape[2:]) >= 4), None)
+
+
 def grad_cam(model: nn.Module, split: Split, classes: Sequence[int], layer: str | None = None) -> Tensor:
     """Where a network looks when it weighs a class: float32, N x H x W in [0, 1], in the size of the model's input.
 
@@ -240,14 +282,7 @@ def grad_cam(model: nn.Module, split: Split, classes: Sequence[int], layer: str 
     modules = dict(model.named_modules())
     with _at_rest(model):
         _, x = _pixels(model, split)
-        if layer is None:
-            stages = [stage["module"] for stage in getattr(model, "feature_info", [])]
-            with torch.no_grad():
-                maps = feature_maps(model, x[:1])
-            convolutions = [name for name in maps if isinstance(modules.get(name), nn.Conv2d)]
-            blocks = {name: maps[f"block {i}"].shape for i, name in enumerate(stages) if f"block {i}" in maps}
-            sizes = blocks if len(blocks) == len(stages) > 0 else {name: maps[name].shape for name in convolutions}
-            layer = next((name for name, shape in reversed(sizes.items()) if min(shape[2:]) >= 4), None)
+        layer = _last_with_places(model, x.shape[1:]) if layer is None else layer
         if layer not in modules:
             raise ValueError(f"This network has no layer {layer!r} with feature maps to look at; name one.")
         found = LayerGradCam(model, modules[layer]).attribute(
@@ -295,33 +330,38 @@ def mistakes(
         raise ValueError(f"No picture here: {what}, 0 of {len(split)}.")
     where = where[sure[where].argsort(descending=True, stable=True)]
     number = min(max(picture, 0), len(where) - 1)
-    start = max(0, min(number - 5, len(where) - 12))
-    row, one = where[start : start + 12], where[number : number + 1]
+    short = max(map(len, classes)) < 4  # names that fit above a small picture
+    many, size, gap = (12, 0.7, ", ") if short else (6, 1.4, ",\n")
+    start = max(0, min(number - many // 2 + 1, len(where) - many))
+    row, one = where[start : start + many], where[number : number + 1]
     truth, answer = split.y[one].item(), said[one].item()
     asked = list(dict.fromkeys((answer, truth)))
     heat = grad_cam(model, split[one.repeat(len(asked))], asked)
-    plain = plots.shades(_pixels(model, split[one])[0])
+    plain = _small(model, split, one.item())
+    on_plain = F.interpolate(heat[:, None], plain.shape[:2], mode="area")[:, 0]
     colour = np.array([0.90, 0.62, 0.0])  # COLOURS[6]
-    figure = plots.Figure(8.4, 4.25)
+    low = 1.95 if short else 2.8
+    figure = plots.Figure(8.4, low + 2.3)
     sheet = figure.sheet()
     sheet.text(0.05, 0.22, f"{what}: {len(where)} of {len(split)}, the most certain first", fontsize=9)
-    labels = [f"{classes[split.y[i]]}, said {classes[said[i]]}\n{sure[i]:.3f}" for i in row]
-    plots.tiles(sheet, plots.shades(_pixels(model, split[row])[0]), 12, 0.7, labels, top=0.55)
-    _frame(sheet, 0.7 * (number - start), 0.8, 0.7, 0.7)
-    sheet.text(
-        0.05, 1.95, f"picture {number}: a {classes[truth]}, named {classes[answer]} with {sure[one].item():.3f}", fontsize=9
-    )
-    plots.tiles(sheet, plain, 1, 2.0, top=2.05)
-    for i, (label, map_) in enumerate(zip(asked, heat)):
-        share = 0.75 * map_.numpy()[..., None]
-        sheet.text(2.65 + 2.2 * i, 1.95, f"what speaks for {classes[label]}", fontsize=9)
-        plots.tiles(sheet, plain * (1 - share) + colour * share, 1, 2.0, left=2.6 + 2.2 * i, top=2.05)
-    first = "; ".join(label.replace("\n", " with ") for label in labels)
+    labels = [f"{_brief(classes[split.y[i]])}{gap}said {_brief(classes[said[i]])}\n{sure[i]:.3f}" for i in row]
+    plots.tiles(sheet, np.stack([_small(model, split, i) for i in row.tolist()]), many, size, labels, top=0.4)
+    _frame(sheet, size * (number - start), 0.8 if short else 0.95, size, size)
+    sheet.text(0.05, low, f"picture {number}: {_brief(classes[truth])}, said {_brief(classes[answer])}", fontsize=9)
+    plots.tiles(sheet, plain[None], 1, 2.0, top=low + 0.1)
+    for i, (label, share) in enumerate(zip(asked, 0.75 * on_plain.numpy()[..., None])):
+        sheet.text(2.65 + 2.2 * i, low, f"what speaks for {_brief(classes[label])}", fontsize=9)
+        plots.tiles(sheet, (plain * (1 - share) + colour * share)[None], 1, 2.0, left=2.6 + 2.2 * i, top=low + 0.1)
+    first = "; ".join(f"{classes[split.y[i]]}, said {classes[said[i]]} with {sure[i]:.3f}" for i in row)
     looks = _where(heat, [classes[label] for label in asked])
     figure.alt = (
         f"{what}: {len(where)} of {len(split)}. The most certain: {first}. Picture {number}: the network looks {looks}."
     )
     return figure
+
+
+def _brief(name: str) -> str:
+    return name if len(name) < 15 else f"{name[:13]}…"
 
 
 def _is_cell(cell: Sequence[int], classes: Sequence[str]) -> bool:

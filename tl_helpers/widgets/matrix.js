@@ -4,9 +4,10 @@ const MOVES = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowD
 function render({ model, el }) {
   const counts = model.get("counts"), classes = model.get("classes");
   const most = Math.max(1, ...counts.flatMap((row, i) => row.filter((_, j) => i !== j)));
+  el.style.cssText += "max-width:100%; overflow-x:auto";
   el.innerHTML = `<div data-lm-suppress-shortcuts="true" style="color:var(--jp-ui-font-color1, inherit)">
-    <table style="border-collapse:collapse; font-size:12px"><caption style="text-align:left">rows: what it is; columns: what
-      the network says</caption><thead><tr><td></td></tr></thead><tbody></tbody></table>
+    <table style="border-collapse:collapse; font-size:12px; text-align:center">
+      <caption style="text-align:left">rows: what it is; columns: what the network says</caption><thead><tr><td></td></tr></thead><tbody></tbody></table>
     <button type="button" class="jupyter-button widget-button" style="width:auto; margin:6px 0">All mistakes</button></div>`;
   const [all, head, body] = ["button", "thead tr", "tbody"].map((name) => el.querySelector(name)), cells = [];
   const header = (scope, text) => {

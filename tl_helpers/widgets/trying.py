@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from .. import models, plots
 from ..data import Split, Task, digits, letters, prepare
-from ..experiments import BEND, chosen, load
+from ..experiments import BEND, METHODS, chosen, load
 from ..models import ACTIVATIONS, POOLINGS, RawCNN, count
 from ..training import Evaluation, Run, evaluate, fit, outputs
 from .base import Widget
@@ -163,6 +163,15 @@ def surface(model: nn.Module, split: Split, **arguments) -> plots.Figure:
     return figure
 
 
+@functools.lru_cache(maxsize=8)
+def _mapped(values: bytes, steps: int) -> tuple[np.ndarray, str]:
+    """A loss surface, drawn, and in words."""
+    figure = plots.Figure(3.3, 3.5)
+    figure.sheet()
+    words = _map(figure.part(0.6, 0.45, 2.4, 2.4), np.frombuffer(values).reshape(steps, steps))
+    return figure.pixels(), words
+
+
 def _map(axis, values: np.ndarray, span: float = 1.0) -> str:
     """Draw a loss surface on an axis, and say in words how it lies."""
     middle, ticks = values[len(values) // 2, len(values) // 2], np.linspace(-span, span, len(values))
@@ -173,10 +182,19 @@ def _map(axis, values: np.ndarray, span: float = 1.0) -> str:
     lines = axis.contour(ticks, ticks, values, levels, colors="white", linewidths=0.6)
     axis.clabel(lines, levels[1::2], fontsize=7, fmt="%.2g")
     axis.plot(0, 0, "*", color="white", markeredgecolor="black", markersize=11)
+    axis.set(xticks=(-span, 0, span), yticks=(-span, 0, span))
     axis.set(xlabel="first direction", ylabel="second direction", title="training loss around the weights (star)")
     axis.title.set_fontsize(9)
     edge = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
     return f"The loss around the weights: {middle:.2g} at the weights, {edge.min():.2g} to {edge.max():.2g} at the edge."
+
+
+@functools.lru_cache(maxsize=64)
+def _by_rate(grid: str, method: str, shots: int) -> dict[float, list[float]]:
+    """The validation accuracies of the stored runs of a method at each learning rate: plain numbers (see `_results`)."""
+    rows = load(grid)
+    rows = rows[(rows.method == method) & (rows.shots == shots)]
+    return {lr: accuracies.tolist() for lr, accuracies in rows.groupby("lr").val}
 
 
 def rates(
@@ -193,22 +211,22 @@ def rates(
         runs: your own, by their names.
         values: a loss surface (see `loss_around`).
     """
-    rows = load(grid)
-    rows = rows[(rows.method == method) & (rows.shots == shots) & rows.lr.notna()]
-    if rows.empty:
+    found = _by_rate(grid, method, shots)
+    if not found:
         raise ValueError(f"No stored runs of {method!r} with {shots} labelled images a class: choose another number.")
     figure = plots.Figure(3.6 + 3.4 * bool(runs) + 3.4 * (values is not None), 3.5)
-    figure.sheet()
+    sheet, means = figure.sheet(), {lr: np.mean(accuracies) for lr, accuracies in found.items()}
     axis = figure.part(0.7, 0.45, 2.7, 2.4)
-    axis.plot(rows.lr, rows.val, plots.MARKERS[0], color=plots.COLOURS[0], alpha=0.6, markersize=5)
-    means = rows.groupby("lr").val.mean()
-    axis.plot(means.index, means, color=plots.COLOURS[0])
-    axis.set(xscale="log", xlabel="learning rate", ylabel="validation accuracy", ylim=(0, 1.02))
-    axis.set_xticks(means.index, [f"{lr:g}" for lr in means.index])
+    axis.set_xscale("log")
     axis.minorticks_off()
+    dots = [(lr, accuracy) for lr, accuracies in found.items() for accuracy in accuracies]
+    axis.plot(*zip(*dots), plots.MARKERS[0], color=plots.COLOURS[0], alpha=0.6, markersize=5)
+    axis.plot(list(means), list(means.values()), color=plots.COLOURS[0])
+    axis.set(xlabel="learning rate", ylabel="validation accuracy", ylim=(0, 1.02))
+    axis.set_xticks(list(means), [f"{lr:g}" for lr in means])
     axis.set_title(f"stored: {method},\n{shots} a class, a dot for each seed", fontsize=9)
     figure.alt = f"Stored runs of {method} with {shots} labelled images a class. Mean validation accuracy: " + ", ".join(
-        f"{mean:.2f} at learning rate {lr:g} ({sum(rows.lr == lr)} seeds)" for lr, mean in means.items()
+        f"{mean:.2f} at learning rate {lr:g} ({len(found[lr])} seeds)" for lr, mean in means.items()
     )
     if runs:
         axis = figure.part(4.15, 0.45, 2.7, 2.45 - 0.19 * len(runs))
@@ -216,7 +234,9 @@ def rates(
         axis.set_title("made here", fontsize=9)
         axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18), labelspacing=0.2)
     if values is not None:
-        figure.alt += ". " + _map(figure.part(figure.get_figwidth() - 2.65, 0.45, 2.4, 2.4), values)
+        drawn, words = _mapped(np.ascontiguousarray(values, dtype=float).tobytes(), len(values))
+        plots.paste(sheet, drawn, left=figure.get_figwidth() - 3.3)
+        figure.alt += f". {words}"
     return figure
 
 
@@ -265,8 +285,31 @@ def explore(grid: str = "digits", epochs: int = 20) -> Widget:
 
 
 @functools.lru_cache(maxsize=4)
-def _best(grid: str):
-    return chosen(load(grid))
+def _results(grid: str) -> dict[int, tuple[dict[str, list[float]], int]]:
+    """For each number of shots the test accuracies of every method, and how many seeds they come from.
+
+    Plain numbers: a frame that is kept and asked again and again piles up references, hundreds for each of its columns.
+    """
+    found, order = {}, [*METHODS]
+    for shots, part in chosen(load(grid)).groupby("shots"):
+        keys = ["method", "backbone"] if part.groupby("method").backbone.nunique().max() > 1 else ["method"]
+        groups = sorted(part.groupby(keys, sort=False), key=lambda group: (*order, group[0][0]).index(group[0][0]))
+        found[shots] = {", ".join(filter(None, key)): group.test.tolist() for key, group in groups}, part.seed.nunique()
+    return found
+
+
+@functools.lru_cache(maxsize=16)
+def _compared(grid: str, shots: int) -> tuple[np.ndarray, str]:
+    """How far each method gets with so many labels, drawn, and in words."""
+    results, seeds = _results(grid)[shots]
+    figure = plots.Figure(5.6, max(4.6, 0.9 + 0.36 * len(results)))
+    figure.sheet()
+    axis = figure.part(2.6, 0.15, 2.8, figure.get_figheight() - 0.7)
+    words = plots.intervals(axis, results)
+    axis.tick_params("y", labelsize=8)
+    axis.set_xlabel(f"test accuracy of {seeds} seeds, 95% interval", fontsize=9)
+    axis.set_xlim(0, 1.02)
+    return figure.pixels(), f"mean of {seeds} seeds with its 95% interval: {words}"
 
 
 def sampled(shots: int, seed: int = 0, grid: str = "digits") -> plots.Figure:
@@ -280,27 +323,20 @@ def sampled(shots: int, seed: int = 0, grid: str = "digits") -> plots.Figure:
     Raises:
         ValueError: there are no stored results for so many.
     """
-    rows = _best(grid)
-    part = rows[rows.shots == shots]
-    if part.empty:
-        known = ", ".join(map(str, sorted(rows.shots.unique())))
-        raise ValueError(f"There are stored results for {known} labelled images a class; not for {shots}.")
-    keys = ["method", "backbone"] if part.groupby("method").backbone.nunique().max() > 1 else ["method"]
-    results = {", ".join(filter(None, key)): group.test.tolist() for key, group in part.groupby(keys, sort=False)}
-    figure = plots.Figure(9.6, max(4.6, 0.9 + 0.36 * len(results)))
+    if shots not in (found := _results(grid)):
+        raise ValueError(
+            f"There are stored results for {', '.join(map(str, found))} labelled images a class; not for {shots}."
+        )
+    drawn, words = _compared(grid, shots)
+    figure = plots.Figure(9.6, len(drawn) / 120)
     sheet, columns = figure.sheet(), -(-shots // -(-shots // 25))
+    plots.paste(sheet, drawn, left=4.0)
     pictures = plots.shades(digits(shots, seed).train.x)
     plots.tiles(sheet, pictures, columns, min(0.39, 3.9 / columns), left=0.05, top=0.35)
     sheet.text(0.1, 0.25, f"{shots} of each digit, draw {seed}", fontsize=9)
-    axis = figure.part(6.6, 0.15, 2.8, figure.get_figheight() - 0.7)
-    words = plots.intervals(axis, results)
-    axis.tick_params("y", labelsize=8)
-    seeds = part.seed.nunique()
-    axis.set(xlabel=f"test accuracy, {seeds} seeds and their 95% interval", xlim=(0, 1.02))
     figure.alt = (
-        f"{shots} labelled images of each digit, and the test accuracy of methods that learned from so many, mean of "
+        f"{shots} labelled images of each digit, and the test accuracy of methods that learned from so many, {words}."
     )
-    figure.alt += f"{seeds} seeds with its 95% interval: {words}."
     return figure
 
 
@@ -309,7 +345,7 @@ def shots(grid: str = "digits") -> Widget:
 
     The same as code: `tl.widgets.sampled(5)`.
     """
-    counts = sorted(load(grid).shots.unique().tolist())
+    counts = [*_results(grid)]
     return Widget(
         lambda shots, seed: sampled(shots, seed, grid),
         shots=ipywidgets.SelectionSlider(options=counts, description="labelled images a class"),
