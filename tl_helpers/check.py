@@ -1325,8 +1325,7 @@ def bytes_on_the_wire(function) -> str:
             right / 4: "That is how many numbers are sent; each is float32, of four bytes.",
             right / 2: "Around once the pieces are added up, around a second time the sums reach everybody: twice.",
             right * processes: "That is what all processes send together; for each one, divide by how many there are.",
-            8
-            * parameters: "Nearly: a process does not send the piece that it keeps. So (n - 1) / n of it, and alone nothing.",
+            8 * parameters: "Nearly: nobody sends the piece that it keeps. So (n - 1) / n of it, and alone nothing.",
         }.items():
             if wrong != right and abs(found - wrong) < 0.5:
                 raise NotYet(hint)
