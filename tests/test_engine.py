@@ -331,4 +331,6 @@ def test_the_slurm_script_of_lesson_11_trains_on_two_machines_that_are_this_one(
     alone, two = (torch.load(f"{name}.pt")["weights"] for name in ("alone", "run1"))
     saved = (tmp_path / "run1.checkpoint").read_bytes()[len(tl.engine.Checkpoint.MARK) + 32 :]
     assert len(torch.load(io.BytesIO(saved))["random"]) == 2  # so many processes took part
-    assert all(torch.allclose(alone[k], two[k], atol=1e-4) for k in alone)
+    flat = lambda weights: torch.cat([values.flatten() for values in weights.values()])
+    way = flat(alone) - flat(tl.RawCNN().state_dict())
+    assert (flat(two) - flat(alone)).norm() < 0.02 * way.norm()
