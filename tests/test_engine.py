@@ -1,12 +1,15 @@
 """What may go wrong in a training, or grow: kills, bad files, a full disk, short memory, several processes."""
 
+import io
 import os
 import re
+import socket
 import subprocess
 import sys
 import warnings
 from pathlib import Path
 
+import nbformat
 import pytest
 import torch
 import torch.nn.functional as F
@@ -298,3 +301,36 @@ def test_a_process_that_dies_ends_all_with_a_checkpoint_to_go_on_from(tmp_path):
     assert first.returncode and "(exitcode: -9) local_rank: 1" in first.stderr, first.stderr
     assert not again.returncode, again.stderr
     goes_on()
+
+
+@pytest.mark.slow
+def test_the_slurm_script_of_lesson_11_trains_on_two_machines_that_are_this_one(tmp_path, monkeypatch):
+    """srun and scontrol are stand-ins: each of two launchers takes the other for another machine."""
+    monkeypatch.chdir(tmp_path)
+    lesson = nbformat.read(HERE.parent / "notebooks" / "11_beyond_one_machine.ipynb", as_version=4)
+    scope = {"FOLDER": tmp_path}
+    for wanted in ("SCRIPT = ", "def torchrun", "SBATCH = "):
+        (source,) = (cell.source for cell in lesson.cells if cell.cell_type == "code" and wanted in cell.source)
+        exec(source, scope)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    sbatch = scope["SBATCH"].replace("--nproc_per_node 4", "--nproc_per_node 1").replace("29500", str(port))
+    stand_ins = {
+        "scontrol": "echo localhost; echo other",
+        "srun": '"$@" & first=$!; "$@" && wait $first',
+        "python": f'exec {sys.executable} "$@"',
+    }
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    for name, text in {**stand_ins, "activate": 'PATH="$PWD/.venv/bin:$PATH"'}.items():
+        (tmp_path / ".venv" / "bin" / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / ".venv" / "bin" / name).chmod(0o755)
+    slurm = {"SLURM_JOB_NODELIST": "two", "SLURM_NNODES": "2", "SLURM_JOB_ID": "7", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(["bash", "-c", sbatch], capture_output=True, text=True, env=os.environ | slurm, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert not script("train.py", "alone", OMP_NUM_THREADS="1").returncode
+    alone, two = (torch.load(f"{name}.pt")["weights"] for name in ("alone", "run1"))
+    saved = (tmp_path / "run1.checkpoint").read_bytes()[len(tl.engine.Checkpoint.MARK) + 32 :]
+    assert len(torch.load(io.BytesIO(saved))["random"]) == 2  # so many processes took part
+    flat = lambda weights: torch.cat([values.flatten() for values in weights.values()])
+    way = flat(alone) - flat(tl.RawCNN().state_dict())
+    assert (flat(two) - flat(alone)).norm() < 0.02 * way.norm()
