@@ -198,7 +198,10 @@ def seen(model: nn.Module, split: Split, picture: int = 0, layer: str | None = N
         plots.tiles(sheet, plots.signed(shown), 9, 1.6 if len(shown) == 1 else 0.55, left=3.8, top=0.3)
     top_of_maps = 2.2
     sheet.text(0.05, top_of_maps, f"maps {first} to {first + n - 1} of {len(maps)}; the unit is framed", fontsize=9)
-    plots.tiles(sheet, plots.signed(maps[first : first + n]), 16, 0.56, top=top_of_maps + 0.08)
+    small = maps[first : first + n]
+    if (most := max(small.shape[1:])) > 64:  # larger than they are drawn
+        small = F.interpolate(small[None], scale_factor=64 / most, mode="area")[0]
+    plots.tiles(sheet, plots.signed(small), 16, 0.56, top=top_of_maps + 0.08)
     _frame(sheet, (unit - first) % 16 * 0.56, top_of_maps + 0.08 + (unit - first) // 16 * 0.58, 0.56, 0.58)
     low = top_of_maps + 0.3 + lines * 0.58
     sheet.text(0.05, low, "the pictures that excite the unit most; the frame is what it sees of them", fontsize=9)
