@@ -50,6 +50,11 @@ def exercise(check: Callable[..., str]) -> Callable[..., Verdict]:
     return checked
 
 
+def _returned(found, wanted: str) -> None:
+    if found is None or found is ...:
+        raise NotYet(f"The function returns nothing so far: {wanted}")
+
+
 # Progress: which checks have passed on this machine, for the learner's own eyes.
 
 
@@ -174,8 +179,7 @@ def share_right(function) -> str:
 
     answers, labels = torch.tensor([7, 1, 2, 3, 9, 9, 0, 4]), torch.tensor([7, 7, 2, 3, 4, 9, 0, 4])
     share = function(answers.clone(), labels.clone())
-    if share is None or share is ...:
-        raise NotYet("The function returns nothing so far: put an expression in place of the dots.")
+    _returned(share, "put an expression in place of the dots.")
     if isinstance(share, torch.Tensor) and share.numel() > 1:
         raise NotYet("It returns one answer for each place. Take the mean of them: the share of those that are true.")
     share = float(share)
@@ -202,8 +206,7 @@ def majority_baseline(baseline) -> str:
 
     train, test = np.array([3] * 5 + [1] * 2 + [0] * 3), np.array([3] * 2 + [1] * 5 + [0] * 1)
     share = baseline(train.copy(), test.copy())
-    if share is None or share is ...:
-        raise NotYet("The function returns nothing so far: it should return a share between 0 and 1.")
+    _returned(share, "it should return a share between 0 and 1.")
     if np.ndim(share) or not 0 <= share <= 1:
         raise NotYet(f"It returned {share!r}; an accuracy is one number between 0 and 1, a share of the test labels.")
     if abs(share - 5 / 8) < 1e-6:
@@ -227,8 +230,7 @@ def half_width(function, beyond_luck) -> str:
     cases = [(0.9, 797), (0.5, 100), (0.99, 2000)]
     for accuracy, n in cases:
         found, right = function(accuracy, n), 1.96 * (accuracy * (1 - accuracy) / n) ** 0.5
-        if found is None or found is ...:
-            raise NotYet("The function returns nothing so far: it should return the margin of the formula.")
+        _returned(found, "it should return the margin of the formula.")
         if abs(found - 2 * right) < 0.02 * right:
             raise NotYet("That is the whole interval, from its lower to its upper end; half of it was asked for.")
         if abs(found - right / 1.96) < 0.01 * right:
@@ -258,8 +260,7 @@ def shifted(shift) -> str:
             found = shift(images, dx, dy)
         except RuntimeError as error:
             raise NotYet(f"With dx = {dx} and dy = {dy}: {error} (Beware of the slice [0:-0], which is empty.)") from None
-        if found is None or found is ...:
-            raise NotYet("The function returns nothing so far: it should return the moved images.")
+        _returned(found, "it should return the moved images.")
         if not torch.equal(images, before):
             raise NotYet("The images that were passed have changed: write into a new tensor, torch.zeros_like(images).")
         if tuple(found.shape) != tuple(images.shape):
@@ -364,8 +365,7 @@ def output_size(function) -> str:
     ]
     for side, chain, right in cases:
         found = function(side, list(chain))
-        if found is None or found is ...:
-            raise NotYet("The function returns nothing so far: it should return the side after the last layer.")
+        _returned(found, "it should return the side after the last layer.")
         if found == right and isinstance(found, int):
             continue
         text = f"For side {side} and {chain} it returned {found!r}"
@@ -387,8 +387,7 @@ def parameters_of_conv(function) -> str:
     for inputs, outputs, kernel in ((1, 10, 5), (10, 20, 5), (3, 64, 7), (8, 4, 1)):
         found = function(inputs, outputs, kernel)
         right = sum(p.numel() for p in nn.Conv2d(inputs, outputs, kernel).parameters())
-        if found is None or found is ...:
-            raise NotYet("The function returns nothing so far: it should return a whole number.")
+        _returned(found, "it should return a whole number.")
         if found == right:
             continue
         text = f"For {inputs} maps in, {outputs} out and kernel {kernel} it returned {found}"
@@ -483,8 +482,7 @@ def train_step(step) -> str:
     start = [w.detach().clone() for w in weights]
     first, first_loss = gradient(start, batches[0])
     found = step(model, *batches[0], optimizer)
-    if found is None or found is ...:
-        raise NotYet("The function returns nothing so far: do one step of training and return loss.item().")
+    _returned(found, "do one step of training and return loss.item().")
     if all(torch.equal(w, b) for w, b in zip(weights, start)):
         if any(w.grad is not None and w.grad.any() for w in weights):
             raise NotYet("The gradients are there, but no weight moved: optimizer.step() is missing, or comes too early.")
@@ -557,8 +555,7 @@ def chosen_rate(choose) -> str:
         rows = [(rates[kind], i, *numbers) for kind, columns in kinds.items() for i, numbers in enumerate(zip(*columns))]
         table = pd.DataFrame(rows, columns=["learning rate", "seed", train, val, test])
         found = choose(table.sample(frac=1, random_state=seed).reset_index(drop=True))
-        if found is None or found is ...:
-            raise NotYet("The function returns nothing so far: it should return one of the learning rates in the table.")
+        _returned(found, "it should return one of the learning rates in the table.")
         if np.ndim(found) or found not in rates.values():
             text = "That looks like an accuracy; idxmax() gives its rate. " if np.ndim(found) == 0 else ""
             raise NotYet(f"It returned {found!r}, which is none of the learning rates in the table. {text}")
@@ -626,8 +623,7 @@ def moves_randomly(move) -> str:
     images = torch.rand(200, 1, 32, 28, generator=torch.Generator().manual_seed(1)) * 0.9 + 0.1
     before = images.clone()
     found = moved(0)
-    if found is None or found is ...:
-        raise NotYet("The function returns nothing so far: it should return the moved pictures.")
+    _returned(found, "it should return the moved pictures.")
     if not isinstance(found, torch.Tensor) or found.shape != images.shape:
         shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
         raise NotYet(f"For pictures {tuple(images.shape)} it returned {shape}: the shape has to stay the same.")
@@ -705,8 +701,7 @@ def body_and_head(sizes) -> str:
 
     for name, classes in (("resnet10t", 3), ("resnet18", 7)):
         answer = sizes(name, classes)
-        if answer is None or answer is ...:
-            raise NotYet("The function returns nothing so far: it should return two numbers, body and head.")
+        _returned(answer, "it should return two numbers, body and head.")
         if not isinstance(answer, tuple | list) or len(answer) != 2:
             raise NotYet(f"It returned {answer!r}; two numbers were asked for, body first and then head.")
         body, head = answer
@@ -778,8 +773,7 @@ def nearest_centroid(function) -> str:
     centroids = torch.stack([x[y == digit].mean(0) for digit in range(10)])
     right = torch.cdist(new, centroids).argmin(1)
     found = function(Split(x.clone(), y.clone()), new.clone())
-    if found is None or found is ...:
-        raise NotYet("The function returns nothing so far: it should return a label for each vector.")
+    _returned(found, "it should return a label for each vector.")
     found = torch.as_tensor(found)
     if found.shape != right.shape:
         raise NotYet(
@@ -824,8 +818,7 @@ def trainable(function) -> str:
         every, learns = list(model.parameters()), [p for p in model.parameters() if p.requires_grad]
         right = sum(p.numel() for p in learns)
         found = function(model)
-        if found is None or found is ...:
-            raise NotYet("The function returns nothing so far: it should return a whole number.")
+        _returned(found, "it should return a whole number.")
         if found == right:
             continue
         text = f"For {what} it returned {found}"
@@ -868,8 +861,7 @@ def really_frozen(function) -> str:
 
     right = body(copy.deepcopy(given).eval(), x)
     model = function(copy.deepcopy(given))
-    if model is None or model is ...:
-        raise NotYet("The function returns nothing so far: let it end with return model.")
+    _returned(model, "let it end with return model.")
     model = copy.deepcopy(model)  # as tl.fit does
     if not all(p.requires_grad for p in model.fc2.parameters()):
         raise NotYet("Now the last layer is frozen too, and nothing can learn: leave its requires_grad as it was.")
@@ -917,8 +909,7 @@ def fine_tune_or_probe(choose) -> str:
     ]
     for probe, tuned, right, why in cases:
         found = choose(list(probe), list(tuned))
-        if found is None or found is ...:
-            raise NotYet('The function returns nothing so far: it should return "fine-tune" or "probe".')
+        _returned(found, 'it should return "fine-tune" or "probe".')
         if found not in ("fine-tune", "probe"):
             raise NotYet(f'It returned {found!r}; the answer is one of the two texts "fine-tune" and "probe".')
         if found != right:
@@ -950,8 +941,7 @@ def forgetting_of(forgetting) -> str:
     old, new = evaluate(before, split).accuracy, evaluate(grafted, split).accuracy
     kept = [copy.deepcopy(model.state_dict()) for model in (before, after)]
     found = forgetting(before, after, split)
-    if found is None or found is ...:
-        raise NotYet("The function returns nothing so far: it should return a difference of two accuracies.")
+    _returned(found, "it should return a difference of two accuracies.")
     for name, model, state in zip(("before", "after"), (before, after), kept):
         now = model.state_dict()
         if any(key not in now or not torch.equal(now[key], value) for key, value in state.items()):
@@ -982,8 +972,7 @@ def discriminative_groups(groups) -> str:
     for lr, decay in ((1e-2, 0.5), (3e-3, 0.8)):
         model = RawCNN(norm="batch")
         found = groups(model, lr, decay)
-        if found is None or found is ...:
-            raise NotYet("The function returns nothing so far: it should return a list of dicts.")
+        _returned(found, "it should return a list of dicts.")
         if not isinstance(found, list) or not all(isinstance(g, dict) and {"params", "lr"} <= set(g) for g in found):
             raise NotYet('It should be a list of dicts, each with the keys "params" and "lr".')
         rates = [(id(weight), group["lr"]) for group in found for weight in list(group["params"])]
@@ -1081,8 +1070,7 @@ def shares_that_work(function) -> str:
     rows += [("b", 0.1, s, t) for s, t in enumerate((0.5, 0.7))] + [("b", 0.2, s, t) for s, t in enumerate((0.86, 0.5))]
     frame = pd.DataFrame(rows, columns=["method", "lr", "seed", "test"])
     found = function(frame.copy(), 0.9)
-    if found is None or found is ...:
-        raise NotYet("The function returns nothing so far: put its body in place of the dots.")
+    _returned(found, "put its body in place of the dots.")
     found = {str(method): float(value) for method, value in dict(found).items()}
     if set(found) != {"a", "b"}:
         raise NotYet(f"The dict should have one entry for each method, a and b here; it has {sorted(found)}.")
@@ -1108,8 +1096,7 @@ def joined_labels(function) -> str:
     first, second = torch.tensor([3, 0, 9]), torch.tensor([0, 1, 1, 0])
     given = (first.clone(), second.clone())
     found = function(*given, 10)
-    if found is None or found is ...:
-        raise NotYet("The function returns nothing so far: put an expression in place of the dots.")
+    _returned(found, "put an expression in place of the dots.")
     found = torch.as_tensor(found)
     if found.shape != (7,):
         raise NotYet(f"Three and four labels should give seven in one row; the shape is {tuple(found.shape)}.")
@@ -1131,8 +1118,7 @@ def of_one_head(function) -> str:
 
     p = torch.softmax(torch.randn(5, 12, generator=torch.Generator().manual_seed(0)), 1)
     found = function(p.clone(), 0, 10)
-    if found is None or found is ...:
-        raise NotYet("The function returns nothing so far: put an expression in place of the dots.")
+    _returned(found, "put an expression in place of the dots.")
     found = torch.as_tensor(found)
     if found.shape == p.shape or found.shape != (5, 10):
         raise NotYet(
@@ -1167,8 +1153,7 @@ def by_group(function) -> str:
         member = torch.nn.functional.one_hot(groups).float()
         right = chances @ member
         found = function(chances.clone(), groups.clone())
-        if found is None or found is ...:
-            raise NotYet("The function returns nothing so far: it should return a tensor, N x the number of groups.")
+        _returned(found, "it should return a tensor, N x the number of groups.")
         found = torch.as_tensor(found).float()
         if found.shape == (40,):
             raise NotYet("That is one number for each photograph; a probability for each group was asked for.")
@@ -1200,8 +1185,7 @@ def normalised(function) -> str:
         m, s = (torch.tensor(values).view(-1, 1, 1) for values in (mean, std))
         right = (pixels / 255 - m) / s
         found = function(pixels.clone(), {"mean": mean, "std": std, "input_size": (3, 3, 3)})
-        if found is None or found is ...:
-            raise NotYet("The function returns nothing so far: it should return the pixels as the network wants them.")
+        _returned(found, "it should return the pixels as the network wants them.")
         if not isinstance(found, torch.Tensor) or found.shape != right.shape:
             raise NotYet("It should return a tensor of the same shape as the pixels.")
         faults = {
@@ -1234,8 +1218,7 @@ def best_of(function) -> str:
         beaten = binom.cdf(np.arange(n), n, p) ** looks  # the chance that no look finds more than 0, 1, ... n - 1
         right = float((1 - beaten).sum() / n)
         found = function(p, n, looks)
-        if found is None or found is ...:
-            raise NotYet("The function returns nothing so far: it should return an accuracy.")
+        _returned(found, "it should return an accuracy.")
         found = float(found)
         text = f"For p = {p}, n = {n} and {looks} looks it says {found:.3f}"
         if found > 1:
@@ -1266,8 +1249,7 @@ def copies_across(find) -> str:
     test = {"test/a.jpg": b"fish", "test/x.jpg": b"dog", "test/y.jpg": b"cat", "test/z.jpg": b"fish"}
     right = {("train/a.jpg", "test/y.jpg"), ("train/b.jpg", "test/x.jpg"), ("train/c.jpg", "test/x.jpg")}
     found = find(dict(train), dict(test))
-    if found is None or found is ...:
-        raise NotYet("The function returns nothing so far: it should return a list of pairs of names.")
+    _returned(found, "it should return a list of pairs of names.")
     if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in found):
         raise NotYet('Each answer should be a pair of names, as ("train/a.jpg", "test/y.jpg").')
     found = set(found)
@@ -1296,8 +1278,7 @@ def cooled(function) -> str:
     for temperature in (2.0, 0.5, 1.0):
         right = (given.log() / temperature).softmax(1)
         found = function(given.clone(), temperature)
-        if found is None or found is ...:
-            raise NotYet("The function returns nothing so far: it should return a tensor as large as the one given.")
+        _returned(found, "it should return a tensor as large as the one given.")
         found = torch.as_tensor(found, dtype=torch.float32)
         if found.shape != given.shape:
             raise NotYet(f"The result is {' x '.join(map(str, found.shape))}; it should be like what was given, 3 x 3.")
@@ -1331,8 +1312,7 @@ def surest(choose) -> str:
     ]
     for confidence, right, wanted, answer in cases:
         found = choose(torch.tensor(confidence), torch.tensor(right, dtype=torch.bool), wanted)
-        if found is None or found is ...:
-            raise NotYet("The function returns nothing so far: it should return one of the confidences.")
+        _returned(found, "it should return one of the confidences.")
         found = float(found)
         if abs(found - answer) < 1e-6:
             continue
@@ -1419,8 +1399,7 @@ def bytes_on_the_wire(function) -> str:
     """function(parameters, processes): the bytes that each process sends in one ring of float32 gradients."""
     for parameters, processes in ((1000, 4), (21_840, 2), (25_000_000, 64), (1000, 1)):
         found, right = function(parameters, processes), 8 * parameters * (processes - 1) / processes
-        if found is None or found is ...:
-            raise NotYet("The function returns nothing so far: it should return a number of bytes.")
+        _returned(found, "it should return a number of bytes.")
         for wrong, hint in {
             right / 4: "That is how many numbers are sent; each is float32, of four bytes.",
             right / 2: "Around once the pieces are added up, around a second time the sums reach everybody: twice.",
@@ -1442,8 +1421,7 @@ def worth_it(most) -> str:
     slow, odd = {1: 8.0, 2: 4.4, 4: 2.5, 8: 1.6, 16: 1.4}, {8: 1.0, 1: 6.0, 2: 5.0, 4: 1.7}
     for seconds, least, right in ((slow, 0.75, 4), (slow, 0.5, 8), (slow, 0.95, 1), (slow, 0.3, 16), (odd, 0.7, 8)):
         found = most(dict(seconds), least)
-        if found is None or found is ...:
-            raise NotYet("The function returns nothing so far: it should return one of the numbers of processes.")
+        _returned(found, "it should return one of the numbers of processes.")
         if found not in seconds:
             raise NotYet(f"It returned {found!r}; one of the numbers of processes was asked for, {list(seconds)}.")
         if found == right:
