@@ -101,14 +101,16 @@ def training(name: str, quick: bool, peers: bool = True) -> str:
     goal += f"; faster than all others: {'met' if mine < times_floor[fastest] else 'not met'} ({fastest} is the fastest)"
     steps = epochs * math.ceil(len(x) / batch)
     parts = pieces(model, x, y, batch)
-    parts["the rest: copy, normalisation, history, bar"] = statistics.median(found["fit"]) / steps - sum(parts.values())
+    rest = statistics.median(found["fit"]) / steps - sum(parts.values())
+    parts["the rest: copy, normalisation, history, bar"] = max(0.0, rest)  # below 0: lost in the noise
     whole = sum(parts.values())
     inner = statistics.median(1 - f / g for f, g in zip(found["floor"], found["fit"]))
     profile = table(["a step of fit", "ms", "share"], [[k, f"{v * 1e3:.3f}", f"{v / whole:.1%}"] for k, v in parts.items()])
     return (
         f"## Training ({name[-1]}): {what}, batches of {batch}, epochs: {epochs}, rounds: {times}\n\n"
         f"Goal: {goal}.\n\n{table(['', 'times the floor', 'times the plain loop'], rows)}\n\n"
-        f"Of fit's time {inner:.1%} are not the model's arithmetic (goal: under 10% in b and c). Each part timed alone:\n\n"
+        f"Of fit's time {max(0, inner):.1%} are not the model's arithmetic (goal: under 10% in b and c). Each part timed "
+        f"alone:\n\n"
         f"{profile}"
     )
 
