@@ -317,14 +317,15 @@ def test_the_slurm_script_of_lesson_11_trains_on_two_machines_that_are_this_one(
     sbatch = scope["SBATCH"].replace("--nproc_per_node 4", "--nproc_per_node 1").replace("29500", str(port))
     stand_ins = {
         "scontrol": "echo localhost; echo other",
-        "srun": '"$@" & first=$!; "$@" && wait $first',
+        "srun": 'test "$1" = --cpus-per-task=16 && shift && { "$@" & first=$!; "$@" && wait $first; }',
         "python": f'exec {sys.executable} "$@"',
     }
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     for name, text in {**stand_ins, "activate": 'PATH="$PWD/.venv/bin:$PATH"'}.items():
         (tmp_path / ".venv" / "bin" / name).write_text(f"#!/bin/bash\n{text}\n")
         (tmp_path / ".venv" / "bin" / name).chmod(0o755)
-    slurm = {"SLURM_JOB_NODELIST": "two", "SLURM_NNODES": "2", "SLURM_JOB_ID": "7", "OMP_NUM_THREADS": "1"}
+    slurm = {"SLURM_JOB_NODELIST": "two", "SLURM_NNODES": "2", "SLURM_JOB_ID": "7"}
+    slurm |= {"SLURM_CPUS_PER_TASK": "16", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(["bash", "-c", sbatch], capture_output=True, text=True, env=os.environ | slurm, timeout=300)
     assert done.returncode == 0, done.stderr
     assert not script("train.py", "alone", OMP_NUM_THREADS="1").returncode
