@@ -284,7 +284,7 @@ def lessons(quick: bool) -> str:
     long = ", ".join(f"{number} ({minutes})" for number, minutes, _ in rows if float(minutes) > 2) or "none"
     return (
         "## Lessons\n\nGoal: the course within 15 minutes on two cores, no lesson above 2, on a machine with 4 GB free. "
-        f"Above 2 minutes: {long}; their heads say why.\n\n"
+        f"Above 2 minutes (their heads say why): {long}.\n\n"
         f"{table(['lesson', 'minutes', 'peak memory of its kernel, GiB'], [*rows, ['all', f'{total / 60:.1f}', '']])}"
     )
 
