@@ -124,7 +124,7 @@ def fit(
         augment: changes each training batch (float32, N x C x H x W, in [0, 1]), for example `tl.glyphs.bend`.
         patience: None to train all epochs; a number to stop when so many epochs in a row brought no better validation
             accuracy. The weights of the best epoch are then restored.
-        seed: of the order of the data, dropout and augmentation. Same seed, same CPU machine: same weights, bit for bit.
+        seed: of the order of the data, dropout and augmentation. The same seed, CPU and number of threads: the same weights.
         device: None for the best one here, or "cpu", "cuda", "mps".
         checkpoint: a file to save each finished epoch to, and to go on from if it exists: to the same weights, on a CPU bit
             for bit, as if nothing had stopped the training.
