@@ -3,7 +3,8 @@ import pytest
 import torch
 
 import tl_helpers as tl
-from tl_helpers.data import Input, Split, Task, prepare
+from tl_helpers.data import InputConfig, Split, Task
+from tl_helpers.images import prepare
 
 
 def pictures(split: Split) -> set[bytes]:
@@ -75,31 +76,33 @@ def test_a_task_of_arrays():
 
 def test_prepare_brings_any_image_to_any_input():
     grey = Split(torch.randint(256, (3, 1, 28, 28), dtype=torch.uint8), torch.zeros(3, dtype=torch.long))
-    same = prepare(grey, Input((1, 28, 28), (0.0,), (1.0,)))
+    same = prepare(grey, InputConfig((1, 28, 28), (0.0,), (1.0,)))
     assert torch.equal((same * 255).round().byte(), grey.x)
-    large = prepare(grey, Input((3, 64, 64), (0.0,) * 3, (1.0,) * 3))
+    large = prepare(grey, InputConfig((3, 64, 64), (0.0,) * 3, (1.0,) * 3))
     assert large.shape == (3, 3, 64, 64) and torch.equal(large[:, 0], large[:, 2]) and 0 <= large.min() <= large.max() <= 1
     red = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
     red[:, 0] = 255
-    assert prepare(Split(red, torch.zeros(1)), Input((1, 8, 8), (0.0,), (1.0,))).mean().item() == pytest.approx(0.299)
+    assert prepare(Split(red, torch.zeros(1)), InputConfig((1, 8, 8), (0.0,), (1.0,))).mean().item() == pytest.approx(0.299)
     with pytest.raises(ValueError, match="2 channels"):
-        prepare(Split(torch.zeros(1, 2, 8, 8, dtype=torch.uint8), torch.zeros(1)), Input((3, 8, 8), (0.0,) * 3, (1.0,) * 3))
+        prepare(
+            Split(torch.zeros(1, 2, 8, 8, dtype=torch.uint8), torch.zeros(1)), InputConfig((3, 8, 8), (0.0,) * 3, (1.0,) * 3)
+        )
 
 
 def test_bend_keeps_shape_and_range_follows_its_generator_and_leaves_its_input_alone():
     images = tl.letters().train.x[:40] / 255
     before = images.clone()
-    once, again, other = (tl.glyphs.bend(images, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    once, again, other = (tl.glyphs.augment(images, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
     assert torch.equal(images, before) and once.shape == images.shape and 0 <= once.min() <= once.max() <= 1
     assert torch.equal(once, again) and not torch.equal(once, other)
-    assert torch.allclose(tl.glyphs.bend(images, strength=0.0), images, atol=1e-5)
-    gentle = tl.glyphs.bend(images, torch.Generator().manual_seed(0), strength=0.5)
+    assert torch.allclose(tl.glyphs.augment(images, strength=0.0), images, atol=1e-5)
+    gentle = tl.glyphs.augment(images, torch.Generator().manual_seed(0), strength=0.5)
     assert (gentle - images).abs().mean() < (once - images).abs().mean()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_normalising_changes_the_order_in_memory_of_colour_images_and_no_number(channels):
-    wanted = tl.data.Input((channels, 8, 8), (0.4,) * channels, (0.2,) * channels, "bilinear")
+    wanted = tl.data.InputConfig((channels, 8, 8), (0.4,) * channels, (0.2,) * channels, "bilinear")
     pixels = torch.randint(0, 256, (2, channels, 8, 8), dtype=torch.uint8)
     found = wanted.normalise(pixels)
     assert torch.equal(found, (pixels.float() / 255 - 0.4) / 0.2)

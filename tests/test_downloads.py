@@ -2,7 +2,6 @@
 
 import hashlib
 import http.server
-import importlib
 import io
 import json
 import os
@@ -21,8 +20,8 @@ import pytest
 import tl_helpers as tl
 from conftest import REAL, ROOT, need
 from tl_helpers import __main__ as command
+from tl_helpers.datasets import downloads, photos
 
-photos = importlib.import_module("tl_helpers.photos")
 BODY = bytes(range(256)) * 2000  # half a megabyte
 
 
@@ -89,7 +88,7 @@ class Server:
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(photos, "PAUSE", 0.01)
+    monkeypatch.setattr(downloads, "PAUSE", 0.01)
     monkeypatch.setenv("NO_PROXY", "*")
     found = Server()
     yield found
@@ -108,50 +107,50 @@ MD5 = hashlib.md5(BODY).hexdigest()
 
 
 def test_a_download_is_whole_and_leaves_nothing_beside_it(server, file, tmp_path):
-    path = photos.download(file, tmp_path / "new" / "file.bin", MD5)
+    path = downloads.download(file, tmp_path / "new" / "file.bin", MD5)
     assert path.read_bytes() == BODY and [p.name for p in path.parent.iterdir()] == ["file.bin"]
-    photos.download(file, path, MD5)
+    downloads.download(file, path, MD5)
     assert len(server.requests) == 1
     path.write_bytes(b"damaged since")
-    assert photos.download(file, path, MD5).read_bytes() == BODY
+    assert downloads.download(file, path, MD5).read_bytes() == BODY
 
 
 @pytest.mark.parametrize("md5", [MD5, None])
 def test_a_cut_is_continued_where_it_was(server, file, tmp_path, md5):
     server.plan = ["cut", 503, "cut"]
-    assert photos.download(file, tmp_path / "file.bin", md5).read_bytes() == BODY
+    assert downloads.download(file, tmp_path / "file.bin", md5).read_bytes() == BODY
     starts = [int(r.removeprefix("bytes=")[:-1]) if r else 0 for _, r in server.requests]
     assert starts[0] == 0 and len(BODY) // 3 < starts[1] == starts[2] < starts[3]
 
 
 def test_a_server_that_cannot_continue_begins_again(server, file, tmp_path):
     server.plan, server.ranges = ["cut"], False
-    assert photos.download(file, tmp_path / "file.bin", MD5).read_bytes() == BODY and len(server.requests) == 2
+    assert downloads.download(file, tmp_path / "file.bin", MD5).read_bytes() == BODY and len(server.requests) == 2
 
 
 def test_a_later_call_goes_on_from_the_part(server, file, tmp_path):
-    server.plan = ["cut"] * photos.TRIES
+    server.plan = ["cut"] * downloads.TRIES
     with pytest.raises(ConnectionError, match="broke after . of 1 MB|broke after"):
-        photos.download(file, tmp_path / "file.bin", MD5)
+        downloads.download(file, tmp_path / "file.bin", MD5)
     assert [p.name for p in tmp_path.iterdir()] == ["file.bin.part"]
     have = (tmp_path / "file.bin.part").stat().st_size
-    assert photos.download(file, tmp_path / "file.bin", MD5).read_bytes() == BODY
+    assert downloads.download(file, tmp_path / "file.bin", MD5).read_bytes() == BODY
     assert server.requests[-1][1] == f"bytes={have}-" and have > len(BODY) * 0.8
 
 
 @pytest.mark.parametrize("part", [BODY, BODY + b"more", b"other bytes" * 10])
 def test_a_part_that_is_whole_or_too_long_or_of_another_file(server, file, tmp_path, part):
     (tmp_path / "file.bin.part").write_bytes(part)
-    assert photos.download(file, tmp_path / "file.bin", MD5).read_bytes() == BODY
+    assert downloads.download(file, tmp_path / "file.bin", MD5).read_bytes() == BODY
     assert len(server.requests) <= 2
 
 
 def test_wrong_bytes_are_tried_once_more_and_never_kept(server, file, tmp_path):
     server.plan = ["wrong"]
-    assert photos.download(file, tmp_path / "file.bin", MD5).read_bytes() == BODY
+    assert downloads.download(file, tmp_path / "file.bin", MD5).read_bytes() == BODY
     server.plan = ["wrong"] * 9
     with pytest.raises(ConnectionError, match="sum .md5. is not the one"):
-        photos.download(file, tmp_path / "other.bin", MD5)
+        downloads.download(file, tmp_path / "other.bin", MD5)
     assert len(server.requests) == 4 and not list(tmp_path.glob("other*"))
 
 
@@ -159,23 +158,23 @@ def test_wrong_bytes_are_tried_once_more_and_never_kept(server, file, tmp_path):
 def test_an_answer_that_is_no_file_is_named(server, file, tmp_path, code, requests):
     server.plan = [code] * 9
     with pytest.raises(ConnectionError, match=f"the server answers {code}"):
-        photos.download(file, tmp_path / "file.bin")
+        downloads.download(file, tmp_path / "file.bin")
     assert len(server.requests) == requests and not list(tmp_path.iterdir())
 
 
 def test_a_stall_ends_by_itself(server, file, tmp_path, monkeypatch):
-    monkeypatch.setattr(photos, "STALL", 0.3)
+    monkeypatch.setattr(downloads, "STALL", 0.3)
     server.plan = ["stall"]
-    assert photos.download(file, tmp_path / "file.bin", MD5).read_bytes() == BODY
+    assert downloads.download(file, tmp_path / "file.bin", MD5).read_bytes() == BODY
     server.plan = ["stall"] * 9
     with pytest.raises(ConnectionError, match="nothing came for 0.3 seconds|broke after"):
-        photos.download(file, tmp_path / "other.bin", MD5)
+        downloads.download(file, tmp_path / "other.bin", MD5)
 
 
 def test_nobody_there_is_said_at_once(tmp_path):
     start = time.monotonic()
     with pytest.raises(ConnectionError, match="there is no connection"):
-        photos.download("http://127.0.0.1:9/x", tmp_path / "x")
+        downloads.download("http://127.0.0.1:9/x", tmp_path / "x")
     assert time.monotonic() - start < 10
 
 
@@ -312,7 +311,7 @@ def test_a_full_disk_and_a_place_that_cannot_be_written_to(server, sets, monkeyp
 
 SCRIPT = """
 import importlib, sys
-photos = importlib.import_module("tl_helpers.photos")
+from tl_helpers.datasets import photos
 photos.SOURCES["ants-and-bees"] = photos.dataclasses.replace(
     photos.SOURCES["ants-and-bees"], archives=((sys.argv[1] + "/hymenoptera_data.zip", 1, None),))
 print(photos.get("ants-and-bees"))

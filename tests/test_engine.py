@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import tl_helpers as tl
-from tl_helpers.engine import SCHEDULES
+from tl_helpers.engine import checkpoint
+from tl_helpers.engine.arguments import SCHEDULES
 
 HERE = Path(__file__).resolve().parent
 
@@ -43,7 +44,7 @@ def script(*arguments, **environment) -> subprocess.CompletedProcess:
 
 def test_one_process_with_memory_enough_does_bit_for_bit_what_this_loop_does(task):
     """Nothing that the engine brings changes a single bit where it is not needed."""
-    run = fit(task, tl.RawCNN(norm="batch"), augment=tl.glyphs.bend, label_smoothing=0.1)
+    run = fit(task, tl.RawCNN(norm="batch"), augment=tl.glyphs.augment, label_smoothing=0.1)
     model = tl.RawCNN(norm="batch")
     matrices, rest = ([p for p in model.parameters() if (p.ndim > 1) is big] for big in (True, False))
     groups = {"params": matrices, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}
@@ -54,7 +55,7 @@ def test_one_process_with_memory_enough_does_bit_for_bit_what_this_loop_does(tas
         torch.manual_seed(0)
         for _ in range(3):
             for batch in torch.randperm(50, generator=order).tensor_split(2):
-                images = (tl.glyphs.bend(task.train.x[batch].float() / 255, bending) - 0.3) / 0.37
+                images = (tl.glyphs.augment(task.train.x[batch].float() / 255, bending) - 0.3) / 0.37
                 optimizer.zero_grad()
                 F.cross_entropy(model(images), task.train.y[batch], label_smoothing=0.1).backward()
                 optimizer.step()
@@ -79,7 +80,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("time", range(1, 4))
 def test_a_kill_within_the_writing_of_a_checkpoint_loses_nothing(task, tmp_path, monkeypatch, call, time):
     path, whole = str(tmp_path / "x"), fit(task)
-    module, name = (os, call[3:]) if call.startswith("os.") else (tl.engine, call)
+    module, name = (os, call[3:]) if call.startswith("os.") else (checkpoint, call)
     real, calls = getattr(module, name, open), [0]
 
     def dying(file, *arguments, **more):
@@ -330,7 +331,7 @@ def test_the_slurm_script_of_lesson_11_trains_on_two_machines_that_are_this_one(
     assert done.returncode == 0, done.stderr
     assert not script("train.py", "alone", OMP_NUM_THREADS="1").returncode
     alone, two = (torch.load(f"{name}.pt")["weights"] for name in ("alone", "run1"))
-    saved = (tmp_path / "run1.checkpoint").read_bytes()[len(tl.engine.Checkpoint.MARK) + 32 :]
+    saved = (tmp_path / "run1.checkpoint").read_bytes()[len(checkpoint.Checkpoint.MARK) + 32 :]
     assert len(torch.load(io.BytesIO(saved))["random"]) == 2  # so many processes took part
     flat = lambda weights: torch.cat([values.flatten() for values in weights.values()])
     way = flat(alone) - flat(tl.RawCNN().state_dict())

@@ -9,7 +9,7 @@ import pytest
 from wrong_answers_tools import Later
 
 import tl_helpers as tl
-from tl_helpers import check
+from tl_helpers.course import checks as check
 
 HERE = Path(__file__).resolve().parent
 TABLES = [importlib.import_module(path.stem) for path in sorted(HERE.glob("wrong_answers_[0-9]*.py"))]

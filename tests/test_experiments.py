@@ -12,9 +12,10 @@ import pytest
 import torch
 
 import tl_helpers as tl
-from tl_helpers import experiments, pretraining
-from tl_helpers.experiments import PROBE, RESNET, SHIFTS, Cell, Grid, best_rates, chosen, measure, shifted, table
-from tl_helpers.intervals import labels_to_match, mean_interval, prediction_interval
+from tl_helpers.course import experiments, methods, pretraining
+from tl_helpers.course.experiments import Grid, best_rates, chosen, measure, table
+from tl_helpers.course.methods import PROBE, RESNET, SHIFTS, Cell, shifted
+from tl_helpers.results import labels_to_match, mean_interval, prediction_interval
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = Grid(("nearest centroid on pixels", "raw CNN from scratch", PROBE), (1, 2), (5, 6), search=(0,))
@@ -132,13 +133,13 @@ def test_every_method_runs_and_beats_chance_as_it_should(name, monkeypatch):
 
 @pytest.mark.parametrize("name", ["wine", "breast_cancer", "fraud"])
 def test_tables_become_pictures_with_disjoint_splits(name):
-    task = experiments.TASKS[name](10, 0)
+    task = methods.TASKS[name](10, 0)
     assert task.train.x.shape[1:] == (1, 28, 28) and len(task.val) and len(task.test)
     counts = task.train.y.bincount()
     assert counts.min() == 10 and (counts.max() > 100) == (name == "fraud")
     seen = [{picture.numpy().tobytes() for picture in split.x} for split in (task.train, task.val, task.test)]
     assert not seen[0] & seen[1] and not seen[0] & seen[2] and not seen[1] & seen[2]
-    assert (experiments.TASKS[name](10, 1).test.x == task.test.x).all()
+    assert (methods.TASKS[name](10, 1).test.x == task.test.x).all()
     row = measure(Cell("logistic regression on pixels", "", 10, float("nan"), 0, name))
     assert row["test"] > 0.7
 
@@ -146,9 +147,9 @@ def test_tables_become_pictures_with_disjoint_splits(name):
 @pytest.mark.parametrize("kind", SHIFTS)
 def test_a_shift_grows_with_its_strength_and_is_the_same_every_time(kind):
     split = tl.digits().test[:64]
-    changes = [(shifted(split, kind, s).x.float() - split.x.float()).abs().mean().item() for s in experiments.STRENGTHS]
+    changes = [(shifted(split, kind, s).x.float() - split.x.float()).abs().mean().item() for s in methods.STRENGTHS]
     assert 0 < changes[0] and changes == sorted(changes)
-    again = experiments.shifted.__wrapped__(split, kind, 3)
+    again = methods.shifted.__wrapped__(split, kind, 3)
     assert (again.x == shifted(split, kind, 3).x).all() and again.x.dtype == split.x.dtype
 
 
@@ -202,7 +203,7 @@ def test_a_grid_that_is_killed_at_any_moment_loses_at_most_what_was_in_the_makin
     code = f"""
 import sys; sys.path.insert(0, {str(ROOT / "tests")!r})
 from pathlib import Path
-from tl_helpers import experiments
+from tl_helpers.course import experiments
 import test_experiments
 experiments.RESULTS = Path({str(here.parent)!r})
 experiments.GRIDS["small"] = test_experiments.SMALL

@@ -1,3 +1,5 @@
+import ast
+import graphlib
 import os
 import re
 import subprocess
@@ -9,29 +11,16 @@ import pytest
 import yaml
 
 import tl_helpers as tl
-from tl_helpers import experiments
-from tl_helpers.intervals import labels_to_match
+from tl_helpers.course import experiments
+from tl_helpers.results import labels_to_match
 
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-ORDER = [
-    "device",
-    "glyphs",
-    "data",
-    "photos",
-    "models",
-    "engine",
-    "training",
-    "features",
-    "intervals",
-    "io",
-    "pretraining",
-    "experiments",
-    "plots",
-    "widgets",
-    "check",
-]
+# Each room imports only rooms above it in this list. The ground floor, with engine/ as its cellar; then upstairs.
+GROUND = "device glyphs data images models results plots runs engine training extraction saving".split()
+ORDER = [*GROUND, "datasets", "course", "widgets", "__main__"]
+LINES = {"ground floor": 2200, "training": 280, "all": 7000}
 
 
 def python(code: str, **environment) -> str:
@@ -66,39 +55,59 @@ def test_the_import_pulls_in_nothing_and_every_public_name_is_there():
         tl.digit  # noqa: B018
 
 
-@pytest.mark.parametrize("first", ["import timm, tl_helpers", "import tl_helpers, timm", "import tl_helpers.models, timm"])
-def test_timm_knows_the_letters_whichever_is_imported_first(first):
-    code = f"{first}; print(timm.create_model('resnet10t.letters', pretrained=True).num_classes)"
+@pytest.mark.parametrize("first", ["import timm, tl_helpers as tl", "import tl_helpers as tl, timm"])
+def test_timm_knows_the_letters_once_they_are_registered(first):
+    code = f"{first}; tl.models.register(); print(timm.create_model('resnet10t.letters', pretrained=True).num_classes)"
     assert python(code).strip() == "172"
 
 
-@pytest.mark.parametrize("name", ["features", "photos"])
-def test_a_function_stays_one_when_its_module_is_imported(name):
-    assert python(f"import tl_helpers as tl; import tl_helpers.{name}; print(callable(tl.{name}))").strip() == "True"
+def imported(path: Path) -> set[str]:
+    """The modules of this package that a file imports, at its top or inside a function, as dotted names."""
+    package = ["tl_helpers", *path.relative_to(ROOT / "tl_helpers").parent.parts]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *filter(None, [node.module])])
+            found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+    files = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for p in FILES}
+    return (found & files) - {"tl_helpers"}
 
 
-def test_each_file_imports_only_files_above_it():
-    for place, name in enumerate(ORDER):
-        folder, dots = ROOT / "tl_helpers" / name, r"\." * (2 if name == "widgets" else 1)
-        files = folder.glob("*.py") if folder.is_dir() else [folder.with_suffix(".py")]
-        text = "\n".join(file.read_text(encoding="utf-8") for file in files)
-        used = set(re.findall(rf"^\s*from {dots}(\w+) import", text, re.M))
-        used |= {n for line in re.findall(rf"^\s*from {dots} import (.+)", text, re.M) for n in re.findall(r"\w+", line)}
-        if name == "training":
-            used.discard("plots")  # run.plot() calls it when asked, imported there
-        assert used and used <= set(ORDER[:place]) or name in ("device", "glyphs", "intervals"), name
+FILES = sorted((ROOT / "tl_helpers").rglob("*.py"))
 
 
-def test_what_one_reads_first_is_small_enough_for_an_afternoon():
-    """What every lesson stands on: the rooms up to the features, and the intervals. Others are read when they are met."""
-    sizes = {}
-    for path in (ROOT / "tl_helpers").rglob("*.py"):
-        room = path.relative_to(ROOT / "tl_helpers").parts[0].removesuffix(".py")
-        sizes[room] = sizes.get(room, 0) + len(path.read_text(encoding="utf-8").splitlines())
-    assert set(sizes) == {*ORDER, "__init__", "__main__"}
-    core = [name for name in ORDER[: ORDER.index("intervals") + 1] if name != "photos"]
-    assert sizes["training"] <= 300 and sum(sizes[name] for name in core) <= 2000
-    assert sizes["check"] <= 1450 and sum(sizes.values()) <= 7400  # twelve lessons' exercises; all
+def room(module: str) -> str:
+    return module.split(".")[1]
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT / "tl_helpers")) for path in FILES])
+def test_imports_go_one_way(path):
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    if name == "tl_helpers":
+        assert not imported(path)  # it finds what it names when that is asked for
+        return
+    for other in imported(path):
+        assert ORDER.index(room(other)) <= ORDER.index(room(name)), f"{name} imports {other}"
+
+
+def test_no_imports_go_in_a_circle():
+    """Within a room too. A package's own file stands for the package, which is above its parts."""
+    names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in FILES}
+    graph = {name.removesuffix(".__init__"): imported(path) for path, name in names.items()}
+    for name, others in graph.items():  # importing a part runs its package's file first, which holds no more than names
+        graph[name] = {other for other in others if other != name and not name.startswith(f"{other}.")}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+def test_what_a_learner_reads_first_is_small_enough_for_an_afternoon():
+    sizes = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    ground = {path: size for path, size in sizes.items() if path.parent.name == "tl_helpers" and path.stem in GROUND}
+    assert {path.stem for path in ground} == {*GROUND} - {"engine"}
+    assert sum(ground.values()) <= LINES["ground floor"] and sum(sizes.values()) <= LINES["all"]
+    assert sizes[ROOT / "tl_helpers" / "training.py"] <= LINES["training"]
 
 
 def test_environment_yml_names_the_packages_and_versions_of_pyproject():

@@ -15,11 +15,12 @@ from PIL import Image
 
 import tl_helpers as tl
 from conftest import REAL, need
-from tl_helpers.data import Files, Input, Split, Task, in_floats, open_photograph, prepare
+from tl_helpers.data import Files, InputConfig, Split, Task, in_floats
+from tl_helpers.images import open_photograph, prepare
 from tl_helpers.models import input_of
 from tl_helpers.training import _load
 
-SMALL = Input((3, 32, 32), (0.5,) * 3, (0.5,) * 3)
+SMALL = InputConfig((3, 32, 32), (0.5,) * 3, (0.5,) * 3)
 ANY = settings(suppress_health_check=list(HealthCheck), deadline=None)
 
 
@@ -246,7 +247,7 @@ def test_a_file_that_is_damaged_afterwards_is_named(tmp_path):
 def test_fit_features_evaluate_and_predict_take_photographs(pets, monkeypatch):
     body = tl.backbone("resnet10t.letters")
     features = tl.features(body, pets)
-    monkeypatch.setattr(importlib.import_module("tl_helpers.features"), "CHUNK", 7)
+    monkeypatch.setattr(importlib.import_module("tl_helpers.extraction"), "CHUNK", 7)
     again = tl.features(body, pets, views=2, augment=tl.crop_and_flip)
     assert torch.allclose(again.train.x[:36], features.train.x, atol=1e-4) and len(again.train) == 72
     assert not torch.allclose(again.train.x[36:], features.train.x, atol=1e-2)
@@ -562,7 +563,7 @@ def test_real_photographs_and_weights_with_what_their_configuration_says(real, m
     assert "file" not in body.pretrained_cfg
     task = tl.photos("ants-and-bees")
     wanted = input_of(body, task.train)
-    assert wanted == Input((3, 224, 224), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bicubic", 0.875, "center")
+    assert wanted == InputConfig((3, 224, 224), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bicubic", 0.875, "center")
     from timm.data import create_transform, resolve_model_data_config
 
     theirs = create_transform(**resolve_model_data_config(body))

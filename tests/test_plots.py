@@ -9,7 +9,8 @@ import torch
 
 import tl_helpers as tl
 from tl_helpers import plots
-from tl_helpers.training import Evaluation, Run
+from tl_helpers.results import Evaluation
+from tl_helpers.runs import Run
 
 HISTORY = {"epoch": [1, 2], "loss": [2.0, 1.0], "accuracy": [0.2, 0.6], "val_loss": [2.1, 1.2], "val_accuracy": [0.25, 0.55]}
 RUN = Run(torch.nn.Identity(), pd.DataFrame(HISTORY | {"seconds": [0.1, 0.2]}), "a net")

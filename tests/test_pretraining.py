@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tl_helpers import models, pretraining
+from tl_helpers import models
+from tl_helpers.course import pretraining
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "mobilenetv3_small_050_s1.letters"

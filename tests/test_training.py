@@ -12,7 +12,8 @@ from torch import nn
 
 import tl_helpers as tl
 from tl_helpers.data import Split, Task
-from tl_helpers.training import Diverged, Evaluation
+from tl_helpers.results import Evaluation
+from tl_helpers.runs import Diverged
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_fit_trains_a_copy_and_tells_its_history(task):
 
 @pytest.mark.parametrize("make", [lambda: tl.RawCNN(norm="batch"), lambda: tl.backbone("resnet10t.letters", classes=10)])
 def test_one_seed_gives_the_same_weights_bit_for_bit(task, make):
-    bend = tl.glyphs.bend
+    bend = tl.glyphs.augment
     one, again, other = (fit(task, make(), epochs=2, seed=seed, augment=bend) for seed in (1, 1, 2))
     assert same(one.model, again.model) and not same(one.model, other.model)
     assert one.history.drop(columns="seconds").equals(again.history.drop(columns="seconds"))
@@ -186,14 +187,14 @@ def test_the_interval_is_wilsons():
 
 def test_checkpoint_goes_on_to_the_same_weights(task, tmp_path):
     path = tmp_path / "raw.checkpoint"
-    arguments = {"epochs": 6, "augment": tl.glyphs.bend}
+    arguments = {"epochs": 6, "augment": tl.glyphs.augment}
     whole = fit(task, **arguments)
 
     def stopping(images, generator, calls=[0]):  # noqa: B006
         calls[0] += 1
         if calls[0] == 8:
             raise KeyboardInterrupt
-        return tl.glyphs.bend(images, generator)
+        return tl.glyphs.augment(images, generator)
 
     part = fit(task, checkpoint=str(path), **arguments | {"augment": stopping})
     assert len(part.history) == 3

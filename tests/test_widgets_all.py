@@ -20,7 +20,8 @@ from PIL import Image
 from torch import nn
 
 import tl_helpers as tl
-from tl_helpers import experiments, widgets
+from tl_helpers import widgets
+from tl_helpers.course import experiments
 from tl_helpers.widgets import base, looking, trying
 
 TASK = tl.digits(2)
@@ -175,7 +176,7 @@ def test_layers_add_up_to_the_network(parts):
     model = tl.RawCNN(**parts)
     words = widgets.layers(model).alt
     found = [int(number.replace(",", "")) for number in re.findall(r", ([\d,]+) parameters", words)]
-    assert sum(found) == tl.models.count(model)[0]
+    assert sum(found) == tl.models.count_parameters(model)[0]
     assert "fc2: Linear gives 10" in words
 
 
@@ -240,7 +241,7 @@ def test_shots_shows_what_is_stored_whatever_methods_and_columns_come(monkeypatc
     assert "a new one 0.500 (0.500 to 0.500)" in words
     stored = experiments.chosen(rows)
     part = stored[(stored.method == "raw CNN from scratch") & (stored.shots == 5)].test
-    middle, low, high = experiments.mean_interval(part)
+    middle, low, high = tl.results.mean_interval(part)
     assert f"raw CNN from scratch {middle:.3f} ({low:.3f} to {min(high, 1):.3f})" in words
     with pytest.raises(ValueError, match="not for 7"):
         widgets.sampled(7)

@@ -42,7 +42,7 @@ def dying(folder: Path, case: str):
         if case == "dying" and calls[0] == 5 and last and not (folder / "died").exists():
             (folder / "died").touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return tl.glyphs.bend(images, generator)
+        return tl.glyphs.augment(images, generator)
 
     return augment
 

@@ -23,7 +23,7 @@ def _in_place(images, generator):
 
 def _sizes(name, classes, own_head=False, bias=1):
     body = timm.create_model(name, num_classes=1000 if own_head else 0)
-    return tl.models.count(body)[1], (body.num_features + bias) * classes
+    return tl.models.count_parameters(body)[1], (body.num_features + bias) * classes
 
 
 NAMES = timm.list_pretrained("resnet50.*")

@@ -8,11 +8,11 @@ import tl_helpers as tl
 
 
 def _choose(probe, tuned):
-    return "fine-tune" if tl.plots.mean_interval(np.subtract(tuned, probe))[1] > 0 else "probe"
+    return "fine-tune" if tl.results.mean_interval(np.subtract(tuned, probe))[1] > 0 else "probe"
 
 
 def _unpaired(probe, tuned):
-    return "fine-tune" if tl.plots.mean_interval(tuned)[1] > tl.plots.mean_interval(probe)[2] else "probe"
+    return "fine-tune" if tl.results.mean_interval(tuned)[1] > tl.results.mean_interval(probe)[2] else "probe"
 
 
 def _graft(before, after, head=True):

@@ -41,8 +41,9 @@ def prefetch(options) -> int:
     What is there already is checked and kept; a stop (Ctrl-C) or a cut loses nothing, the same command goes on. To carry all
     of it to other machines, on a stick say: --to FOLDER, copy the folder, and set the variable TL_HOME to it there.
     """
-    from .photos import NEEDS, SOURCES, WEIGHTS, get, hub_cache, missing
-    from .photos import home as find_home
+    from .datasets.photos import NEEDS, SOURCES, WEIGHTS, get, missing
+    from .device import cache_folder as find_home
+    from .device import hub_cache
 
     home = options.to or find_home()
     cache = options.to / "hf" / "hub" if options.to else hub_cache()
@@ -97,7 +98,7 @@ def _whole_weights(name: str, cache: Path | None) -> bool:
 
 def pretrain(options) -> int:
     """Pretrain a letters backbone, write weights and model card, and compare it with the shipped one."""
-    from . import pretraining
+    from .course import pretraining
 
     path = pretraining.pretrain(options.name, options.to, options.epochs, options.seed)
     print(f"Written: {path} and its card beside it.")
@@ -108,7 +109,8 @@ def pretrain(options) -> int:
 
 def results(options) -> int:
     """Run or continue a grid of experiments, store its rows and its figure, and print its table."""
-    from . import experiments, plots
+    from . import plots
+    from .course import experiments
 
     frame = experiments.run(options.grid, options.processes)
     rows = experiments.chosen(frame)
@@ -138,14 +140,14 @@ def results(options) -> int:
 
 def predict(options) -> int:
     """Name the photographs in a folder with a saved model, as CSV: file, class, probability, unsure, problem."""
-    from . import io
+    from . import saving
 
-    rows = io.predictions(io.load(options.model), options.folder, unsure=options.unsure)
+    rows = saving.predictions(saving.load(options.model), options.folder, unsure=options.unsure)
     named = broken = 0
     part = options.to and options.to.with_name(f"{options.to.name}.part")  # half a table must not pass for a whole one
     out = open(part, "w", newline="", encoding="utf-8") if part else contextlib.nullcontext(sys.stdout)
     with out as file:
-        writer = csv.DictWriter(file, io.COLUMNS)
+        writer = csv.DictWriter(file, saving.COLUMNS)
         writer.writeheader()
         for row in rows:
             if row["problem"]:
@@ -162,7 +164,7 @@ def predict(options) -> int:
 
 
 def main() -> int:
-    from .experiments import GRIDS
+    from .course.experiments import GRIDS
     from .models import LETTERS
 
     parser = argparse.ArgumentParser(prog="python -m tl_helpers", description=__doc__)

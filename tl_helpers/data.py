@@ -9,10 +9,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,11 +21,11 @@ from torch import Tensor
 from . import glyphs
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    pass
 
 
 @dataclasses.dataclass(frozen=True)
-class Input:
+class InputConfig:
     """What a model expects to be fed: size (channels, height, width), and the mean and std of each channel.
 
     How photographs come to that size is said by interpolation, crop_pct (the share of the shorter side that the crop in the
@@ -225,9 +224,9 @@ def digits(shots: int | str = "all", seed: int = 0) -> Task:
 def letters(without: str = "", size: int = 32, seed: int = 0) -> Task:
     """Printed letters: 172 of the Latin, Greek and Cyrillic alphabets in 16 fonts; never a digit.
 
-    The training images are the clean letters, one for each letter and font: give `fit` the argument `augment=tl.glyphs.bend`
-    and no two epochs see the same ones. Test images are all of them, bent once; validation images are a sixteenth, bent
-    otherwise.
+    The training images are the clean letters, one for each letter and font: give `fit` the argument
+    `augment=tl.glyphs.augment` and no two epochs see the same ones. Test images are all of them, augmented once; validation
+    images are a sixteenth, augmented otherwise.
 
     Args:
         without: letters to leave out, for example "OlISZB" (those that look like digits).
@@ -245,11 +244,11 @@ def letters(without: str = "", size: int = 32, seed: int = 0) -> Task:
     train = Split(images[mask], torch.searchsorted(torch.tensor(kept), labels[mask]))
     generator = torch.Generator().manual_seed(seed)
     part = torch.randperm(len(train), generator=generator)[: len(train) // 16]
-    val, test = (Split((glyphs.bend(s.x / 255, generator) * 255).round().byte(), s.y) for s in (train[part], train))
+    val, test = (Split((glyphs.augment(s.x / 255, generator) * 255).round().byte(), s.y) for s in (train[part], train))
     return Task(f"letters, {len(kept)} kinds", tuple(names[i] for i in kept), train, val, test)
 
 
-def together(first: Task, second: Task) -> Task:
+def join_tasks(first: Task, second: Task) -> Task:
     """Two tasks on images of one size as one, for a network with two heads (`tl.models.Heads`).
 
     The labels of the second follow those of the first. The images of the smaller training split are repeated, so that both
@@ -271,102 +270,15 @@ def together(first: Task, second: Task) -> Task:
     return Task(f"{first.name} and {second.name}", first.classes + second.classes, *splits)
 
 
-def prepare(split: Split, wanted: Input) -> Tensor:
-    """The images of a split as a model wants them, not yet normalised: N x C x H x W.
-
-    Tensors become float32 in [0, 1], photographs uint8, since many of them are large. Grey images become colour ones by
-    repeating the channel, colour images grey ones by their luminance.
-
-    Raises:
-        ValueError: the images and the model differ in channels, or a file cannot be read.
-    """
-    channels, *size = wanted.size
-    if isinstance(split.x, Files):
-        return _read(split.x, wanted)
-    pixels = split.x.float() / 255
-    if pixels.shape[1] == 1 and channels == 3:
-        pixels = pixels.expand(-1, 3, -1, -1)
-    elif pixels.shape[1] == 3 and channels == 1:
-        pixels = (pixels * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)
-    elif pixels.shape[1] != channels:
-        raise ValueError(f"The images have {pixels.shape[1]} channels and the model takes {channels}.")
-    if list(pixels.shape[2:]) != size:
-        mode = wanted.interpolation if wanted.interpolation in ("bilinear", "bicubic") else "bicubic"
-        pixels = F.interpolate(pixels, size, mode=mode, align_corners=False, antialias=True).clamp(0, 1)
-    return pixels.contiguous()
-
-
-def _read(files: Files, wanted: Input) -> Tensor:
-    """Photographs by timm's own transform for evaluation, so that a model sees what it was made to see: uint8."""
-    from timm.data import create_transform
-
-    channels, *size = wanted.size
-    if channels not in (1, 3):
-        raise ValueError(f"Photographs have 3 channels (or 1, made grey) and the model takes {channels}.")
-    how = {"interpolation": wanted.interpolation, "crop_pct": wanted.crop_pct, "crop_mode": wanted.crop_mode}
-    transform = create_transform((3, *size), mean=wanted.mean, normalize=False, **how)
-    pixels = torch.empty(len(files), *wanted.size, dtype=torch.uint8)
-
-    def fill(place: int) -> None:
-        photograph = open_photograph(files.paths[place])
-        pixels[place] = transform(photograph if channels == 3 else photograph.convert("L"))
-
-    in_threads(fill, range(len(files)))
-    return pixels
-
-
-def in_threads(function: Callable, items: Iterable) -> Iterable:
-    """[function(item) for item in items] in as many threads as there are cores: PIL decodes and resizes side by side."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(function, items))
-
-
-def open_photograph(path: str | os.PathLike | BinaryIO) -> Image:
-    """The photograph in a file, in RGB and 8 bits, upright as its camera noted; of an animation the first picture.
-
-    What is transparent becomes white; pictures of more than 8 bits are brought to 8.
-
-    Raises:
-        ValueError: the file cannot be read as a picture.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return in_rgb(image)
-    except MemoryError:
-        raise
-    except Exception as error:  # PIL's many readers fail in many ways on damaged bytes
-        name = shown(path) if isinstance(path, (str, os.PathLike)) else "This file"
-        raise ValueError(f"{name} cannot be read as a picture: {_reason(error)}.") from error
-
-
-def in_rgb(image: Image) -> Image:
-    """An image of PIL's as `open_photograph` gives it."""
-    from PIL import Image, ImageOps
-
-    image.load()
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith(("I", "F")):  # convert("RGB") would cut at 255
-        values = np.asarray(image, dtype=np.float64)
-        low, high = (0, 65535) if image.mode.startswith("I;16") else (values.min(), values.max())
-        image = Image.fromarray(((values - low) * (255 / max(high - low, 1e-9))).round().astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
-
-
-def shown(path: str | os.PathLike) -> str:
-    """A path as text that can always be printed."""
-    return os.fspath(path).encode("utf-8", "replace").decode()
-
-
-def _reason(error: Exception) -> str:
-    """Why a file could not be read, in the fewest words."""
-    from PIL import UnidentifiedImageError
-
-    if isinstance(error, UnidentifiedImageError):
-        return "it is empty, or of no format that is known here"
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return text.split("\n")[0].strip(" .") or type(error).__name__
+def draw(split: Split, shots: int | str | None, seed: int) -> Split:
+    """So many examples of each class; one seed's 10 shots hold its 5 shots."""
+    if shots is None or shots == "all":
+        return split
+    most = int(split.y.bincount().min())
+    if isinstance(shots, bool) or not isinstance(shots, (int, np.integer)) or not 1 <= shots <= most:
+        raise ValueError(
+            f"shots is the number of labelled images a class: 1 to {most} here, or None for all; not {shots!r}."
+        )
+    rng = np.random.default_rng(seed)
+    places = [np.flatnonzero(split.y.numpy() == kind) for kind in range(int(split.y.max()) + 1)]
+    return split[np.concatenate([rng.permutation(place)[:shots] for place in places])]

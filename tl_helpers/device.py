@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 from importlib import metadata
+from pathlib import Path
 
 import torch
 
@@ -48,7 +49,7 @@ def layout(device: torch.device) -> torch.memory_format:
     return torch.channels_last if device.type == "cuda" else torch.contiguous_format
 
 
-def home(size: int, device: torch.device) -> torch.device:
+def place_for(size: int, device: torch.device) -> torch.device:
     """Where to keep so many bytes of data: on the device if that leaves room for the rest, else on the CPU."""
     if device.type == "cuda" and size > torch.cuda.mem_get_info(device)[0] / 6:
         return torch.device("cpu")
@@ -81,3 +82,17 @@ def machine() -> dict[str, str]:
     elif found.type == "cpu" and shutil.which("nvidia-smi"):
         facts["device"] = "cpu, although an NVIDIA driver is installed: torch cannot use it (is the driver too old?)"
     return facts
+
+
+def cache_folder() -> Path:
+    """Where the sets live: TL_HOME, else the cache folder that this system keeps for a user's programs."""
+    import platformdirs
+
+    named = os.environ.get("TL_HOME")
+    return Path(named).expanduser() if named else platformdirs.user_cache_path("tl_helpers", appauthor=False)
+
+
+def hub_cache() -> Path | None:
+    """Where Hugging Face's library keeps weights: below TL_HOME if that is set; None for wherever it does by itself."""
+    own = {"HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"} & set(os.environ)
+    return cache_folder() / "hf" / "hub" if os.environ.get("TL_HOME") and not own else None

@@ -60,7 +60,7 @@ def masters(size: int = 32) -> tuple[Tensor, Tensor, tuple[str, ...]]:
     return torch.from_numpy(np.stack(images)).unsqueeze(1), labels, tuple(letters)
 
 
-def bend(images: Tensor, generator: torch.Generator | None = None, strength: float = 1.0) -> Tensor:
+def augment(images: Tensor, generator: torch.Generator | None = None, strength: float = 1.0) -> Tensor:
     """Vary images as handwriting varies: turned, slanted, scaled, shifted, warped, thicker or thinner, blurred, fainter.
 
     Args:

@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .data import Files, Input, Split, Task
-from .device import seeded
-from .photos import command_for, hub_cache, reach
+from .data import Files, InputConfig, Split, Task
+from .device import hub_cache, seeded
 
+PREFETCH = "python -m tl_helpers prefetch --only"  # gets weights or photographs, once
 DATA = Path(__file__).resolve().parent.parent / "data"
 
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "gelu": nn.GELU, "none": nn.Identity}
@@ -207,6 +207,7 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
     import timm
     from safetensors import SafetensorError
 
+    register()
     if "in_chans" in arguments:
         raise ValueError("Leave in_chans out: every model takes grey and colour images here, brought to its own channels.")
     if ":" not in name:  # "hf-hub:..." and the like are found elsewhere than in timm's own list
@@ -228,7 +229,7 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
                 model.pretrained_cfg.pop("file", None)
         except SafetensorError as error:
             raise ValueError(
-                f"The file with the weights of {name!r} is damaged ({error}). Run {command_for(name)} to get it anew."
+                f"The file with the weights of {name!r} is damaged ({error}). Run `{PREFETCH} {name}` to get it anew."
             ) from error
         except Exception as error:
             # What the hub's client raises where the network fails: one of these two, or its own client's.
@@ -236,13 +237,27 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
             if not pretrained or not network or isinstance(error, RuntimeError) and "size mismatch" in str(error):
                 raise
             raise ConnectionError(
-                f"The weights of {name!r} are not on this machine and could not be fetched. Run {command_for(name)} once "
+                f"The weights of {name!r} are not on this machine and could not be fetched. Run `{PREFETCH} {name}` once "
                 "with a network (they are kept afterwards), or go on with 'resnet10t.letters', which comes with the course."
             ) from error
         if classes:  # by reset_classifier, since some architectures draw a far too large first head when created with one
             model.reset_classifier(classes)
     model.arguments = arguments  # `save` keeps them
     return model
+
+
+def reach(address: str) -> None:
+    """Say at once that there is no network, where a library would try for a minute.
+
+    Raises:
+        ConnectionError: nothing answers at this address.
+    """
+    import requests
+
+    try:
+        requests.head(address, timeout=10)
+    except (requests.RequestException, RuntimeError) as error:
+        raise ConnectionError(f"{address} does not answer") from error
 
 
 def weights_file(name: str, cache: str | Path | None = None) -> str | None:
@@ -266,7 +281,7 @@ def weights_file(name: str, cache: str | Path | None = None) -> str | None:
     return None
 
 
-def input_of(model: nn.Module, split: Split) -> Input:
+def input_of(model: nn.Module, split: Split) -> InputConfig:
     """What a model expects to be fed, from its own `pretrained_cfg`. A model that has none takes the images as they are.
 
     Raises:
@@ -280,12 +295,12 @@ def input_of(model: nn.Module, split: Split) -> Input:
         )
     if not config:
         channels = split.x.shape[1]
-        return Input(tuple(split.x.shape[1:]), (0.0,) * channels, (1.0,) * channels)
+        return InputConfig(tuple(split.x.shape[1:]), (0.0,) * channels, (1.0,) * channels)
     size = list(config["input_size"])
     if hasattr(model, "patch_embed") and getattr(model.patch_embed, "img_size", None):
         size[1:] = model.patch_embed.img_size  # a transformer is built for one size, which may be another than its weights'
     crop = config.get("crop_pct") or 1.0, config.get("crop_mode") or "center"
-    return Input(tuple(size), tuple(config["mean"]), tuple(config["std"]), config["interpolation"], *crop)
+    return InputConfig(tuple(size), tuple(config["mean"]), tuple(config["std"]), config["interpolation"], *crop)
 
 
 def head(body: nn.Module, task: Task, seed: int = 0) -> nn.Module:
@@ -306,7 +321,7 @@ class Heads(nn.Module):
 
     Takes images as the body does and returns the log-probabilities of all heads side by side (float32, N x all classes),
     where each head shares out an equal part. So the cross-entropy of a label is that of its own head plus a constant, and
-    `fit` trains all heads on a task of all labels (see `together`).
+    `fit` trains all heads on a task of all labels (see `join_tasks`).
 
     Args:
         body: a bare backbone; it is not copied.
@@ -434,7 +449,7 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float, layer_dec
     return [{**group, "lr": lr * group["lr_scale"]} for group in groups]
 
 
-def count(model: nn.Module) -> tuple[int, int]:
+def count_parameters(model: nn.Module) -> tuple[int, int]:
     """(trainable, all) parameters of a model."""
     sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
     return sum(n for n, learns in sizes if learns), sum(n for n, _ in sizes)

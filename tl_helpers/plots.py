@@ -22,10 +22,9 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from torch import Tensor
 
-from .data import Files, Input, Split, prepare
-from .intervals import mean_interval
-from .photos import Report
-from .training import Evaluation, Run
+from .data import Files, InputConfig, Split
+from .images import prepare
+from .results import Evaluation, mean_interval
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#E69F00", "#7F7F7F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -109,7 +108,7 @@ def images(pictures: Split | Tensor, labels: Sequence | None = None, columns: in
         return figure
     if isinstance(pictures, Files):
         side = max(32, round(size * 150))
-        pictures = prepare(Split(pictures, torch.zeros(len(pictures))), Input((3, side, side), (0,) * 3, (1,) * 3))
+        pictures = prepare(Split(pictures, torch.zeros(len(pictures))), InputConfig((3, side, side), (0,) * 3, (1,) * 3))
     labels = [""] * len(pictures) if labels is None else [str(label) for label in labels]
     columns = min(columns, len(pictures))
     rows, line = -(-len(pictures) // columns), _line(pictures.shape[2:], size, labels)
@@ -199,7 +198,7 @@ def paste(axis, pixels: np.ndarray, left: float = 0, top: float = 0) -> None:
     axis.imshow(pixels, extent=(left, left + width, top + height, top), aspect="auto", interpolation="nearest")
 
 
-def history(run: Run) -> Figure:
+def history(run) -> Figure:
     """Loss and accuracy of one run, epoch by epoch, in training and in validation."""
     figure = Figure(7.5, 2.8)
     frame = run.history
@@ -215,7 +214,7 @@ def history(run: Run) -> Figure:
     return figure
 
 
-def compare(*runs: Run, names: Sequence[str] | None = None) -> Figure:
+def compare(*runs, names: Sequence[str] | None = None) -> Figure:
     """The validation accuracy of several runs, epoch by epoch."""
     figure = Figure(7.5, 3.2)
     axis = figure.axes_of()
@@ -225,7 +224,7 @@ def compare(*runs: Run, names: Sequence[str] | None = None) -> Figure:
     return figure
 
 
-def curves(axis, runs: Sequence[tuple[str, Run]]) -> str:
+def curves(axis, runs: Sequence[tuple]) -> str:
     """Draw what `compare` shows on an axis, and return the last accuracies in words."""
     for i, (name, run) in enumerate(runs):
         frame, style = run.history, {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
@@ -327,7 +326,7 @@ def scatter(points: Tensor | np.ndarray, labels: Sequence, names: Sequence[str])
     return figure
 
 
-def report(found: Report) -> Figure:
+def report(found) -> Figure:
     """What `tl.folder` found (`task.report`): images by class and split, and how large they are."""
     counts, kept = found.counts, found.files[found.files.split != ""]
     figure = Figure(8.5, max(2.6, 0.8 + 0.22 * len(counts)))

@@ -7,7 +7,6 @@ learning-rate schedule, early stopping, and honest bookkeeping.
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -17,71 +16,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .data import Split, Task, in_floats, prepare
-from .device import autocast, home, layout, precision, seeded
+from .data import Split, Task, in_floats
+from .device import autocast, layout, place_for, precision, seeded
 from .device import device as find_device
-from .engine import SCHEDULES, Checkpoint, Progress, Steps, Team, bring, check_arguments, check_kind, on, outputs, recipe_of
-from .models import classifier, count, input_of, parameter_groups
-
-
-class Diverged(ValueError):
-    """The loss became infinite or no number. `.run` holds the epochs that were finished before."""
-
-
-@dataclasses.dataclass
-class Run:
-    """What `fit` returns.
-
-    model: the trained model, on the device it was trained on.
-    history: one row an epoch: epoch, loss, accuracy, val_loss, val_accuracy, lr, seconds (since the start). Loss and
-        accuracy are means over the epoch's training batches as they went by, so dropout and augmentation are in them.
-    name: what was trained, for legends.
-    stopped: why training ended before its last epoch, or None.
-    """
-
-    model: nn.Module
-    history: pd.DataFrame
-    name: str
-    stopped: str | None = None
-
-    def plot(self):
-        """Loss and accuracy over the epochs, as a figure."""
-        from . import plots
-
-        return plots.history(self)
-
-    def __repr__(self) -> str:
-        if self.history.empty:
-            return f"Run of {self.name}: no finished epoch"
-        last = self.history.iloc[-1]
-        end = f"; {self.stopped}" if self.stopped else ""
-        val = "" if math.isnan(last.val_accuracy) else f", validation accuracy {last.val_accuracy:.3f}"
-        return (
-            f"Run of {self.name}: {len(self.history)} epochs in {last.seconds:.1f} s, "
-            f"training accuracy {last.accuracy:.3f}{val}{end}"
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """How a model does on a split: accuracy (0 to 1), mean cross-entropy in nats, and the number of examples."""
-
-    accuracy: float
-    loss: float
-    n: int
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The 95% interval of the accuracy (Wilson's) that the number of test examples alone leaves open."""
-        from scipy.stats import binomtest
-
-        return tuple(binomtest(round(self.accuracy * self.n), self.n).proportion_ci(0.95, method="wilson"))
-
-    def __repr__(self) -> str:
-        if not self.n:
-            return "no examples to evaluate"
-        low, high = self.interval
-        return f"accuracy {self.accuracy:.3f} (95% interval {low:.3f} to {high:.3f}), loss {self.loss:.3f}, n = {self.n}"
+from .engine.arguments import SCHEDULES, check_arguments, check_kind, recipe_of
+from .engine.checkpoint import Checkpoint
+from .engine.distributed import Team
+from .engine.memory import Steps, bring, on, outputs
+from .engine.progress import Progress
+from .images import prepare
+from .models import classifier, count_parameters, input_of, parameter_groups
+from .results import Evaluation
+from .runs import Diverged, Run
 
 
 def fit(
@@ -121,7 +67,7 @@ def fit(
         weight_decay: AdamW's, on weights only (not on biases and norms).
         layer_decay: None, or below 1 for smaller learning rates towards the input (discriminative learning rates).
         label_smoothing: share of each label that is spread over all classes.
-        augment: changes each training batch (float32, N x C x H x W, in [0, 1]), for example `tl.glyphs.bend`.
+        augment: changes each training batch (float32, N x C x H x W, in [0, 1]), for example `tl.glyphs.augment`.
         patience: None to train all epochs; a number to stop when so many epochs in a row brought no better validation
             accuracy. The weights of the best epoch are then restored.
         seed: of the order of the data, dropout and augmentation. The same seed, CPU and number of threads: the same weights.
@@ -263,7 +209,7 @@ def _load(
     if not split.are_vectors:
         wanted = input_of(model, split)
         x, normalise = prepare(split, wanted), wanted.normalise
-    x = x.to(home(x.nbytes, where))
+    x = x.to(place_for(x.nbytes, where))
     if x.is_floating_point() and not raw:
         x, normalise = normalise(x), lambda x: x
     return x, split.y.to(x.device), normalise
@@ -293,4 +239,4 @@ def _best(rows: list[dict]) -> dict:
 
 def _name(model: nn.Module, forward: nn.Module) -> str:
     config = getattr(model, "pretrained_cfg", {})
-    return f"{config.get('architecture', type(model).__name__)}, {count(forward)[0]:,} trainable parameters"
+    return f"{config.get('architecture', type(model).__name__)}, {count_parameters(forward)[0]:,} trainable parameters"

@@ -28,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import tl_helpers as tl
+from tl_helpers.engine.arguments import SCHEDULES
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -91,7 +92,7 @@ def training_of(name: str, quick: bool) -> tuple[str, nn.Module, tl.Task, int, i
 def training(name: str, quick: bool, peers: bool = True) -> str:
     what, model, task, epochs, times = training_of(name, quick)
     wanted = tl.models.input_of(model, task.train)
-    x, y, batch = wanted.normalise(tl.data.prepare(task.train, wanted)), task.train.y, 32 if name != "training-c" else 16
+    x, y, batch = wanted.normalise(tl.images.prepare(task.train, wanted)), task.train.y, 32 if name != "training-c" else 16
     names = ["floor", "fit", "plain loop", *(contestants.PEERS if peers else [])]
     found = rounds(lambda who: contestants.run(who, model, task, x, y, epochs, batch), names, times)
     rows = [[who, ratio(found, who, "floor")[1], ratio(found, who, "plain loop")[1]] for who in names]
@@ -119,7 +120,7 @@ def pieces(model: nn.Module, x: Tensor, y: Tensor, batch: int) -> dict[str, floa
     """Seconds that the parts of a training step take, each timed alone (the median of many)."""
     model = copy.deepcopy(model).train()
     optimizer = contestants.fused(model)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: tl.engine.SCHEDULES["cosine"](step / 1e6))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: SCHEDULES["cosine"](step / 1e6))
     images, labels, sums = x[:batch], y[:batch], torch.zeros(2)
     places = torch.randperm(len(x))[:batch]
 
@@ -212,12 +213,12 @@ def photos(quick: bool) -> str:
     """Decoding and augmentation, beside torchvision's pipeline: images a second."""
     from torchvision import datasets, transforms
 
-    from tl_helpers.photos import crop_and_flip
+    from tl_helpers.images import crop_and_flip
 
     look = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224), transforms.PILToTensor()])
     data = datasets.ImageFolder(REAL / "hymenoptera_data" / "train", look)
     data.samples = data.samples[:: 12 if quick else 2]
-    wanted = tl.data.Input((3, 224, 224), (0.5,) * 3, (0.5,) * 3, "bilinear", crop_pct=0.875)
+    wanted = tl.data.InputConfig((3, 224, 224), (0.5,) * 3, (0.5,) * 3, "bilinear", crop_pct=0.875)
     split = tl.Split(tl.data.Files([path for path, _ in data.samples]), torch.tensor([label for _, label in data.samples]))
 
     def workers(number: int) -> Tensor:
@@ -227,7 +228,7 @@ def photos(quick: bool) -> str:
     readers = {
         "torchvision, DataLoader": lambda: workers(0),
         f"torchvision, DataLoader with {os.cpu_count()} workers": lambda: workers(os.cpu_count()),
-        "tl_helpers": lambda: tl.data.prepare(split, wanted),
+        "tl_helpers": lambda: tl.images.prepare(split, wanted),
     }
     apart = (readers["tl_helpers"]().int() - workers(0).int()).abs().max()
     pixels = workers(0)[:64]

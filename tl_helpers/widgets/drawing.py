@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from .. import plots
 from ..data import Split, Task
-from ..features import features
+from ..extraction import features
 from ..models import head
 from ..training import fit, predict
 from .base import Widget

@@ -16,7 +16,8 @@ import traitlets
 from torch import Tensor, nn
 
 from .. import plots
-from ..data import Split, in_floats, prepare
+from ..data import Split, in_floats
+from ..images import prepare
 from ..models import input_of
 from ..training import predict
 from .base import Widget

@@ -14,10 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import models, plots
-from ..data import Split, Task, digits, letters, prepare
-from ..experiments import BEND, METHODS, chosen, load
-from ..models import ACTIVATIONS, POOLINGS, RawCNN, count
-from ..training import Evaluation, Run, evaluate, fit, outputs
+from ..course.experiments import chosen, load
+from ..course.methods import BEND, METHODS
+from ..data import Split, Task, digits, letters
+from ..engine.memory import outputs
+from ..images import prepare
+from ..models import ACTIVATIONS, POOLINGS, RawCNN, count_parameters
+from ..results import Evaluation
+from ..runs import Run
+from ..training import evaluate, fit
 from .base import Widget
 
 
@@ -40,7 +45,9 @@ def layers(model: nn.Module, runs: dict[str, Run] | None = None) -> plots.Figure
 
     def note(name):
         def hook(module, _, out):
-            rows.append((f"{name}: {type(module).__name__}", " x ".join(map(str, out.shape[1:])), count(module)[1]))
+            rows.append(
+                (f"{name}: {type(module).__name__}", " x ".join(map(str, out.shape[1:])), count_parameters(module)[1])
+            )
 
         return hook
 
@@ -55,14 +62,14 @@ def layers(model: nn.Module, runs: dict[str, Run] | None = None) -> plots.Figure
     sheet, most = figure.sheet(), max(n for *_, n in rows)
     sheet.text(0.1, 0.3, "layer", weight="bold", fontsize=9)
     sheet.text(2.0, 0.3, "what comes out", weight="bold", fontsize=9)
-    sheet.text(3.4, 0.3, f"parameters: {count(model)[1]:,}", weight="bold", fontsize=9)
+    sheet.text(3.4, 0.3, f"parameters: {count_parameters(model)[1]:,}", weight="bold", fontsize=9)
     for i, (name, shape, n) in enumerate(rows):
         y = 0.58 + 0.24 * i
         sheet.text(0.1, y, name, fontsize=9, va="center")
         sheet.text(2.0, y, shape, fontsize=9, va="center")
         sheet.barh(y, 1.3 * n / most, 0.16, 3.4, color=plots.COLOURS[0])
         sheet.text(3.45 + 1.3 * n / most, y, f"{n:,}" if n else "none", fontsize=9, va="center")
-    figure.alt = f"A network of {count(model)[1]:,} parameters. " + "; ".join(
+    figure.alt = f"A network of {count_parameters(model)[1]:,} parameters. " + "; ".join(
         f"{name} gives {shape}, {n:,} parameters" for name, shape, n in rows
     )
     if runs:
@@ -411,7 +418,7 @@ def parts(model: nn.Module, results: dict[str, dict[str, Evaluation]] | None = N
     weights, head = dict(model.named_parameters()), models.classifier(model)
     rows = [(f"block {i}", [weights[name] for name in names]) for i, names in enumerate(models.blocks(model))]
     rows.append(("head", list(head.parameters())))
-    learns, every = count(model)
+    learns, every = count_parameters(model)
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
     moving = sum(not isinstance(m, models._Still) for m in norms)
     results = results or {}

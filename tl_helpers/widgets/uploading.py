@@ -17,7 +17,8 @@ from PIL import Image
 from torch import nn
 
 from .. import plots
-from ..data import Files, Split, in_rgb, open_photograph, prepare
+from ..data import Files, Split
+from ..images import in_rgb, open_photograph, prepare
 from ..models import input_of
 from .base import Widget
 from .drawing import DIGITS, SEVEN, as_digit, drawn, named

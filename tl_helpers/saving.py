@@ -21,12 +21,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .data import Files, Input, Split, Task, in_threads, prepare, shown
+from .data import Files, InputConfig, Split, Task
 from .device import device as find_device
-from .engine import check_kind
-from .models import RawCNN, backbone, classifier, count, input_of
-from .photos import READ, images_below
-from .training import Evaluation, on, outputs, predict
+from .engine.arguments import check_kind
+from .engine.memory import on, outputs
+from .images import READ, images_below, in_threads, prepare, shown
+from .models import RawCNN, backbone, classifier, count_parameters, input_of
+from .results import Evaluation
+from .training import predict
 
 FORMAT = 1  # of a saved model; raised when an older version of this file could no longer read a new one
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -334,8 +336,8 @@ def _card(model: nn.Module, config: dict, task, evaluation: Evaluation | None) -
         )
         learned = f"{task.name}: {len(task.train)} training images ({counts})"
     lines = [
-        f"**What it is**: {config['architecture']}{f', prepared as {tag} weights are' if tag else ''}; {count(model)[1]:,} "
-        f"parameters; saved on {time.strftime('%Y-%m-%d')}.",
+        f"**What it is**: {config['architecture']}{f', prepared as {tag} weights are' if tag else ''}; "
+        f"{count_parameters(model)[1]:,} parameters; saved on {time.strftime('%Y-%m-%d')}.",
         f"**It tells apart** {config['num_classes']} classes: {', '.join(config['label_names'])}.",
         f"**Trained on**: {learned}.",
         f"**How well it does**: {evaluation or 'not told'}.",
@@ -358,7 +360,7 @@ def _short(error: Exception) -> str:
     return text if len(text) < 300 else f"{text[:300]} ..."
 
 
-def _wanted(model: nn.Module) -> Input:
+def _wanted(model: nn.Module) -> InputConfig:
     """What the model expects to be fed, by its own account."""
     return input_of(model, Split(torch.empty(0, 1, 1, 1), torch.empty(0)))
 

@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """How a model does on a split: accuracy (0 to 1), mean cross-entropy in nats, and the number of examples."""
+
+    accuracy: float
+    loss: float
+    n: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95% interval of the accuracy (Wilson's) that the number of test examples alone leaves open."""
+        from scipy.stats import binomtest
+
+        return tuple(binomtest(round(self.accuracy * self.n), self.n).proportion_ci(0.95, method="wilson"))
+
+    def __repr__(self) -> str:
+        if not self.n:
+            return "no examples to evaluate"
+        low, high = self.interval
+        return f"accuracy {self.accuracy:.3f} (95% interval {low:.3f} to {high:.3f}), loss {self.loss:.3f}, n = {self.n}"
 
 
 def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:

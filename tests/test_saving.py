@@ -22,7 +22,7 @@ from PIL import Image
 from torch import nn
 
 import tl_helpers as tl
-from tl_helpers import io
+from tl_helpers import saving
 from tl_helpers.__main__ import main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -104,8 +104,8 @@ def test_a_model_that_timm_made_comes_back_too_and_its_own_preprocessing_with_it
     model = timm.create_model("resnet18", num_classes=3)
     model.pretrained_cfg = dict(model.pretrained_cfg, input_size=(3, 96, 64), mean=(0.1, 0.2, 0.3), crop_pct=0.5)
     loaded = check_round_trip(model.eval(), tmp_path / "model")
-    assert io._wanted(loaded) == io._wanted(model)
-    assert io._wanted(loaded).crop_pct == 0.5
+    assert saving._wanted(loaded) == saving._wanted(model)
+    assert saving._wanted(loaded).crop_pct == 0.5
 
 
 def test_a_loaded_model_is_trained_and_saved_again_with_nothing_to_remember(tmp_path):
@@ -123,7 +123,7 @@ def test_a_loaded_model_is_trained_and_saved_again_with_nothing_to_remember(tmp_
 
 def test_the_card_says_what_it_is_and_how_well_it_does(tmp_path):
     task = tl.digits(shots=2)
-    evaluation = tl.training.Evaluation(0.9, 0.3, 797)
+    evaluation = tl.results.Evaluation(0.9, 0.3, 797)
     card = (tl.save(tl.RawCNN(), tmp_path / "model", task, evaluation=evaluation) / "README.md").read_text()
     assert card.startswith("---\npipeline_tag: image-classification\n---\n") and "21,840 parameters" in card
     assert repr(evaluation) in card and "20 training images" in card and str(tmp_path) not in card
@@ -335,9 +335,9 @@ def test_an_exported_model_gives_the_same_answers_from_plain_pixels(tmp_path, ma
     assert [entry.name for entry in (tmp_path / "new").iterdir()] == ["model.onnx"]
     session = onnxruntime.InferenceSession(tmp_path / "new" / "model.onnx", providers=["CPUExecutionProvider"])
     facts = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
-    assert facts["classes"] == list(CLASSES) and tuple(facts["input_size"]) == io._wanted(model).size
+    assert facts["classes"] == list(CLASSES) and tuple(facts["input_size"]) == saving._wanted(model).size
     for count in (1, 7):
-        split = noise(count, *io._wanted(model).size)
+        split = noise(count, *saving._wanted(model).size)
         (found,) = session.run(["probabilities"], {"pixels": split.x.numpy().astype(np.float32) / 255})
         assert np.abs(found - tl.predict(model, split).numpy()).max() < 1e-5
 
@@ -401,7 +401,7 @@ def command(*arguments) -> int:
 
 
 def test_predict_names_the_photographs_of_a_folder(saved, photographs, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(io, "CHUNK", 2)
+    monkeypatch.setattr(saving, "CHUNK", 2)
     assert command("predict", saved, photographs, "--to", tmp_path / "out.csv", "--unsure", 0.34) == 0
     rows = list(csv.DictReader(open(tmp_path / "out.csv", encoding="utf-8", newline="")))
     assert [row["file"] for row in rows] == ["a.jpg", "z.jpg", "b/c.png", "b/cut.jpg", "b/d/e.JPG", "b/d/ü, 2.jpg"]
@@ -444,5 +444,5 @@ def test_predict_answers_nonsense_in_a_sentence(saved, photographs, tmp_path, ca
 def test_predictions_make_a_table_for_a_model_not_saved_yet(photographs):
     import pandas as pd
 
-    frame = pd.DataFrame(io.predictions(tl.RawCNN(3), photographs, CLASSES))
-    assert list(frame) == list(io.COLUMNS) and len(frame) == 6 and (frame.problem != "").sum() == 1
+    frame = pd.DataFrame(saving.predictions(tl.RawCNN(3), photographs, CLASSES))
+    assert list(frame) == list(saving.COLUMNS) and len(frame) == 6 and (frame.problem != "").sum() == 1

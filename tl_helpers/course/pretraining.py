@@ -13,13 +13,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from . import glyphs
-from .data import Split, Task, digits, letters
-from .device import machine
-from .features import features
-from .intervals import mean_interval
-from .models import DATA, backbone, count, head
-from .training import Evaluation, Run, evaluate, fit
+from .. import glyphs
+from ..data import Split, Task, digits, letters
+from ..device import machine
+from ..extraction import features
+from ..models import DATA, backbone, count_parameters, head
+from ..results import Evaluation, mean_interval
+from ..runs import Run
+from ..training import evaluate, fit
 
 RECIPES = {
     "resnet10t.letters": {"lr": 4e-3, "epochs": 56},
@@ -51,7 +52,7 @@ def pretrain(name: str, folder: Path, epochs: int | None = None, seed: int = 0) 
     facts = {
         "name": name,
         "recipe": {**recipe, "batch size": 256, "weight decay": 0.05, "label smoothing": 0.1, "seed": seed},
-        "parameters": count(run.model)[1],
+        "parameters": count_parameters(run.model)[1],
         "minutes": round(run.history.seconds.iloc[-1] / 60, 1),
         "date": time.strftime("%Y-%m-%d"),
         "machine": machine(),
@@ -69,7 +70,7 @@ def pretrain(name: str, folder: Path, epochs: int | None = None, seed: int = 0) 
 
 def _pretrained(name: str, task: Task, recipe: dict, seed: int = 0, checkpoint: str | None = None) -> Run:
     model = backbone(name, classes=len(task.classes), pretrained=False, seed=seed)
-    training = {"batch_size": 256, "weight_decay": 0.05, "label_smoothing": 0.1, "augment": glyphs.bend, **recipe}
+    training = {"batch_size": 256, "weight_decay": 0.05, "label_smoothing": 0.1, "augment": glyphs.augment, **recipe}
     return fit(model, task, seed=seed, checkpoint=checkpoint, **training)
 
 

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from .data import Files, Split, Task, in_floats, prepare
+from .data import Files, Split, Task, in_floats
 from .device import device as find_device
-from .engine import Progress, on, outputs
+from .engine.memory import on, outputs
+from .engine.progress import Progress
+from .images import prepare
 from .models import input_of
 
 CHUNK = 64  # photographs in the memory at once
@@ -47,7 +49,7 @@ def features(
         raise ValueError(f"{task.name!r} is a task of vectors already; features wants images.")
     if views < 1 or (views > 1 and augment is None):
         raise ValueError(
-            f"views must be at least 1, and above 1 it needs augment, tl.glyphs.bend for example; not {views!r}."
+            f"views must be at least 1, and above 1 it needs augment, tl.glyphs.augment for example; not {views!r}."
         )
     where = find_device(device)
     body = on(body, where)

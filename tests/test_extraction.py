@@ -41,7 +41,7 @@ def test_a_head_on_features_answers_as_the_whole_model_does(name):
 
 def test_views_are_the_images_themselves_and_bent_ones(body):
     task = tl.digits(shots=2)
-    augment = functools.partial(tl.glyphs.bend, strength=0.5)
+    augment = functools.partial(tl.glyphs.augment, strength=0.5)
     plain, many = tl.features(body, task), tl.features(body, task, views=3, augment=augment)
     assert many.train.x.shape == (60, 512) and torch.equal(many.train.y, task.train.y.repeat(3))
     assert torch.allclose(many.train.x[:20], plain.train.x, atol=1e-6)

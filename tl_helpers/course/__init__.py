@@ -1,0 +1,1 @@
+"""What belongs to the lessons: checks of exercises, experiments, and the pretraining of the backbones."""

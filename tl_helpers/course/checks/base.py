@@ -1,0 +1,151 @@
+"""What every check is, and what it remembers."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+class NotYet(Exception):
+    """What is still missing, in words that teach."""
+
+
+class Verdict:
+    """The answer of a check: `passed`, and `text` in words."""
+
+    def __init__(self, passed: bool, text: str):
+        self.passed, self.text = passed, text
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    def __repr__(self) -> str:
+        return f"{'✔ Passed.' if self.passed else 'Not yet.'} {self.text}"
+
+
+LESSONS = tuple(f"{number:02}" for number in range(12))
+CHECKS: dict[str, dict[str, Callable[..., Verdict]]] = {}  # by lesson, then by name
+
+
+def exercise(lesson: str) -> Callable:
+    """Registers a check under its lesson: a function that raises NotYet, or returns what the learner has shown.
+
+    What it registers never raises.
+    """
+
+    def register(check: Callable[..., str]) -> Callable[..., Verdict]:
+        @functools.wraps(check)
+        def checked(*answers) -> Verdict:
+            if any(answer is ... or answer is None for answer in answers):
+                return Verdict(False, "Put your answer in place of the dots and run the cell again.")
+            try:
+                verdict = Verdict(True, check(*answers))
+                _remember(check.__name__)
+                return verdict
+            except NotYet as hint:
+                return Verdict(False, str(hint))
+            except Exception as error:  # whatever a learner's own code raises
+                return Verdict(False, f"Your answer stopped with {type(error).__name__}: {error}")
+
+        CHECKS.setdefault(lesson, {})[check.__name__] = checked
+        return checked
+
+    return register
+
+
+def returned(found, wanted: str) -> None:
+    if found is None or found is ...:
+        raise NotYet(f"The function returns nothing so far: {wanted}")
+
+
+# Progress: which checks have passed on this machine, for the learner's own eyes.
+
+
+def _store() -> Path:
+    """The file that keeps it: TL_PROGRESS if that is set, else one in TL_HOME or where this system keeps a user's data."""
+    import platformdirs
+
+    home = os.environ.get("TL_HOME") or platformdirs.user_data_dir("tl_helpers", appauthor=False)
+    return Path(os.environ.get("TL_PROGRESS") or Path(home, "progress.json"))
+
+
+def _passed() -> list[str]:
+    try:
+        return [name for name in json.loads(_store().read_text(encoding="utf-8")) if isinstance(name, str)]
+    except (OSError, ValueError, TypeError):  # none yet, or damaged: nothing depends on it
+        return []
+
+
+def _remember(name: str) -> None:
+    """Note that a check passed, if a learner's cell called it.
+
+    That is a cell of a notebook that names no `solution_...`, as every solution of the course does. What tests and scripts
+    call counts for nothing either: they have no notebook.
+    """
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    if not hasattr(shell, "kernel") or "solution_" in shell.user_ns.get("In", ["solution_"])[-1]:
+        return
+    known = _passed()
+    if name not in known:
+        with contextlib.suppress(OSError):  # a disk that is full or cannot be written to stops no lesson
+            _store().parent.mkdir(parents=True, exist_ok=True)
+            _store().write_text(json.dumps([*known, name]), encoding="utf-8")
+
+
+class Progress:
+    """The exercises of a lesson, and which of them passed on this machine."""
+
+    def __init__(self, lesson: str, passed: dict[str, bool]):
+        self.lesson, self.passed = lesson, passed
+
+    def __repr__(self) -> str:
+        many, done = len(self.passed), sum(self.passed.values())
+        marks = ", ".join(f"{'✔' if passed else '○'} {name.replace('_', ' ')}" for name, passed in self.passed.items())
+        return f"Exercises of lesson {self.lesson} passed on this machine: {done} of {many} ({marks})"
+
+
+def progress(lesson: str) -> Progress:
+    """Which exercises of a lesson, "02" for example, have passed on this machine. Nothing in the course depends on it.
+
+    Raises:
+        ValueError: there is no such lesson, or it has no exercises.
+    """
+    if lesson not in LESSONS:
+        raise ValueError(f"There are exercises in lessons {', '.join(LESSONS)}; not in {lesson!r}.")
+    importlib.import_module(f".lesson_{lesson}", __package__)
+    done = _passed()
+    return Progress(lesson, {name: name in done for name in CHECKS[lesson]})
+
+
+def forget_progress() -> None:
+    """Begin anew: no exercise has passed."""
+    if _store().exists():
+        _store().write_text("[]", encoding="utf-8")
+
+
+class Claims:
+    """Sentences, and for each whether the numbers at hand bear it out."""
+
+    def __init__(self, sentences: dict[str, bool]):
+        self.sentences = {text: bool(holds) for text, holds in sentences.items()}
+
+    def __bool__(self) -> bool:
+        return all(self.sentences.values())
+
+    def __repr__(self) -> str:
+        lines = [f"{'✔ holds:       ' if holds else '✘ not here:    '}{text}" for text, holds in self.sentences.items()]
+        if not self:
+            lines.append("Where a claim does not hold: did you change a number above? Then this is your finding.")
+        return "\n".join(lines)
+
+
+def claims(sentences: dict[str, bool]) -> Claims:
+    """Hold what a lesson says against what was measured in it: a dict of sentences and conditions."""
+    return Claims(sentences)

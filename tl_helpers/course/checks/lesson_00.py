@@ -1,0 +1,54 @@
+"""Checks of the exercises of lesson 00."""
+
+from __future__ import annotations
+
+from .base import NotYet, exercise, returned
+
+
+@exercise("00")
+def single_example(accuracy) -> str:
+    """The test accuracy of the probe on letters features with one example of each digit, seed 0."""
+    from ...data import digits
+    from ...extraction import features
+    from ...models import backbone, head
+    from ...training import evaluate, fit
+
+    if callable(accuracy):
+        raise NotYet("That is the function itself. Call it: its name, and the number of examples in parentheses.")
+    if 1 < accuracy <= 100:
+        raise NotYet(f"Accuracy is a share between 0 and 1 here; {accuracy!r} is not. Take what the function returns.")
+
+    def measured(shots):
+        task, body = digits(shots, seed=0), backbone("resnet10t.letters")
+        return evaluate(fit(head(body, task), features(body, task), lr=1e-2, progress=False).model, task.test).accuracy
+
+    right = measured(1)
+    if abs(accuracy - right) > 0.005:
+        if abs(accuracy - measured(10)) < 0.005:
+            raise NotYet("That is the accuracy with ten examples of each digit. Call the function with 1.")
+        raise NotYet(f"{accuracy!r} is not what comes out with one example of each digit. Call the function with 1.")
+    return f"One example of each digit, and {right:.3f} of the test pictures are named correctly. Guessing gives 0.1."
+
+
+@exercise("00")
+def share_right(function) -> str:
+    """function(answers, labels): the share of places where two tensors agree."""
+    import torch
+
+    answers, labels = torch.tensor([7, 1, 2, 3, 9, 9, 0, 4]), torch.tensor([7, 7, 2, 3, 4, 9, 0, 4])
+    share = function(answers.clone(), labels.clone())
+    returned(share, "put an expression in place of the dots.")
+    if isinstance(share, torch.Tensor) and share.numel() > 1:
+        raise NotYet("It returns one answer for each place. Take the mean of them: the share of those that are true.")
+    share = float(share)
+    if share == 6:
+        raise NotYet("That is the number of right answers; divide by how many there are, and it is a share.")
+    if abs(share - 75) < 1e-4:
+        raise NotYet("That is a percentage. A share lies between 0 and 1.")
+    if abs(share - 2 / 8) < 1e-6:
+        raise NotYet("That is the share of wrong answers.")
+    if abs(share - 6 / 8) > 1e-6:
+        raise NotYet(f"For {answers.tolist()} and {labels.tolist()} it returned {share:g}; how many of the 8 agree?")
+    if abs(float(function(answers[:3], labels[:3])) - 2 / 3) > 1e-6:
+        raise NotYet("It is right for the first eight numbers tried, and not for three of which two agree.")
+    return "This is accuracy, the number that the whole course measures by. `tl.evaluate` computes it for you."

@@ -1,0 +1,87 @@
+"""Checks of the exercises of lesson 07."""
+
+from __future__ import annotations
+
+from .base import NotYet, exercise, returned
+
+
+@exercise("07")
+def labels_for(function) -> str:
+    """function(curve, goal): the smallest index of a Series of accuracies at which the goal is reached, or None."""
+    import pandas as pd
+
+    curve = pd.Series([0.55, 0.75, 0.91, 0.95, 0.98], index=[1, 2, 5, 10, 20])
+    answers = {goal: function(curve.copy(), goal) for goal in (0.9, 0.95, 0.5, 0.99)}
+    if all(answer is None or answer is ... for answer in answers.values()):
+        raise NotYet("The function returns nothing so far: put its body in place of the dots.")
+    if answers[0.9] in (0.91, 2) and answers[0.9] != 5:
+        raise NotYet(
+            "For a goal of 0.9 that is the accuracy, or its position. Wanted is the number of labels: the index, 5."
+        )
+    if answers[0.9] in (10, 20):
+        raise NotYet("For a goal of 0.9 more labels than needed came out. Of all that are enough take the first.")
+    if answers[0.9] != 5 or answers[0.5] != 1:
+        raise NotYet(
+            f"For goals of 0.9 and 0.5 on the curve {curve.to_dict()} it returned {answers[0.9]!r} and {answers[0.5]!r}."
+        )
+    if answers[0.95] != 10:
+        raise NotYet("At exactly the goal it is reached: at least means >=.")
+    if answers[0.99] is not None:
+        raise NotYet("No number here reaches 0.99, and the function should then return None.")
+    return "So a goal has a price in labels, for every method another one. Ask for it before you collect any."
+
+
+@exercise("07")
+def predicts(function) -> str:
+    """function(old, new): whether a new run lies in the 99% prediction interval of the old ones."""
+    import numpy as np
+
+    from ...results import mean_interval, prediction_interval
+
+    old = [0.91, 0.95, 0.93, 0.96, 0.92, 0.94]
+    (middle, _, high), (_, _, mean_high) = prediction_interval(old), mean_interval(old, 0.99)
+    if function(list(old), middle) is None or function(list(old), middle) is ...:
+        raise NotYet("The function returns nothing so far: put its body in place of the dots.")
+    n, spread = len(old), np.std(old)
+    for name, edge in (
+        ("The 1 under the root is missing: that is the interval of the mean, not of a new run.", mean_high),
+        ("That divides by n in the standard deviation; it wants ddof=1.", middle + (high - middle) * np.sqrt((n - 1) / n)),
+    ):
+        inside = (edge + high) / 2
+        if not function(list(old), inside) and function(list(old), middle + (edge - middle) * 0.98):
+            raise NotYet(name)
+    for new in (middle + (high - middle) * 1.02, middle - (high - middle) * 1.02):
+        if function(list(old), new):
+            raise NotYet(f"For {old} a new run of {new:.3f} lies outside, and the function says it is inside.")
+    for new in (middle + (high - middle) * 0.98, middle - (high - middle) * 0.98):
+        if not function(list(old), new):
+            raise NotYet(f"For {old} a new run of {new:.3f} lies inside, above or below; the function says it is not.")
+    if not function([0.8, 0.9], 0.1) or spread == 0:
+        raise NotYet(
+            "With two old runs t is 63.7, and nearly everything is possible: take n from the list, not a fixed one."
+        )
+    return "That is how to tell whether a repeated experiment agrees: not with the mean, but with the spread of single runs."
+
+
+@exercise("07")
+def shares_that_work(function) -> str:
+    """function(frame, share): for each method the share of rows that reach share x the best mean of any method."""
+    import pandas as pd
+
+    rows = [("a", 0.1, s, t) for s, t in enumerate((0.9, 1.0))] + [("a", 0.2, s, t) for s, t in enumerate((0.2, 0.88))]
+    rows += [("b", 0.1, s, t) for s, t in enumerate((0.5, 0.7))] + [("b", 0.2, s, t) for s, t in enumerate((0.86, 0.5))]
+    frame = pd.DataFrame(rows, columns=["method", "lr", "seed", "test"])
+    found = function(frame.copy(), 0.9)
+    returned(found, "put its body in place of the dots.")
+    found = {str(method): float(value) for method, value in dict(found).items()}
+    if set(found) != {"a", "b"}:
+        raise NotYet(f"The dict should have one entry for each method, a and b here; it has {sorted(found)}.")
+    if found == {"a": 3.0, "b": 1.0}:
+        raise NotYet("These are numbers of rows. Divide by how many rows the method has.")
+    if found["b"] >= 0.5:
+        raise NotYet("A poor method comes out well: each was judged by its own best. Judge all by the best of any method.")
+    if found == {"a": 0.5, "b": 0.0}:
+        raise NotYet("The goal is a share of the best mean over seeds, not of the best single run.")
+    if found != {"a": 0.75, "b": 0.25}:
+        raise NotYet(f"For the goal 0.9 x 0.95 = 0.855 three of the four rows of a work and one of b; it returned {found}.")
+    return "One goal for all: a method that is equally bad everywhere is sturdy, but of no use."

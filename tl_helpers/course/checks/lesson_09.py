@@ -1,0 +1,96 @@
+"""Checks of the exercises of lesson 09."""
+
+from __future__ import annotations
+
+from .base import NotYet, exercise, returned
+
+
+@exercise("09")
+def by_group(function) -> str:
+    """function(probabilities, groups): the probability of each group of classes, N x groups."""
+    import torch
+
+    generator = torch.Generator().manual_seed(9)
+    for groups in (torch.tensor([0, 1, 0, 2, 1, 1]), torch.tensor([1, 1, 0, 1, 1])):
+        chances = (2 * torch.randn(40, len(groups), generator=generator)).softmax(1)
+        member = torch.nn.functional.one_hot(groups).float()
+        right = chances @ member
+        found = function(chances.clone(), groups.clone())
+        returned(found, "it should return a tensor, N x the number of groups.")
+        found = torch.as_tensor(found).float()
+        if found.shape == (40,):
+            raise NotYet("That is one number for each photograph; a probability for each group was asked for.")
+        if found.shape == right.T.shape and found.shape != right.shape:
+            raise NotYet("Rows and columns are exchanged: torch.stack(..., dim=1) puts the groups into columns.")
+        if found.shape != right.shape:
+            raise NotYet(
+                f"For 40 photographs, {len(groups)} classes and {right.shape[1]} groups it returned {tuple(found.shape)}, "
+                f"not {tuple(right.shape)}."
+            )
+        if torch.allclose(found, right / member.sum(0), atol=1e-5):
+            raise NotYet("That is the mean over the classes of a group, which makes large groups too small: add them up.")
+        best = torch.stack([chances[:, groups == group].amax(1) for group in range(right.shape[1])], dim=1)
+        if torch.allclose(found, best, atol=1e-5):
+            raise NotYet("That is the likeliest class of each group. It is one class or another: add up all of them.")
+        if not torch.allclose(found, right, atol=1e-5):
+            total = " Each row should add up to 1." if not torch.allclose(found.sum(1), torch.ones(40), atol=1e-4) else ""
+            raise NotYet(f"The numbers are others than the sums over the classes of each group.{total}")
+    return "One model, two questions: the breeds, and by adding up, the species. No photograph had to be labelled again."
+
+
+@exercise("09")
+def normalised(function) -> str:
+    """function(pixels, config): uint8 images as the network of this config wants them."""
+    import torch
+
+    pixels = torch.randint(0, 256, (2, 3, 3, 3), generator=torch.Generator().manual_seed(9), dtype=torch.uint8)
+    for mean, std in (((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), ((0.1, 0.5, 0.7), (0.5, 0.3, 1.0))):
+        m, s = (torch.tensor(values).view(-1, 1, 1) for values in (mean, std))
+        right = (pixels / 255 - m) / s
+        found = function(pixels.clone(), {"mean": mean, "std": std, "input_size": (3, 3, 3)})
+        returned(found, "it should return the pixels as the network wants them.")
+        if not isinstance(found, torch.Tensor) or found.shape != right.shape:
+            raise NotYet("It should return a tensor of the same shape as the pixels.")
+        faults = {
+            "The mean is meant for pixels from 0 to 1: divide by 255 first.": (pixels - m) / s,
+            "That is pixels from 0 to 1; now subtract the mean and divide by the standard deviation.": pixels / 255,
+            "Subtract the mean first, and divide what is left by the standard deviation.": pixels / 255 / s - m,
+            "The mean is gone; now divide by the standard deviation.": pixels / 255 - m,
+            "The standard deviation divides; it does not multiply.": (pixels / 255 - m) * s,
+            "The numbers went along the rows of the picture, not the channels: give them the shape C x 1 x 1.": (
+                (pixels / 255 - m.view(-1)) / s.view(-1)
+            ),
+        }
+        for words, fault in faults.items():
+            if torch.allclose(found.double(), fault.double(), atol=1e-4):
+                raise NotYet(words)
+        if not torch.allclose(found.double(), right.double(), atol=1e-4):
+            raise NotYet("The numbers are others: (pixels / 255 - mean) / std, each channel with its own mean and std.")
+        if found.dtype != torch.float32:
+            raise NotYet(f"The numbers are right, but of type {found.dtype}; networks take float32.")
+    return "That is all there is to it, and tl.data.InputConfig.normalise does the same."
+
+
+@exercise("09")
+def best_of(function) -> str:
+    """function(p, n, looks): the mean of the best of so many accuracies, each on n photographs, of a network right for p."""
+    import numpy as np
+    from scipy.stats import binom
+
+    for p, n, looks in ((0.94, 153, 25), (0.7, 50, 4), (0.9, 400, 10)):
+        beaten = binom.cdf(np.arange(n), n, p) ** looks  # the chance that no look finds more than 0, 1, ... n - 1
+        right = float((1 - beaten).sum() / n)
+        found = function(p, n, looks)
+        returned(found, "it should return an accuracy.")
+        found = float(found)
+        text = f"For p = {p}, n = {n} and {looks} looks it says {found:.3f}"
+        if found > 1:
+            raise NotYet(f"{text}. An accuracy is a share: divide the number of right answers by n.")
+        if abs(found - right) < 0.004:
+            continue
+        if abs(found - p) < 0.004:
+            raise NotYet(f"{text}, which is p. Take the best of each row of looks before the mean: .max(1).")
+        if found > binom.ppf(0.999, n, p) / n - 1e-9:
+            raise NotYet(f"{text}. Is that the best of all rows at once? Take the best of each row, then their mean.")
+        raise NotYet(f"{text}, and about {right:.3f} is what looking so often gives.")
+    return "The more often one looks and the fewer photographs there are, the better it looks, and nothing has been learned."

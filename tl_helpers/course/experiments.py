@@ -1,0 +1,347 @@
+"""Is the claim true? Grids of method x shots x learning rate x seed: each cell is one training, each result a row of a CSV.
+
+`python -m tl_helpers results` runs or continues a grid. Rows are appended as they come, so a stopped run loses only what was
+in the making. A grid has two stages: on the seeds of its search every learning rate is tried; then each method runs with the
+rate that did best on the validation images, on fresh seeds, and those are its results.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import csv
+import dataclasses
+import itertools
+import math
+import multiprocessing
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..device import device, machine
+from ..models import DATA
+from ..results import mean_interval
+from ..runs import Diverged
+from . import pretraining
+from .methods import MAIN, METHODS, PROBE, RESNET, SCRATCH, SHIFTS, STRENGTHS, TUNED, Cell, _task, shifted
+
+RESULTS = DATA / "results"
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """Which cells an experiment consists of.
+
+    seeds: of the results; search: of the search for a learning rate, others than those, at `search_shots` or all `shots`.
+    rates: tried on all seeds in place of a search, by all methods.
+    shift: whether to look at shifted test images too, at 10 shots.
+    """
+
+    methods: Sequence[str]
+    shots: Sequence[int]
+    seeds: Sequence[int]
+    search: Sequence[int] = ()
+    backbones: Sequence[str] = (RESNET,)
+    tasks: Sequence[str] = ("digits",)
+    variants: Sequence[str] = ("",)
+    search_shots: Sequence[int] | None = None
+    rates: Sequence[float] | None = None
+    shift: bool = False
+
+    def _cells(self, seeds: Sequence[int], shots: Sequence[int], **more) -> Iterator[Cell]:
+        for seed, task, n, variant, name in itertools.product(seeds, self.tasks, shots, self.variants, self.methods):
+            for body in self.backbones if METHODS[name].on_backbone else [""]:
+                yield Cell(name, body, n, math.nan, seed, task, variant, **more)
+
+    def cells(self, rows: pd.DataFrame | None = None) -> Iterator[Cell]:
+        """The cells of the search, and when `rows` holds all of those, the cells of the results."""
+        replace = dataclasses.replace
+        if self.rates:
+            yield from (replace(cell, lr=lr) for cell in self._cells(self.seeds, self.shots) for lr in self.rates)
+            return
+        tried = self._cells(self.search, self.search_shots or self.shots, stage="search")
+        tried = [replace(cell, lr=lr) for cell in tried for lr in METHODS[cell.method].rates if not math.isnan(lr)]
+        yield from tried
+        done = set() if rows is None else {Cell.of(row).key for row in rows.to_dict("records")}
+        if all(cell.key in done for cell in tried):
+            best = best_rates(rows) if tried else {}
+            for cell in self._cells(self.seeds, self.shots):
+                near = [n for *question, n in best if tuple(question) == cell.question and n <= cell.shots]
+                yield replace(cell, lr=best[*cell.question, max(near)]) if near else cell
+
+
+def best_rates(rows: pd.DataFrame) -> dict[tuple, float]:
+    """For each question and number of shots searched, the learning rate with the best mean validation accuracy."""
+    keys = ["method", "backbone", "task", "variant", "shots"]
+    means = rows[rows.stage == "search"].groupby([*keys, "lr"]).val.mean().reset_index()
+    best = means.loc[means.groupby(keys).val.idxmax()]
+    return {tuple(row[key] for key in keys): row["lr"] for row in best.to_dict("records")}
+
+
+GRIDS = {
+    "digits": Grid(MAIN, (1, 2, 5, 10, 20, 50, 90), range(5, 15), range(5), search_shots=(1, 2, 5, 10, 20, 50), shift=True),
+    "rates": Grid(
+        ("raw CNN from scratch", SCRATCH, PROBE, TUNED), (10,), range(5), rates=[10 ** (-5 + i / 2) for i in range(9)]
+    ),
+    "sources": Grid(
+        ("nearest centroid on letters features", PROBE, TUNED), (5,), range(5, 10), range(1), tuple(pretraining.SOURCES)
+    ),
+    "blocks": Grid(
+        ("some blocks from the letters",),
+        (5,),
+        range(5, 10),
+        range(1),
+        variants=[f"kept={n}" for n in range(1, 5)],  # 0 and all 5 are in "digits"
+    ),
+    "tables": Grid(
+        (
+            "logistic regression on pixels",
+            "random forest on pixels",
+            "raw CNN from scratch",
+            SCRATCH,
+            "linear probe on random features",
+            PROBE,
+            TUNED,
+        ),
+        (10,),
+        range(5, 10),
+        range(1),
+        tasks=("wine", "breast_cancer", "fraud"),
+    ),
+    "components": Grid(
+        ("raw CNN from scratch",),
+        (20,),
+        range(5, 10),
+        range(1),
+        variants=(
+            "",
+            "activation=sigmoid",
+            "activation=tanh",
+            "activation=gelu",
+            "activation=none",
+            "pooling=average",
+            "kernel=3",
+            "dropout=0",
+            "norm=batch",
+            "images=0",
+        ),
+    ),
+    "two_heads": Grid(
+        ("two heads",),
+        (5,),
+        range(5, 10),
+        range(1),
+        variants=[f"partner={name}" for name in ("letters", "letters with random names", "parity")],
+    ),
+    "backbones": Grid(
+        (SCRATCH, "nearest centroid on letters features", PROBE, TUNED),
+        (5,),
+        range(5, 8),
+        range(1),
+        ("mobilenetv3_small_050_s1.letters", "convnext_atto_p2.letters"),
+    ),
+}
+
+
+def measure(cell: Cell, shift: bool = False) -> dict:
+    """Run one cell: its row, with what is needed to run it again.
+
+    train, val and test are accuracies (for fraud the area under the ROC curve); loss is the mean cross-entropy on the test
+    images in nats, and calibration their expected calibration error (Guo et al. 2017; 10 bins).
+    """
+    start = time.perf_counter()
+    options = dict(pair.split("=") for pair in cell.variant.split(",") if pair)
+    task = _task(cell, **options)
+    try:
+        answer, trainable = METHODS[cell.method].run(task, cell, **options)
+    except Diverged:  # a result too: such a network names the classes at random
+        answer, trainable = lambda split: torch.full((len(split), len(task.classes)), 1 / len(task.classes)), 0
+    scores = {
+        split: _score(cell.task, answer(getattr(task, split)), getattr(task, split).y) for split in ("train", "val", "test")
+    }
+    row = dataclasses.asdict(cell) | scores | {"trainable": trainable}
+    p, y = answer(task.test).double(), task.test.y
+    row |= {"loss": F.nll_loss(p.clamp_min(1e-9).log(), y).item(), "calibration": _calibration_error(p, y)}
+    if ((p == 0) | (p == 1)).all():  # names, no probabilities
+        row |= {"loss": "", "calibration": ""}
+    row["seconds"] = round(time.perf_counter() - start, 2)
+    wanted = shift and cell.shots == 10 and cell.stage == "result"
+    for kind, strength in itertools.product(SHIFTS, STRENGTHS) if shift else ():
+        there = shifted(task.test, kind, strength) if wanted else None
+        row[f"{kind} {strength}"] = _score(cell.task, answer(there), there.y) if wanted else ""
+    return row
+
+
+def repeat(name: str, **axes) -> pd.DataFrame:
+    """Run a part of a stored grid again, now and on this machine, and return the new rows; nothing is stored.
+
+    Args:
+        name: a key of GRIDS.
+        axes: what to run, as lists: methods, shots, seeds (any, old or new), backbones, tasks, variants; what is left out
+            is as in the grid. Learning rates are those that the stored search chose.
+
+    Raises:
+        ValueError: the grid has no such method, number of shots, and so on.
+    """
+    from tqdm import tqdm
+
+    grid, stored = GRIDS[name], load(name)
+    for axis, wanted in axes.items():
+        known = getattr(grid, axis, None)
+        if not isinstance(wanted, Sequence) or isinstance(wanted, str) or not known:
+            raise ValueError(f"{axis}={wanted!r}: give a list for one of methods, shots, seeds, backbones, tasks, variants.")
+        strange = [value for value in wanted if value not in known and axis != "seeds"]
+        if strange:
+            raise ValueError(f"The grid {name!r} has no {axis} {strange}; it has {list(known)}.")
+    searched = grid.search_shots or grid.shots
+    part = dataclasses.replace(grid, **axes, search_shots=[n for n in searched if n <= max(axes.get("shots", searched))])
+    cells = [cell for cell in part.cells(stored) if cell.stage == "result"]
+    return pd.DataFrame([measure(cell) for cell in tqdm(cells, disable=None, leave=False)])
+
+
+def _score(task: str, p: Tensor, y: Tensor) -> float:
+    if task == "fraud":  # naming every row honest would be an accuracy of .95
+        from sklearn.metrics import roc_auc_score
+
+        return float(roc_auc_score(y, p[:, 1]))
+    return (p.argmax(1) == y).double().mean().item()
+
+
+def _calibration_error(p: Tensor, y: Tensor, bins: int = 10) -> float:
+    sure, named = p.max(1)
+    where = (sure * bins).long().clamp(max=bins - 1)
+    gaps = torch.zeros(bins, dtype=sure.dtype).index_add(0, where, (named == y).to(sure.dtype) - sure)
+    return (gaps.abs().sum() / len(y)).item()
+
+
+def run(name: str, processes: int | None = None) -> pd.DataFrame:
+    """Run or continue a grid, and return all of its rows.
+
+    Args:
+        name: a key of GRIDS.
+        processes: how many at once, each with a share of the cores; None for one a core (on a GPU, one).
+    """
+    from tqdm import tqdm
+
+    path, grid = RESULTS / f"{name}.csv", GRIDS[name]
+    processes = processes or (os.cpu_count() or 1 if device().type == "cpu" else 1)
+    facts = _facts()
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(
+        processes, spawn, _worker, (max(1, torch.get_num_threads() // processes),)
+    ) as pool:
+        try:
+            list(pool.map(pretraining.source, set(grid.backbones) & set(pretraining.SOURCES)))
+            while cells := _missing(grid, path):
+                running = concurrent.futures.as_completed([pool.submit(measure, cell, grid.shift) for cell in cells])
+                for future in tqdm(running, total=len(cells), disable=None):  # None: shown in a terminal only
+                    _append(path, future.result() | facts)
+        except BaseException:  # Ctrl-C too: what has not begun is not begun
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return load(name)
+
+
+def _worker(threads: int) -> None:
+    """A share of the cores; and an end when the process that started this one is gone."""
+    torch.set_num_threads(threads)
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+
+def _missing(grid: Grid, path: Path) -> list[Cell]:
+    rows = _rows(path)
+    done = {Cell.of(row).key for row in rows}
+    frame = _frame(path) if rows else None
+    return [cell for cell in grid.cells(frame) if cell.key not in done]
+
+
+def _facts() -> dict[str, str]:
+    git = ["git", "-C", str(DATA.parent)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "tl_helpers"]).returncode if commit else 0
+    except OSError:  # no git here
+        commit, changed = "", 0
+    commit += "-dirty" if changed else ""
+    facts = machine()
+    return {"commit": commit or "unknown", "device": facts["device"], "versions": facts["versions"]}
+
+
+def _append(path: Path, row: dict) -> None:
+    """One whole line, on the disk before this returns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = not path.exists() or not path.stat().st_size
+    with open(path, "a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(row), lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _rows(path: Path) -> list[dict]:
+    """The rows of a stored grid. A last line that a crash cut short is removed from the file."""
+    if not path.exists():
+        return []
+    text = path.read_bytes()
+    whole = text[: text.rfind(b"\n") + 1]
+    if whole != text:
+        os.truncate(path, len(whole))
+    return list(csv.DictReader(whole.decode().splitlines()))
+
+
+def _frame(path: Path) -> pd.DataFrame:
+    rows = pd.read_csv(
+        path,
+        keep_default_na=False,
+        na_values={name: ["nan", ""] for name in ("lr", "loss", "calibration", *_shift_columns())},
+    )
+    return rows.drop_duplicates([field.name for field in dataclasses.fields(Cell)])  # of two runs at once
+
+
+def _shift_columns() -> list[str]:
+    return [f"{kind} {strength}" for kind, strength in itertools.product(SHIFTS, STRENGTHS)]
+
+
+def load(name: str) -> pd.DataFrame:
+    """The stored rows of a grid: those of Cell, train, val and test accuracy, loss, calibration, trainable, seconds, ..."""
+    path = RESULTS / f"{name}.csv"
+    if not path.exists():
+        raise ValueError(f"There are no results of {name!r} in {RESULTS}: run `python -m tl_helpers results {name}`.")
+    return _frame(path)
+
+
+def chosen(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows that are results: learning rates were chosen before, on other seeds and on validation images."""
+    return frame[frame.stage == "result"]
+
+
+def table(frame: pd.DataFrame, by: str = "shots") -> pd.DataFrame:
+    """Mean test accuracy and its 95% interval over the seeds: a row for each method, a column for each value of `by`."""
+    rows = chosen(frame)
+
+    def cell(values: pd.Series) -> str:
+        middle, low, high = mean_interval(values)
+        return f"{middle:.3f} ({max(low, 0.0):.3f}-{min(high, 1.0):.3f})"
+
+    order = [name for name in METHODS if name in set(rows.method)]
+    return rows.groupby(["method", by], sort=False).test.apply(cell).unstack(sort=False).loc[order]
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A table in Markdown."""
+    rows = [
+        [{"shots": "labelled images a class"}.get(frame.columns.name, frame.columns.name), *frame.columns],
+        ["---"] * (len(frame.columns) + 1),
+        *map(list, frame.itertuples()),
+    ]
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)

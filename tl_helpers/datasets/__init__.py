@@ -1,0 +1,1 @@
+"""Photographs: sets that are fetched once, and folders of your own."""
