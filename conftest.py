@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+# Two processes run side by side, each with kernels and torch of its own: more threads than cores would make them crawl.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parent
 REAL = ROOT.parent / "shared" / "real"  # ImageNet weights and photographs: see the README, "Tests"
 

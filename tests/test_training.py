@@ -45,8 +45,8 @@ def test_fit_trains_a_copy_and_tells_its_history(task):
 
 @pytest.mark.parametrize("make", [lambda: tl.RawCNN(norm="batch"), lambda: tl.backbone("resnet10t.letters", classes=10)])
 def test_one_seed_gives_the_same_weights_bit_for_bit(task, make):
-    bend = tl.glyphs.augment
-    one, again, other = (fit(task, make(), epochs=2, seed=seed, augment=bend) for seed in (1, 1, 2))
+    augment = tl.glyphs.augment
+    one, again, other = (fit(task, make(), epochs=2, seed=seed, augment=augment) for seed in (1, 1, 2))
     assert same(one.model, again.model) and not same(one.model, other.model)
     assert one.history.drop(columns="seconds").equals(again.history.drop(columns="seconds"))
 
