@@ -68,7 +68,7 @@ def test_a_task_of_arrays():
     with pytest.raises(ValueError, match="between 0 and 1"):
         Task.of("mine", ["cat", "dog"], (grey[0], [0, 1, 2, 0]), colour, grey)
     for labels in (["a", "b", "b", "a"], [0.9, 1.0, 0.0, 0.0], np.eye(4, dtype=int)):
-        with pytest.raises(ValueError, match="one whole number an image"):
+        with pytest.raises(ValueError, match="one whole number per image"):
             Task.of("mine", ["cat", "dog"], (grey[0], labels), colour, grey)
     with pytest.raises(ValueError, match="4 examples and 3 labels"):
         Task.of("mine", ["cat", "dog"], (grey[0], [0, 1, 1]), colour, grey)

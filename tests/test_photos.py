@@ -323,7 +323,7 @@ def test_a_folder_is_split_in_each_class_alike_and_by_its_seed(tmp_path):
     assert len({*names(task.train), *names(task.val), *names(task.test)}) == 30
     assert names(task.test) == names(tl.folder(tmp_path).test) != names(tl.folder(tmp_path, seed=1).test)
     few, more = tl.folder(tmp_path, shots=2), tl.folder(tmp_path, shots=4)
-    assert set(names(few.train)) < set(names(more.train)) < set(names(task.train)) and "2 a class" in few.name
+    assert set(names(few.train)) < set(names(more.train)) < set(names(task.train)) and "2 per class" in few.name
     assert few.train.y.tolist() == [0, 0, 1, 1] and names(few.test) == names(task.test)
     alone = tl.folder(tmp_path, val=0, test=0)
     assert (len(alone.train), len(alone.val), len(alone.test)) == (30, 0, 0)
@@ -453,7 +453,7 @@ def test_what_is_wrong_with_a_csv_is_said(tmp_path, rows, words):
     "counts, arguments, words",
     [
         (None, {}, "There is no folder"),
-        ({}, {}, "holds no images: a folder for tl.folder has one subfolder a class"),
+        ({}, {}, "holds no images: a folder for tl.folder has one subfolder per class"),
         ({"a": 0, "b": 0}, {}, "holds no images.*The folder a holds no images"),
         ({".": 5}, {}, "holds 5 images and no subfolder"),
         ({"a": 5}, {}, "images of only one class, 'a', .* needs at least two classes"),
@@ -552,7 +552,7 @@ def test_the_real_sets_are_tasks(real):
     assert not set(names(insects.train)) & set(names(insects.val))
     few, more, other = tl.photos("pets", 2, 1), tl.photos("pets", 3, 1), tl.photos("pets", 2, 2)
     assert set(names(few.train)) < set(names(more.train)) and names(few.train) != names(other.train)
-    assert names(few.val) == names(pets.val) and few.train.y.bincount().tolist() == [2] * 37 and "2 a class" in few.name
+    assert names(few.val) == names(pets.val) and few.train.y.bincount().tolist() == [2] * 37 and "2 per class" in few.name
     with pytest.raises(ValueError, match="1 to 4 here"):
         tl.photos("pets", 5)
 
@@ -584,8 +584,8 @@ def test_without_network_or_cache_one_sentence_says_what_to_run(tmp_path, monkey
         monkeypatch.delenv(name, raising=False)
     for offline in (True, False):
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
-        for name, what in (("mobilenetv2_100.ra_in1k", "09"), ("resnet18", "resnet18")):
-            with pytest.raises(ConnectionError, match=f"`python -m tl_helpers prefetch --only {what}`.*resnet10t.letters"):
+        for name in ("mobilenetv2_100.ra_in1k", "resnet18"):
+            with pytest.raises(ConnectionError, match=f"`python -m tl_helpers prefetch --only {name}`.*resnet10t.letters"):
                 tl.backbone(name)
     with pytest.raises(ConnectionError, match="ants and bees are not on this machine.*prefetch --only 09.*TL_HOME"):
         tl.photos("ants-and-bees")

@@ -1,7 +1,7 @@
-"""What is learned: a `Task` holds plain images and their labels in three splits; each model brings its own input.
+"""What is learned: a `Task` holds plain images and their labels in three splits. Lesson 01 opens this file.
 
-`prepare` is the only place where images are resized, so one task serves every model. Small images are tensors; photographs
-stay in their files (`Files`) until a model says in which size it wants them.
+Each model brings its own input (`InputConfig`), so one task serves every model. Small images are tensors; photographs stay
+in their files (`Files`) until a model says in which size it wants them: `tl_helpers.images.prepare` brings both there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import functools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,16 +18,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import glyphs
+from .device import check_seed
 
-if TYPE_CHECKING:
-    pass
+
+def check_kind(function: str, value, kind: type | tuple[type, ...], wanted: str) -> None:
+    """Raise a TypeError that says what a function takes in place of a value of another kind."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{function} takes {wanted}; this is a {type(value).__name__}.")
 
 
 @dataclasses.dataclass(frozen=True)
 class InputConfig:
     """What a model expects to be fed: size (channels, height, width), and the mean and std of each channel.
 
-    How photographs come to that size is said by interpolation, crop_pct (the share of the shorter side that the crop in the
+    How pictures come to that size is said by interpolation, crop_pct (the share of the shorter side that the crop in the
     middle keeps) and crop_mode, as timm means them.
     """
 
@@ -45,12 +48,16 @@ class InputConfig:
         Colour images come back with the channels last in memory: convolutions are up to twice as fast then, on a CPU too.
         """
         mean, std = (torch.tensor(v, device=pixels.device).view(-1, 1, 1) for v in (self.mean, self.std))
+        if pixels.ndim != 4 or pixels.shape[1] != len(mean):
+            raise ValueError(f"This model takes images N x {len(mean)} x H x W; these are {_described(pixels)}.")
         order = torch.channels_last if pixels.shape[1] > 1 else torch.contiguous_format
         return (in_floats(pixels).contiguous(memory_format=order) - mean).div_(std)
 
 
 def in_floats(pixels: Tensor) -> Tensor:
     """Pixels as float32 in [0, 1]; those that are floats already stay as they are."""
+    if pixels.dtype != torch.uint8 and not pixels.is_floating_point():
+        raise ValueError(f"Pixels are bytes (uint8), or floats from 0 to 1; these are {_described(pixels)}.")
     return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels
 
 
@@ -62,14 +69,17 @@ class Files(Sequence):
 
     ndim = 4  # once read: N x C x H x W
 
-    def __init__(self, paths: Iterable[str | os.PathLike]):
+    def __init__(self, paths: str | os.PathLike | Iterable[str | os.PathLike]):
+        paths = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+        for path in paths:
+            check_kind("Files", path, (str, os.PathLike), "paths of pictures")
         self.paths = tuple(map(Path, paths))
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index) -> Files:
-        return Files(np.array(self.paths, dtype=object)[np.atleast_1d(np.arange(len(self))[_as_index(index)])])
+        return Files(np.array(self.paths, dtype=object)[_as_index(index)])
 
     def __iter__(self) -> Iterator[Path]:
         return iter(self.paths)
@@ -83,39 +93,53 @@ class Files(Sequence):
         return torch.tensor(list(os.fsencode(marks)), dtype=torch.uint8)
 
 
-def _as_index(index):
-    if isinstance(index, (slice, int, np.integer)):
-        return index
-    index = np.asarray(index)
-    return index if index.size else index.astype(int)  # an empty list would be one of floats
+def _as_index(index) -> slice | np.ndarray:
+    index = index if isinstance(index, slice) else np.atleast_1d(index)
+    return index if isinstance(index, slice) or index.size else index.astype(int)  # an empty list would be one of floats
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # compared and hashed by identity: tensors do not say yes or no
 class Split:
-    """Examples with their labels.
+    """Examples with their labels, as tensors on the CPU (arrays and lists become some).
 
     x: plain images, uint8, N x C x H x W (C is 1 for grey, 3 for colour), or photographs in Files, or feature vectors,
         float32, N x D.
     y: labels, int64, N, counted from 0.
+    prepared: x is what `prepare` made of images for the model at hand (uint8, or float32 in [0, 1]), to be taken as it is.
+
+    Raises:
+        ValueError: x or y is something else. Images in floats are refused: who could tell whether white is 1, 255 or 2.1?
     """
 
     x: Tensor | Files
     y: Tensor
+    prepared: bool = False
 
     def __post_init__(self):
-        if len(self.x) != len(self.y):
-            raise ValueError(f"There are {len(self.x)} examples and {len(self.y)} labels; each example needs one label.")
+        x = self.x if isinstance(self.x, Files) else _examples(_as_tensor(self.x), self.prepared)
+        y = _labels(_as_tensor(self.y, "Labels must be one whole number per image"))
+        if len(x) != len(y):
+            raise ValueError(f"There are {len(x)} examples and {len(y)} labels; each example needs one label.")
+        vars(self).update(x=x, y=y)
 
     def __len__(self) -> int:
         return len(self.y)
 
     def __getitem__(self, index) -> Split:
-        """A part of the split: a slice, a list of positions, or a mask."""
-        return Split(self.x[index], self.y[index])
+        """A part of the split: a slice, a position or a list of them, or a mask."""
+        index = _as_index(index)
+        return dataclasses.replace(self, x=self.x[index], y=self.y[index])
 
     @property
     def are_vectors(self) -> bool:
         return self.x.ndim == 2
+
+    @property
+    def kind(self) -> str:
+        """ "photographs", "images 1 x 28 x 28" or "vectors 512", say."""
+        if isinstance(self.x, Files):
+            return "photographs"
+        return f"{'vectors' if self.are_vectors else 'images'} {' x '.join(map(str, self.x.shape[1:]))}"
 
     def numpy(self) -> tuple[np.ndarray, np.ndarray]:
         """(X, y) as scikit-learn takes them: X float32, N x D (the pixels in [0, 1], or the features), y int64, N.
@@ -125,8 +149,44 @@ class Split:
         """
         if isinstance(self.x, Files):
             raise ValueError("Photographs have no common size; take the numbers of tl.features(body, task) instead.")
-        scale = 255 if self.x.dtype == torch.uint8 else 1
-        return (self.x.flatten(1).float() / scale).numpy(), self.y.numpy()
+        return in_floats(self.x).flatten(1).numpy(), self.y.numpy()
+
+
+def _as_tensor(values, what: str = "Examples must be images, or vectors of numbers") -> Tensor:
+    try:
+        return torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values)).detach().cpu()
+    except (TypeError, ValueError) as error:  # texts, None, lists of unequal lengths
+        raise ValueError(f"{what}, in a tensor or an array; this is something else.") from error
+
+
+def _described(x: Tensor) -> str:
+    return f"{str(x.dtype).removeprefix('torch.')}, {' x '.join(map(str, x.shape)) or 'a single number'}"
+
+
+def _labels(y: Tensor) -> Tensor:
+    if y.ndim != 1 or y.is_complex() or (y != y.long()).any():
+        raise ValueError(f"Labels must be one whole number per image; these are {_described(y)}.")
+    if len(y) and y.min() < 0:
+        raise ValueError(f"Labels are counted from 0; the smallest of these is {y.min():g}.")
+    return y.long()
+
+
+def _examples(x: Tensor, prepared: bool) -> Tensor:
+    if x.ndim == 2:
+        if not x.is_floating_point() or not x.isfinite().all():
+            raise ValueError(f"Feature vectors must be finite floats, N x D; these are {_described(x)}, or not all finite.")
+        return x.float()
+    if x.ndim != 4 or x.shape[1] not in (1, 3) or 0 in x.shape[2:]:
+        raise ValueError(
+            f"Images must be N x C x H x W, with 1 channel (grey) or 3 (colour); these are {_described(x)}"
+            f"{f', with {x.shape[1]} channels' if x.ndim == 4 else ''}."
+        )
+    if x.dtype != torch.uint8 and not (prepared and x.dtype == torch.float32 and (x.clamp(0, 1) == x).all()):
+        raise ValueError(
+            f"Images must be whole numbers from 0 to 255 (uint8); these are {_described(x)}. Numbers from 0 to 1 become so "
+            "by (x * 255).round().to(torch.uint8)."
+        )
+    return x
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +194,9 @@ class Task:
     """Something to learn: train to learn from, val to make choices with, test to be looked at once, at the end.
 
     report: what `tl.folder` found in the folder; None for other tasks.
+
+    Raises:
+        ValueError: a label has no class, or some splits hold images and others vectors.
     """
 
     name: str
@@ -143,13 +206,25 @@ class Task:
     test: Split
     report: object = dataclasses.field(default=None, repr=False, compare=False)
 
+    def __post_init__(self):
+        if isinstance(self.classes, str) or not isinstance(self.classes, Iterable):
+            raise ValueError(f"The classes of a task are a list of names; not {self.classes!r}.")
+        vars(self).update(name=str(self.name), classes=tuple(map(str, self.classes)))
+        splits = {name: getattr(self, name) for name in ("train", "val", "test")}
+        for name, split in splits.items():
+            check_kind("A task", split, Split, f"a tl.Split(x, y) as {name}")
+            if len(split) and split.y.max() >= len(self.classes):
+                raise ValueError(
+                    f"Labels must lie between 0 and {len(self.classes) - 1}; in {name} they go from {split.y.min()} to "
+                    f"{split.y.max()}."
+                )
+        kinds = {split.kind if split.are_vectors else "images" for split in splits.values() if len(split)}
+        if len(kinds) > 1:
+            raise ValueError(f"The splits of a task must hold the same kind of examples, not {' and '.join(sorted(kinds))}.")
+
     def __repr__(self) -> str:
-        what = "photographs"
-        if not isinstance(self.train.x, Files):
-            shape = " x ".join(map(str, self.train.x.shape[1:]))
-            what = f"{'vectors' if self.train.are_vectors else 'images'} {shape}"
         sizes = f"{len(self.train)} train, {len(self.val)} val, {len(self.test)} test"
-        return f"Task {self.name!r}: {len(self.classes)} classes, {what}; {sizes}"
+        return f"Task {self.name!r}: {len(self.classes)} classes, {self.train.kind}; {sizes}"
 
     @classmethod
     def of(cls, name: str, classes: Sequence[str], train, val, test) -> Task:
@@ -158,24 +233,13 @@ class Task:
         Raises:
             ValueError: the arrays are not images, or a label has no class.
         """
-        return cls(name, tuple(map(str, classes)), *(_split(part, len(classes)) for part in (train, val, test)))
-
-
-def _split(pair, classes: int) -> Split:
-    images, raw = torch.as_tensor(np.asarray(pair[0])), np.asarray(pair[1])
-    labels = torch.as_tensor(raw.astype(np.int64) if raw.dtype.kind in "iubf" else np.empty((0, 0)))
-    if images.dtype != torch.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3):
-        raise ValueError(
-            f"Images must be whole numbers from 0 to 255 (uint8), N x height x width for grey or N x height x width x 3 for "
-            f"colour; these are {images.dtype}, {' x '.join(map(str, images.shape))}."
-        )
-    if labels.ndim != 1 or raw.dtype.kind not in "iub":
-        raise ValueError(
-            f"Labels must be one whole number an image; these are {raw.dtype}, {' x '.join(map(str, raw.shape))}."
-        )
-    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
-        raise ValueError(f"Labels must lie between 0 and {classes - 1}; here they go from {labels.min()} to {labels.max()}.")
-    return Split(images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2), labels)
+        splits = []
+        for images, labels in (train, val, test):
+            x = _as_tensor(images)
+            if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] != 3):
+                raise ValueError(f"Images must be N x H x W (grey) or N x H x W x 3 (colour); these are {_described(x)}.")
+            splits.append(Split(x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2), labels))
+        return cls(name, classes, *splits)
 
 
 POOL, VAL = 90, 10  # of each digit, the images that can be drawn for training, and those for validation
@@ -212,13 +276,19 @@ def digits(shots: int | str = "all", seed: int = 0) -> Task:
     Source: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI 1998; shipped with scikit-learn.
     """
     everything, pool, val, test = _digits()
-    count = POOL if shots == "all" else shots
-    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or not 1 <= count <= POOL:
-        raise ValueError(f"shots is the number of labelled images a class: 1 to {POOL}, or 'all'; not {shots!r}.")
-    rng = np.random.default_rng(seed)
+    count = _check_shots(POOL if shots == "all" else shots, POOL, "'all'")
+    rng = np.random.default_rng(check_seed(seed))
     train = np.concatenate([rng.permutation(places)[:count] for places in pool])
     classes = tuple("0123456789")
-    return Task(f"digits, {count} a class", classes, everything[train], everything[val], everything[test])
+    return Task(f"digits, {count} per class", classes, everything[train], everything[val], everything[test])
+
+
+def _check_shots(shots, most: int, everything: str) -> int:
+    if isinstance(shots, bool) or not isinstance(shots, (int, np.integer)) or not 1 <= shots <= most:
+        raise ValueError(
+            f"shots is the number of labelled images per class: 1 to {most} here, or {everything} for all; not {shots!r}."
+        )
+    return int(shots)
 
 
 def letters(without: str = "", size: int = 32, seed: int = 0) -> Task:
@@ -230,19 +300,20 @@ def letters(without: str = "", size: int = 32, seed: int = 0) -> Task:
 
     Args:
         without: letters to leave out, for example "OlISZB" (those that look like digits).
-        size: side of the images in pixels.
-        seed: how the validation and test images are bent.
+        size: side of the images in pixels, 4 to 256.
+        seed: how the validation and test images are augmented.
 
     Raises:
-        ValueError: fewer than two letters are left.
+        ValueError: fewer than two letters are left, or there can be no letters of this size.
     """
+    check_kind("without of letters", without, str, 'the letters to leave out as one text, for example "OlISZB"')
     images, labels, names = glyphs.masters(size)
     kept = [i for i, name in enumerate(names) if name not in without]
     if len(kept) < 2:
         raise ValueError(f"A task needs at least two letters; without {without!r} only {len(kept)} are left.")
     mask = torch.isin(labels, torch.tensor(kept))
     train = Split(images[mask], torch.searchsorted(torch.tensor(kept), labels[mask]))
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(check_seed(seed))
     part = torch.randperm(len(train), generator=generator)[: len(train) // 16]
     val, test = (Split((glyphs.augment(s.x / 255, generator) * 255).round().byte(), s.y) for s in (train[part], train))
     return Task(f"letters, {len(kept)} kinds", tuple(names[i] for i in kept), train, val, test)
@@ -255,30 +326,27 @@ def join_tasks(first: Task, second: Task) -> Task:
     tasks are met equally often.
 
     Raises:
-        ValueError: the images are of different sizes.
+        ValueError: the images are of different sizes or in files, or one of the tasks has none to learn from.
     """
-    if first.train.x.shape[1:] != second.train.x.shape[1:]:
-        sizes = (" x ".join(map(str, task.train.x.shape[1:])) for task in (first, second))
-        raise ValueError(f"Both tasks need images of one size; these are {' and '.join(sizes)}.")
-    most = max(len(first.train), len(second.train))
-
-    def joined(one: Split, two: Split, rounds: bool = False) -> Split:
-        one, two = (part[torch.arange(most if rounds else len(part)) % max(1, len(part))] for part in (one, two))
-        return Split(torch.cat([one.x, two.x]), torch.cat([one.y, two.y + len(first.classes)]))
-
-    splits = (joined(first.train, second.train, True), joined(first.val, second.val), joined(first.test, second.test))
+    pairs = [(getattr(first, name), getattr(second, name)) for name in ("train", "val", "test")]
+    kinds = {split.kind for pair in pairs for split in pair}
+    if len(kinds) > 1 or kinds == {"photographs"} or not all(map(len, pairs[0])):
+        raise ValueError(f"Both tasks need training images of one size, in tensors; not {' and '.join(sorted(kinds))}.")
+    most = max(map(len, pairs[0]))
+    pairs[0] = [split[np.arange(most) % len(split)] for split in pairs[0]]
+    splits = (Split(torch.cat([a.x, b.x]), torch.cat([a.y, b.y + len(first.classes)])) for a, b in pairs)
     return Task(f"{first.name} and {second.name}", first.classes + second.classes, *splits)
 
 
 def draw(split: Split, shots: int | str | None, seed: int) -> Split:
     """So many examples of each class; one seed's 10 shots hold its 5 shots."""
+    check_kind("draw", split, Split, "a split")
+    seed, counts = check_seed(seed), split.y.bincount()
     if shots is None or shots == "all":
         return split
-    most = int(split.y.bincount().min())
-    if isinstance(shots, bool) or not isinstance(shots, (int, np.integer)) or not 1 <= shots <= most:
-        raise ValueError(
-            f"shots is the number of labelled images a class: 1 to {most} here, or None for all; not {shots!r}."
-        )
+    if not len(split):
+        raise ValueError("There are no examples to draw from.")
+    shots = _check_shots(shots, int(counts[counts > 0].min()), "None")
     rng = np.random.default_rng(seed)
-    places = [np.flatnonzero(split.y.numpy() == kind) for kind in range(int(split.y.max()) + 1)]
+    places = [np.flatnonzero(split.y.numpy() == kind) for kind in range(len(counts))]
     return split[np.concatenate([rng.permutation(place)[:shots] for place in places])]

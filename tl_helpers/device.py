@@ -1,8 +1,9 @@
-"""Where it runs: the device, the precision, the machine, and reproducible random numbers."""
+"""Where it runs: the device, the precision, the machine, and reproducible random numbers. Lesson 00 opens this file."""
 
 from __future__ import annotations
 
 import contextlib
+import numbers
 import os
 import platform
 import shutil
@@ -12,53 +13,72 @@ from pathlib import Path
 import torch
 
 
-def device(name: str | None = None) -> torch.device:
+def device(name: str | torch.device | None = None) -> torch.device:
     """The device to train on: the one named, else the variable TL_DEVICE, else a GPU (CUDA, then Apple's MPS), else the CPU.
 
     Raises:
         ValueError: the device that was asked for is not on this machine.
     """
-    name = name or os.environ.get("TL_DEVICE")
-    if not name:
+    name = os.environ.get("TL_DEVICE") if name in (None, "") else name
+    if not name and name != 0:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         if name == "cuda" and "LOCAL_RANK" in os.environ:  # one of several processes, each with a GPU of its own
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        return torch.empty(0, device=name).device  # "cuda" becomes "cuda:0", as tensors name it
-    except (RuntimeError, AssertionError) as error:
+        place = torch.zeros(1, device=name)
+        place.cpu()  # which "meta", a device without numbers, cannot
+        return place.device  # "cuda" becomes "cuda:0", as tensors name it
+    except (RuntimeError, AssertionError, TypeError, ImportError) as error:
         raise ValueError(
             f"The device {name!r} cannot be used on this machine; leave it out, or set TL_DEVICE=cpu."
         ) from error
 
 
-def precision(device: torch.device) -> torch.dtype | None:
+def precision(where: torch.device) -> torch.dtype | None:
     """The number format for matrix work where a shorter one pays: bfloat16 or float16 on CUDA; None (float32) elsewhere."""
-    if device.type != "cuda":
+    if _found(where).type != "cuda":
         return None
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
-def autocast(device: torch.device) -> contextlib.AbstractContextManager:
+def autocast(where: torch.device) -> contextlib.AbstractContextManager:
     """Inside the `with` block matrix work is done in the device's precision."""
-    short = precision(device)
-    return torch.autocast(device.type, short) if short else contextlib.nullcontext()
+    short = precision(where)
+    return torch.autocast(_found(where).type, short) if short else contextlib.nullcontext()
 
 
-def layout(device: torch.device) -> torch.memory_format:
+def layout(where: torch.device) -> torch.memory_format:
     """The order in memory in which convolutions run fastest: channels last on CUDA."""
-    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
+    return torch.channels_last if _found(where).type == "cuda" else torch.contiguous_format
 
 
-def place_for(size: int, device: torch.device) -> torch.device:
+def place_for(size: int, where: torch.device) -> torch.device:
     """Where to keep so many bytes of data: on the device if that leaves room for the rest, else on the CPU."""
-    if device.type == "cuda" and size > torch.cuda.mem_get_info(device)[0] / 6:
+    where = _found(where)
+    if where.type == "cuda" and size > torch.cuda.mem_get_info(where)[0] / 6:
         return torch.device("cpu")
-    return device
+    return where
+
+
+def _found(where: str | torch.device) -> torch.device:
+    return where if isinstance(where, torch.device) else device(where)
+
+
+def check_seed(seed: int) -> int:
+    """The seed, if it is one.
+
+    Raises:
+        ValueError: it is no whole number from 0.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be a whole number from 0; not {seed!r}.")
+    return int(seed)
 
 
 @contextlib.contextmanager
 def seeded(seed: int):
     """Inside the `with` block torch's random numbers follow from the seed; afterwards they go on as if nothing had been."""
+    check_seed(seed)
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
@@ -89,7 +109,21 @@ def cache_folder() -> Path:
     import platformdirs
 
     named = os.environ.get("TL_HOME")
-    return Path(named).expanduser() if named else platformdirs.user_cache_path("tl_helpers", appauthor=False)
+    return as_path(named) if named else platformdirs.user_cache_path("tl_helpers", appauthor=False)
+
+
+def as_path(path: str | os.PathLike) -> Path:
+    """A path, in which ~ stands for the user's own folder.
+
+    Raises:
+        TypeError, ValueError: it is none, or names a user who is not on this machine.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"A path is a text or a Path; this is a {type(path).__name__}.")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"The path {os.fspath(path)!r} names a user who is not on this machine.") from error
 
 
 def hub_cache() -> Path | None:

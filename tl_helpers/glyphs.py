@@ -1,4 +1,4 @@
-"""Letters as source data: drawn from the fonts that matplotlib ships, then bent, thickened and blurred.
+"""Letters as source data: drawn from matplotlib's fonts, then bent, thickened and blurred. Lesson 04 opens this file.
 
 The course pretrains its backbones on these letters and moves them to handwritten digits, so no digit is ever drawn here.
 """
@@ -6,6 +6,7 @@ The course pretrains its backbones on these letters and moves them to handwritte
 from __future__ import annotations
 
 import functools
+import numbers
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,11 @@ FONTS = tuple(
 )
 
 
-@functools.lru_cache
 def masters(size: int = 32) -> tuple[Tensor, Tensor, tuple[str, ...]]:
     """Every letter in every font, clean.
 
     Args:
-        size: side of the square images in pixels.
+        size: side of the square images in pixels, 4 to 256.
 
     Returns:
         images: uint8, letters * fonts x 1 x size x size, white (255) on black (0), each letter scaled to fill the frame
@@ -40,6 +40,14 @@ def masters(size: int = 32) -> tuple[Tensor, Tensor, tuple[str, ...]]:
         names: the letters. Those that look the same in two alphabets (Latin A, Greek Α, Cyrillic А) stay separate
             classes, so no network can reach an accuracy of 1 here.
     """
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or not 4 <= size <= 256:
+        raise ValueError(f"size must be a whole number of pixels from 4 to 256; not {size!r}.")
+    images, labels, names = _masters(int(size))
+    return images.clone(), labels.clone(), names
+
+
+@functools.lru_cache
+def _masters(size: int) -> tuple[Tensor, Tensor, tuple[str, ...]]:
     from matplotlib import get_data_path
     from PIL import Image, ImageDraw, ImageFont
 
@@ -64,12 +72,18 @@ def augment(images: Tensor, generator: torch.Generator | None = None, strength: 
     """Vary images as handwriting varies: turned, slanted, scaled, shifted, warped, thicker or thinner, blurred, fainter.
 
     Args:
-        images: float, N x C x H x W, ink in [0, 1] on a background of 0.
+        images: float, N x C x H x W, at least 4 x 4 pixels, ink in [0, 1] on a background of 0.
         generator: source of the random numbers, on the device of the images; None takes torch's own.
-        strength: 1 for making new letters out of printed ones, about .5 for augmenting images that are handwritten.
+        strength: from 0 to 2: 1 for making new letters out of printed ones, about .5 for augmenting images that are
+            handwritten; from .5 on, a third is made a quarter as sharp and a third half as sharp.
 
     Returns: images of the same shape, each bent in its own way.
     """
+    if isinstance(strength, bool) or not isinstance(strength, numbers.Real) or not 0 <= strength <= 2:
+        raise ValueError(f"strength must be a number from 0 to 2; not {strength!r}.")
+    check_augmentable(images, generator, least=4)
+    if not len(images):
+        return images
     n, _, height, width = images.shape
     device = images.device
 
@@ -106,3 +120,18 @@ def augment(images: Tensor, generator: torch.Generator | None = None, strength: 
 
     ink = uniform(n, 1, 1, 1, low=1 - 0.4 * strength, high=1.0)
     return (images.clamp(0, 1) * ink).clamp(0, 1)
+
+
+def check_augmentable(images: Tensor, generator: torch.Generator | None, least: int = 1) -> None:
+    """Say in plain words what cannot be augmented; the range is looked at on the CPU only: a GPU would wait."""
+    if not isinstance(images, Tensor) or images.ndim != 4 or min(images.shape[1:]) < 1 or min(images.shape[2:]) < least:
+        what = " x ".join(map(str, images.shape)) if isinstance(images, Tensor) else f"a {type(images).__name__}"
+        raise ValueError(f"Only images can be augmented, N x C x H x W, at least {least} x {least} pixels; this is {what}.")
+    outside = images.dtype != torch.float32
+    if not outside and images.device.type == "cpu" and images.numel():
+        low, high = images.aminmax()
+        outside = not -1e-3 <= low <= high <= 1 + 1e-3
+    if outside:
+        raise ValueError("Images to augment must be float32 from 0 to 1; of bytes take images / 255.")
+    if generator is not None and getattr(getattr(generator, "device", None), "type", "") != images.device.type:
+        raise ValueError(f"generator must be None or a torch.Generator on {images.device}; not {generator!r}.")

@@ -1,11 +1,13 @@
-"""Images as a model wants them: opened, resized, augmented. `prepare` is the only place where images are resized.
+"""Images as a model wants them: opened, resized, augmented. Lesson 09 opens this file.
 
-Lesson 09 opens this file.
+`prepare` is the only place where images are resized.
 """
 
 from __future__ import annotations
 
+import numbers
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .data import Files, InputConfig, Split
+from .data import Files, InputConfig, Split, check_kind
+from .glyphs import check_augmentable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,6 +40,11 @@ def crop_and_flip(images: Tensor, generator: torch.Generator | None = None, area
 
     Source: the random resized crops of Szegedy et al. 2015 (https://arxiv.org/abs/1409.4842), drawn for each image.
     """
+    if isinstance(area, bool) or not isinstance(area, numbers.Real) or not 0 < area <= 1:
+        raise ValueError(f"area must be a share of the picture, above 0 and up to 1; not {area!r}.")
+    check_augmentable(images, generator)
+    if not len(images):
+        return images
     kept, shape, x, y, mirror = torch.rand(5, len(images), generator=generator, device=images.device)
     kept, shape = area + (1 - area) * kept, (4 / 3) ** (2 * shape - 1)
     width, height = (kept * shape).sqrt().clamp(max=1), (kept / shape).sqrt().clamp(max=1)
@@ -62,47 +70,64 @@ def images_below(place: Path) -> tuple[list[Path], Counter]:
 
 
 def prepare(split: Split, wanted: InputConfig) -> Tensor:
-    """The images of a split as a model wants them, not yet normalised: N x C x H x W.
+    """The images of a split as a model wants them, not yet normalised: N x C x H x W, float32 in [0, 1] or uint8.
 
-    Tensors become float32 in [0, 1], photographs uint8, since many of them are large. Grey images become colour ones by
-    repeating the channel, colour images grey ones by their luminance.
+    Arrays and files are prepared alike, by timm's own transform for evaluation: resized until the shorter side is the
+    model's divided by crop_pct, and the middle cut out (or as crop_mode says). Grey is repeated for a colour model, colour
+    made grey by its luminance for a grey one. Where nothing is to be cut, a square picture for a square input with a
+    crop_pct of 1 as in the small world of digits and letters, it is resized in floats, which PIL would round and clip on the
+    way. A tensor of such pictures stays in floats; all else is rounded to uint8. So the same picture as an array and as a
+    file (saved without loss) differs by half of 1 / 255 at most.
 
     Raises:
-        ValueError: the images and the model differ in channels, or a file cannot be read.
+        ValueError: the split holds vectors, a file cannot be read, or `prepared` images are not of this model's size.
     """
-    channels, *size = wanted.size
-    if isinstance(split.x, Files):
-        return _read(split.x, wanted)
-    pixels = split.x.float() / 255
-    if pixels.shape[1] == 1 and channels == 3:
-        pixels = pixels.expand(-1, 3, -1, -1)
-    elif pixels.shape[1] == 3 and channels == 1:
-        pixels = (pixels * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)
-    elif pixels.shape[1] != channels:
-        raise ValueError(f"The images have {pixels.shape[1]} channels and the model takes {channels}.")
-    if list(pixels.shape[2:]) != size:
-        mode = wanted.interpolation if wanted.interpolation in ("bilinear", "bicubic") else "bicubic"
-        pixels = F.interpolate(pixels, size, mode=mode, align_corners=False, antialias=True).clamp(0, 1)
-    return pixels.contiguous()
+    check_kind("prepare", split, Split, "a split first")
+    check_kind("prepare", wanted, InputConfig, "an InputConfig second, as tl.models.input_of(model, split) gives one")
+    channels, height, width = wanted.size
+    if split.are_vectors or channels not in (1, 3):
+        raise ValueError(f"prepare makes images of 1 or 3 channels from images, not {channels} channels from {split.kind}.")
+    if split.prepared and not isinstance(split.x, Files):
+        if tuple(split.x.shape[1:]) != (channels, height, width):
+            raise ValueError(f"These {split.kind} are prepared for another model than this, of {wanted.size}.")
+        return split.x
+    whole = height == width and wanted.crop_pct == 1 and wanted.interpolation in ("bilinear", "bicubic")
+    if whole and not isinstance(split.x, Files) and split.x.shape[2] == split.x.shape[3]:
+        return _resized(split.x.float() / 255, wanted)
 
-
-def _read(files: Files, wanted: InputConfig) -> Tensor:
-    """Photographs by timm's own transform for evaluation, so that a model sees what it was made to see: uint8."""
+    from PIL import Image
     from timm.data import create_transform
 
-    channels, *size = wanted.size
-    if channels not in (1, 3):
-        raise ValueError(f"Photographs have 3 channels (or 1, made grey) and the model takes {channels}.")
     how = {"interpolation": wanted.interpolation, "crop_pct": wanted.crop_pct, "crop_mode": wanted.crop_mode}
-    transform = create_transform((3, *size), mean=wanted.mean, normalize=False, **how)
-    pixels = torch.empty(len(files), *wanted.size, dtype=torch.uint8)
+    transform = create_transform((3, height, width), mean=wanted.mean, normalize=False, **how)
+    pixels = torch.empty(len(split), *wanted.size, dtype=torch.uint8)
 
     def fill(place: int) -> None:
-        photograph = open_photograph(files.paths[place])
-        pixels[place] = transform(photograph if channels == 3 else photograph.convert("L"))
+        if isinstance(split.x, Files):
+            image = open_photograph(split.x.paths[place])
+        else:
+            image = Image.fromarray(split.x[place].permute(1, 2, 0).squeeze(2).numpy())
+        if whole and image.width == image.height:
+            floats = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 255
+            pixels[place] = (_resized(floats, wanted)[0] * 255).round()
+        else:
+            pixels[place] = transform(image.convert("L" if channels == 1 else "RGB"))
 
-    in_threads(fill, range(len(files)))
+    in_threads(fill, range(len(split)))
     return pixels
+
+
+def _resized(pixels: Tensor, wanted: InputConfig) -> Tensor:
+    """Square images in floats, N x C x H x W."""
+    channels, *size = wanted.size
+    if pixels.shape[1] < channels:
+        pixels = pixels.expand(-1, 3, -1, -1)
+    elif pixels.shape[1] > channels:
+        pixels = (pixels * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)
+    if list(pixels.shape[2:]) != size and len(pixels):
+        how = {"mode": wanted.interpolation, "align_corners": False, "antialias": True}
+        pixels = F.interpolate(pixels, size, **how).clamp(0, 1)
+    return pixels.contiguous()
 
 
 def in_threads(function: Callable, items: Iterable) -> Iterable:
@@ -148,8 +173,9 @@ def in_rgb(image: Image) -> Image:
 
 
 def shown(path: str | os.PathLike) -> str:
-    """A path as text that can always be printed."""
-    return os.fspath(path).encode("utf-8", "replace").decode()
+    """A path as text that can always be printed, on one line."""
+    text = os.fspath(path).encode("utf-8", "replace").decode()
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
 
 
 def _reason(error: Exception) -> str:

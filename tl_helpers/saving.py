@@ -249,7 +249,7 @@ def _predictions(model: nn.Module, root: Path, files: list[Path], classes: Seque
         part = files[start : start + CHUNK]
         found = in_threads(read, part)
         good = [pixels for pixels in found if not isinstance(pixels, str)]
-        shares = iter(predict(model, Split(torch.cat(good), torch.zeros(len(good)))) if good else ())
+        shares = iter(predict(model, Split(torch.cat(good), torch.zeros(len(good)), prepared=True)) if good else ())
         for file, pixels in zip(part, found):
             name = shown(file.relative_to(root).as_posix() if file != root else file.name)
             if isinstance(pixels, str):
@@ -362,7 +362,7 @@ def _short(error: Exception) -> str:
 
 def _wanted(model: nn.Module) -> InputConfig:
     """What the model expects to be fed, by its own account."""
-    return input_of(model, Split(torch.empty(0, 1, 1, 1), torch.empty(0)))
+    return input_of(model, Split(torch.empty(0, 1, 1, 1, dtype=torch.uint8), torch.empty(0)))
 
 
 def _noise(size: Sequence[int]) -> Tensor:

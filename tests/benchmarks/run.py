@@ -81,12 +81,13 @@ def training_of(name: str, quick: bool) -> tuple[str, nn.Module, tl.Task, int, i
         model = tl.backbone("resnet18", classes=2, pretrained=False)
         what, size, epochs, times = "resnet18 at 224 x 224, 244 photographs", 244, 1, 3
         x, y = photographs()
-        digits = tl.Task("ants and bees", ("ants", "bees"), *[tl.Split(x, y)] * 3)
+        digits = tl.Task("ants and bees", ("ants", "bees"), *[tl.Split(x, y, prepared=True)] * 3)
     if quick:
         size, epochs, times = min(size, 32), 1, 1
     part = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))[:size]
     none = digits.test[:0]
-    return what, model, tl.Task(digits.name, digits.classes, tl.Split(x[part], y[part]), none, none), epochs, times
+    train = tl.Split(x[part], y[part], prepared=name == "training-c")
+    return what, model, tl.Task(digits.name, digits.classes, train, none, none), epochs, times
 
 
 def training(name: str, quick: bool, peers: bool = True) -> str:

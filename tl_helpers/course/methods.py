@@ -200,7 +200,8 @@ def _partly(task: Task, cell: Cell, kept: str, **_) -> tuple[Answer, int]:
 def _two_heads(task: Task, cell: Cell, partner: str, **_) -> tuple[Answer, int]:
     """The digits and a partner task learned at once from random weights, by one body with two heads."""
     if partner == "parity":
-        other = dataclasses.replace(task, classes=("even", "odd"), train=Split(task.train.x, task.train.y % 2))
+        parity = [Split(split.x, split.y % 2) for split in (task.train, task.val, task.test)]
+        other = Task("parity", ("even", "odd"), *parity)
         steps, recipe = 200, {"batch_size": 2 * BATCH, "augment": BEND}  # as many looks at each digit as without a partner
     else:
         other = letters(size=28)
@@ -227,7 +228,7 @@ def _frozen(name: str, pretrained: bool, seed: int) -> nn.Module:
 
 
 def _vectors(body: nn.Module, split: Split, views: int = 1, seed: int = 0) -> Split:
-    task = Task("", (), split, split[:0], split[:0])
+    task = Task("", range(int(split.y.max()) + 1 if len(split) else 1), split, split[:0], split[:0])
     return features(body, task, views=views, augment=BEND, seed=seed).train
 
 
@@ -238,7 +239,8 @@ _held = functools.lru_cache(maxsize=128)(_vectors)
 
 def _linear(task: Task, cell: Cell, body: nn.Module) -> nn.Module:
     views = 5 if cell.task == "digits" else 1
-    vectors = dataclasses.replace(task, train=_varied(body, task.train, views, cell.seed), val=_held(body, task.val[:0]))
+    none = _held(body, task.val[:0])
+    vectors = dataclasses.replace(task, train=_varied(body, task.train, views, cell.seed), val=none, test=none)
     return _network(head(body, task, seed=cell.seed), vectors, cell, steps=300)
 
 

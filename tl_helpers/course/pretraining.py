@@ -80,7 +80,7 @@ def _pretrained(name: str, task: Task, recipe: dict, seed: int = 0, checkpoint: 
 LOOK_ALIKES = "OoQDIlijJSsZzBbGgqΟοΘθσΙιΖεΒβОоЗзЭэєЄЧчВвБбЬьЪъ"  # of digits, in the three alphabets
 
 
-def _chance() -> torch.Generator:
+def _dice() -> torch.Generator:
     return torch.Generator().manual_seed(2018)
 
 
@@ -89,11 +89,11 @@ SOURCES = {
     "letters without look-alikes": lambda x, y: (x, y),
     "letters upside down": lambda x, y: (x.flip(2), y),
     "letters with shuffled pixels": lambda x, y: (
-        x.flatten(2)[..., torch.randperm(1024, generator=_chance())].view_as(x),
+        x.flatten(2)[..., torch.randperm(1024, generator=_dice())].view_as(x),
         y,
     ),
-    "letters with random names": lambda x, y: (x, y[torch.randperm(len(y), generator=_chance())]),
-    "noise": lambda x, y: (torch.randint(256, (172, 1, 32, 32), generator=_chance(), dtype=torch.uint8)[y], y),
+    "letters with random names": lambda x, y: (x, y[torch.randperm(len(y), generator=_dice())]),
+    "noise": lambda x, y: (torch.randint(256, (172, 1, 32, 32), generator=_dice(), dtype=torch.uint8)[y], y),
 }
 
 

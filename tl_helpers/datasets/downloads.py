@@ -1,4 +1,7 @@
-"""Files from the network: continued where they stopped, checked, and renamed when they are whole."""
+"""Files from the network: continued where they stopped, checked, and renamed when they are whole.
+
+Lesson 09 opens this file.
+"""
 
 from __future__ import annotations
 

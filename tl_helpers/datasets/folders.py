@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import hashlib
+import io
+import numbers
 import os
 from collections import Counter
 from pathlib import Path
@@ -14,10 +16,13 @@ import pandas as pd
 import torch
 
 from ..data import Files, Split, Task, draw
+from ..device import as_path, check_seed
 from ..images import READ, images_below, in_threads, open_photograph, shown
 from .downloads import progress_bar
 
-SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+NAMES = {"train": "train training", "val": "val valid validation dev", "test": "test testing eval"}
+SPLITS = {name: split for split, names in NAMES.items() for name in names.split()}  # in any case
+NEAR = 1000  # pairs of near duplicates that a report lists
 
 
 # A folder of yours.
@@ -30,14 +35,16 @@ class Report:
     files: one row a file: file, label, split ("train", "val", "test", or "" for one left out), width, height, and in
         `trouble` why it was left out, or "".
     copies: groups of files that show the same picture, pixel for pixel.
-    near: pairs of files of different splits that show nearly the same picture.
+    near: pairs of files of different splits that show nearly the same picture; the first 1,000 of them.
     notes: what else was found, a sentence each.
+    pairs: how many such pairs there are in all.
     """
 
     files: pd.DataFrame
     copies: list[tuple[str, ...]]
     near: list[tuple[str, str]]
     notes: list[str]
+    pairs: int
 
     @property
     def counts(self) -> pd.DataFrame:
@@ -77,24 +84,26 @@ class Report:
             ]
         lines += _some("Exact copies, each group in one split only", groups)
         pairs = [f"{a} ({split[a]}) and {b} ({split[b]})" for a, b in self.near]
-        lines += _some("Near duplicates across splits, kept (look at them)", pairs)
+        lines += _some("Near duplicates across splits, kept (look at them)", pairs, self.pairs)
         return "\n".join(lines + self.notes)
 
 
-def _some(title: str, items: list[str], most: int = 10) -> list[str]:
+def _some(title: str, items: list[str], count: int | None = None, most: int = 10) -> list[str]:
     """A heading with a count, and the first items below it."""
-    more = [f"  and {len(items) - most} more"] if len(items) > most else []
-    return [f"{title}: {len(items)}", *(f"  {item}" for item in items[:most]), *more] if items else [f"{title}: none"]
+    count = len(items) if count is None else count
+    more = [f"  and {count - most:,} more"] if count > most else []
+    return [f"{title}: {f'{count:,}' if count else 'none'}", *(f"  {item}" for item in items[:most]), *more]
 
 
 def folder(path: str | os.PathLike, *, val: float = 0.2, test: float = 0.2, seed: int = 0, shots: int | None = None) -> Task:
     """A task of your own images; `.report` of it says what was found.
 
-    The folder holds one subfolder a class, or `train` and, if you like, `val` and `test`, with one subfolder a class in
-    each. In place of a folder, a CSV file names in each row a file (seen from where the CSV lies), its class, and if you
-    like its split. Splits that are not given are drawn from the training images, in each class the same share. Damaged files
-    are named in the report and left out. Files with the same picture stay together in one split; where given splits share
-    one, the copies in train (then val) are left out, and test keeps its own.
+    The folder holds one subfolder per class, or `train` and, if you like, `val` and `test` (or training, valid, validation,
+    dev, testing, eval; in any case), with one subfolder per class in each. In place of a folder, a CSV file names in each
+    row a file (seen from where the CSV lies), its class, and if you like its split. Splits that are not given are drawn from
+    the training images, in each class the same share. Damaged files are named in the report and left out. Files with the
+    same picture stay together in one split; where given splits share one, the copies in train (then val) are left out, and
+    test keeps its own.
 
     Args:
         path: the folder, or the CSV file.
@@ -107,14 +116,14 @@ def folder(path: str | os.PathLike, *, val: float = 0.2, test: float = 0.2, seed
         ValueError: there is no such folder, or nothing in it to learn from; the message says what to do.
     """
     for name, share in (("val", val), ("test", test)):
-        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:
+        if isinstance(share, bool) or not isinstance(share, numbers.Real) or not 0 <= share < 1:
             raise ValueError(f"{name} must be a share of the images, from 0 to below 1; not {share!r}.")
     if val + test >= 1:
         raise ValueError(f"val and test together take {val + test:g} of the images, and leave none to learn from.")
-    root = Path(path).expanduser()
-    if not root.exists():
-        raise ValueError(f"There is no folder {shown(root)!r}, looked for from {shown(Path.cwd())}.")
+    root, seed = as_path(path), check_seed(seed)
     try:
+        if not root.exists():
+            raise ValueError(f"There is no folder '{shown(root)}', looked for from {shown(Path.cwd())}.")
         base, rows, notes = _rows_of_csv(root) if root.is_file() else _rows_of_folder(root)
     except OSError as error:
         raise ValueError(f"{shown(root)} cannot be looked into: {error.strerror or error}.") from error
@@ -140,8 +149,8 @@ def folder(path: str | os.PathLike, *, val: float = 0.2, test: float = 0.2, seed
         raise ValueError(f"{shown(root)} holds {what}{why}; a task needs at least two classes, in a subfolder each.")
     lost = sorted(set(frame.label) - set(classes))
     notes += [f"No image of the class {label!r} can be read: it is no class here." for label in lost]
-    near = _near(frame, looks)
-    report = Report(frame.drop(columns=["path", "picture"]), copies, near, notes)
+    near, pairs = _near(frame, looks)
+    report = Report(frame.drop(columns=["path", "picture"]), copies, near, notes, pairs)
     splits = {}
     for name in ("train", "val", "test"):
         part = frame[frame.split == name]
@@ -149,7 +158,7 @@ def folder(path: str | os.PathLike, *, val: float = 0.2, test: float = 0.2, seed
         splits[name] = Split(Files(part.path), labels)
     splits["train"] = draw(splits["train"], shots, seed)
     name = root.stem if root.is_file() else base.resolve().name
-    title = shown(name) if shots in (None, "all") else f"{shown(name)}, {shots} a class"
+    title = shown(name) if shots in (None, "all") else f"{shown(name)}, {shots} per class"
     return Task(title, tuple(classes), **splits, report=report)
 
 
@@ -157,12 +166,17 @@ def _rows_of_folder(root: Path) -> tuple[Path, list[tuple[Path, str, str]], list
     """Where the classes lie, (file, class, split or "") of every image there, and sentences on what else is there."""
     notes = []
     folders = _subfolders(root)
-    while len(folders) == 1 and _subfolders(folders[0]):  # as archives often unpack: pets/pets/cat
-        if folders[0].name.lower() == "train":
-            break
-        folders = _subfolders(root := folders[0])
-    halves = {SPLITS[f.name.lower()]: f for f in folders if f.name.lower() in SPLITS}
+    while len(folders) == 1 and folders[0].name.lower() not in SPLITS and _subfolders(folders[0]):
+        folders = _subfolders(root := folders[0])  # as archives often unpack: pets/pets/cat
+    named = [f for f in folders if f.name.lower() in SPLITS]
+    halves = {split: f for split in NAMES for f in named if SPLITS[f.name.lower()] == split}
     split_inside = "train" in halves and bool(_subfolders(halves["train"]))
+    if len(named) > len(halves) and split_inside or folders and named == folders and not split_inside:
+        raise ValueError(
+            f"{shown(root)} holds {', '.join(shown(f.name) for f in named)}, which look like splits but do not tell which "
+            "images are for what: have one folder train with a subfolder per class in it, and if you like one val and one "
+            "test."
+        )
     rows, others = [], Counter()
     for split, place in halves.items() if split_inside else (("", root),):
         for kind in _subfolders(place):
@@ -187,7 +201,7 @@ def _rows_of_folder(root: Path) -> tuple[Path, list[tuple[Path, str, str]], list
         notes.append(f"Files of kinds that are not read here, left out: {kinds}.{advice}")
     if not rows:
         raise ValueError(
-            f"{shown(root)} holds no images: a folder for tl.folder has one subfolder a class, with images "
+            f"{shown(root)} holds no images: a folder for tl.folder has one subfolder per class, with images "
             f"({', '.join(sorted(READ))}) in it." + "".join(f" {note}" for note in notes)
         )
     return root, rows, notes
@@ -202,10 +216,11 @@ def _rows_of_csv(path: Path) -> tuple[Path, list[tuple[Path, str, str]], list[st
     try:
         text = path.read_text(encoding="utf-8-sig")
         first = text.split("\n")[0]
-        cells = list(csv.reader(text.splitlines(), delimiter=max(",;\t", key=first.count), strict=True))
+        cells = list(csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
+        why = "it is no text in UTF-8" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", error)
         raise ValueError(
-            f"{shown(path)} is no CSV file that can be read ({error}); tl.folder takes a folder, or a CSV file in UTF-8."
+            f"{shown(path)} is no CSV file that can be read ({why}); tl.folder takes a folder, or a CSV file in UTF-8."
         ) from error
     cells = [[cell.strip() for cell in row] for row in cells if any(cell.strip() for cell in row)]
     if not cells:
@@ -220,7 +235,7 @@ def _rows_of_csv(path: Path) -> tuple[Path, list[tuple[Path, str, str]], list[st
     rows = []
     for number, row in enumerate(cells, 1):
         row = [row[i] if i is not None and i < len(row) else "" for i in order]
-        where = f"Row {number} of {shown(path)} ({', '.join(row)})"
+        where = f"Row {number} of {shown(path)} ({shown(', '.join(row))})"
         if not row[0] or not row[1]:
             raise ValueError(
                 f"{where} lacks a file or a class: each row names a file, its class, and if you like its split."
@@ -230,7 +245,7 @@ def _rows_of_csv(path: Path) -> tuple[Path, list[tuple[Path, str, str]], list[st
         file = path.parent / row[0]
         if not file.exists() and "\\" in row[0]:
             file = path.parent / row[0].replace("\\", "/")
-        rows.append((file, row[1], SPLITS.get(row[2].lower(), "")))
+        rows.append((file, shown(row[1]), SPLITS.get(row[2].lower(), "")))
     rows, labels = list(dict.fromkeys(rows)), {}
     for file, label, _ in rows:
         if labels.setdefault(file, label) != label:
@@ -303,8 +318,10 @@ def _deal(frame: pd.DataFrame, val: float, test: float, seed: int) -> None:
             frame.loc[frame.picture.isin(taken) & (frame.trouble == ""), "split"] = name
 
 
-def _near(frame: pd.DataFrame, looks: list, least: float = 0.98) -> list[tuple[str, str]]:
+def _near(frame: pd.DataFrame, looks: list, least: float = 0.98) -> tuple[list[tuple[str, str]], int]:
     """Pairs of files from different splits whose thumbnails correlate above `least`, whatever their size and brightness.
+
+    Returns: the first NEAR of them, and how many there are.
 
     Saved smaller, darker or with more loss, a photograph of the pets, ants and bees keeps .98 with itself; no two of
     those 767 reach .91 with each other.
@@ -313,11 +330,16 @@ def _near(frame: pd.DataFrame, looks: list, least: float = 0.98) -> list[tuple[s
     small = np.stack([looks[place][3] for place in kept])
     small -= small.mean(1, keepdims=True)
     small /= np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1e-6)
-    split, file, picture = (frame[name].to_numpy()[kept] for name in ("split", "file", "picture"))
-    pairs = []
+    split, picture = (pd.factorize(frame[name].iloc[kept])[0] for name in ("split", "picture"))
+    file, places = frame.file.to_numpy()[kept], np.arange(len(kept))
+    pairs, count = [], 0
     for start in range(0, len(kept), 1000):
-        for a, b in np.argwhere(small[start : start + 1000] @ small.T > least):
-            a += start
-            if a < b and split[a] != split[b] and picture[a] != picture[b]:
-                pairs.append((file[a], file[b]))
-    return pairs
+        part = slice(start, start + 1000)
+        close = small[part] @ small.T > least
+        close &= places[part, None] < places
+        for kind in (split, picture):
+            close &= kind[part, None] != kind
+        count += int(close.sum())
+        found = np.flatnonzero(close)[: NEAR - len(pairs)]
+        pairs += [(file[start + a], file[b]) for a, b in zip(*np.unravel_index(found, close.shape))]
+    return pairs, count

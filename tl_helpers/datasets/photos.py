@@ -81,7 +81,7 @@ def photos(name: str, shots: int | str | None = None, seed: int = 0) -> Task:
         seed: which ones. One seed draws the same images every time, and 10 shots hold the 5 shots of the same seed.
 
     Raises:
-        ValueError: there is no such set, or it has fewer images a class than shots.
+        ValueError: there is no such set, or it has fewer images per class than shots.
         ConnectionError: the set is not on this machine and cannot be fetched.
 
     Source: Parkhi et al., Cats and Dogs, CVPR 2012 (CC BY-SA 4.0); hymenoptera_data of PyTorch's tutorial, from ImageNet.
@@ -114,7 +114,7 @@ def photos(name: str, shots: int | str | None = None, seed: int = 0) -> Task:
     val = np.sort(np.concatenate([place[:cut] for place, cut in zip(places, cuts)]))
     train = np.sort(np.concatenate([place[cut:] for place, cut in zip(places, cuts)]))
     drawn = draw(pool[train], shots, seed)
-    title = name if drawn.y.shape == train.shape else f"{name}, {shots} a class"
+    title = name if drawn.y.shape == train.shape else f"{name}, {shots} per class"
     return Task(title, tuple(classes), drawn, pool[val], Split(test, labels[1]))
 
 

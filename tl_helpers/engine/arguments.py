@@ -9,19 +9,13 @@ import numbers
 import torch
 from torch import nn
 
-from ..data import Files, Task
+from ..data import Files, Task, check_kind
 
 # The learning rate as a share of `lr`, over training from 0 to 1.
 SCHEDULES = {
     "cosine": lambda done: min(1.0, (done + 1e-3) / 0.1) * (1 + math.cos(math.pi * min(1.0, done))) / 2,
     "constant": lambda done: 1.0,
 }
-
-
-def check_kind(function: str, value, kind: type, wanted: str) -> None:
-    """Raise a TypeError that says what a function takes in place of a value of another kind."""
-    if not isinstance(value, kind):
-        raise TypeError(f"{function} takes {wanted}; this is a {type(value).__name__}.")
 
 
 def check_arguments(given: dict) -> None:
