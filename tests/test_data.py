@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from PIL import Image
 
 import tl_helpers as tl
-from tl_helpers.data import InputConfig, Split, Task
+from tl_helpers.data import Files, InputConfig, Split, Task
 from tl_helpers.images import prepare
 
 
@@ -68,10 +70,80 @@ def test_a_task_of_arrays():
     with pytest.raises(ValueError, match="between 0 and 1"):
         Task.of("mine", ["cat", "dog"], (grey[0], [0, 1, 2, 0]), colour, grey)
     for labels in (["a", "b", "b", "a"], [0.9, 1.0, 0.0, 0.0], np.eye(4, dtype=int)):
-        with pytest.raises(ValueError, match="one whole number per image"):
+        with pytest.raises(ValueError, match="one per image"):
             Task.of("mine", ["cat", "dog"], (grey[0], labels), colour, grey)
     with pytest.raises(ValueError, match="4 examples and 3 labels"):
         Task.of("mine", ["cat", "dog"], (grey[0], [0, 1, 1]), colour, grey)
+
+
+@pytest.mark.parametrize(
+    "x, words",
+    [
+        (torch.rand(4, 1, 28, 28), r"uint8.*float32, 4 x 1 x 28 x 28.*\(x \* 255\)\.round\(\)"),
+        (torch.rand(4, 1, 28, 28) * 255, "uint8"),
+        (torch.zeros(4, 1, 28, 28, dtype=torch.int64), "uint8.*int64"),
+        (torch.zeros(4, 28, 28, dtype=torch.uint8), "N x C x H x W.*uint8, 4 x 28 x 28"),
+        (torch.zeros(4, 28, 28, 3, dtype=torch.uint8), "28 channels"),
+        (torch.zeros(4, 1, 0, 28, dtype=torch.uint8), "4 x 1 x 0 x 28"),
+        (torch.zeros(4, 9, dtype=torch.uint8), "floats.*uint8, 4 x 9"),
+        (torch.full((4, 9), torch.nan), "NaN"),
+        (torch.zeros(4), "N x D.*float32, 4"),
+        (["a", "b", "c", "d"], "N x D"),
+        (None, "N x D"),
+    ],
+)
+def test_what_is_no_image_and_no_vector_is_said(x, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        Split(x, [0, 1, 0, 1])
+    assert "\n" not in str(caught.value)
+
+
+def test_pixels_as_floats_are_refused_where_they_were_divided_twice():
+    task, model = tl.digits(5), tl.backbone("resnet10t.letters", classes=10)
+    images = Split(task.test.x[:40], task.test.y[:40])
+    with pytest.raises(ValueError, match="uint8"):
+        tl.evaluate(model, Split(images.x / 255, images.y))
+    again = Split(((images.x / 255) * 255).round().to(torch.uint8), images.y)  # as the sentence advises
+    assert torch.equal(tl.predict(model, again), tl.predict(model, images))
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.uint8, torch.int16, torch.float32, torch.float64])
+def test_whole_numbers_of_any_kind_are_labels(kind):
+    split = Split(torch.zeros(3, 2), torch.tensor([0, 1, 2]).to(kind))
+    assert split.y.dtype == torch.int64 and split.y.tolist() == [0, 1, 2]
+    assert Split(np.zeros((3, 2)), [True, False, True]).y.tolist() == [1, 0, 1]
+    assert Split(np.zeros((3, 2)), [1, 0, 1]).x.dtype == torch.float32
+
+
+@pytest.mark.parametrize("y", [[0, -1, 2], [0.5, 1, 2], [0, 1, np.nan], np.eye(3), ["a", "b", "c"], None, [1j, 0, 0]])
+def test_what_is_no_label_is_said(y):
+    with pytest.raises(ValueError, match="Labels must be whole numbers from 0, one per image") as caught:
+        Split(torch.zeros(3, 2), y)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_task_holds_labels_within_its_classes_and_one_kind_of_examples():
+    images, vectors = Split(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), [0, 1]), Split(torch.zeros(2, 5), [0, 1])
+    for place in range(3):
+        splits = [images] * 3
+        splits[place] = Split(images.x, [0, 2])
+        with pytest.raises(ValueError, match=f"between 0 and 1; in {('train', 'val', 'test')[place]} they go from 0 to 2"):
+            Task("mine", ["cat", "dog"], *splits)
+    with pytest.raises(ValueError, match="not images and vectors 5"):
+        Task("mine", ["cat", "dog"], vectors, vectors, images)
+    with pytest.raises(ValueError, match="not vectors 4 and vectors 5"):
+        Task("mine", ["cat", "dog"], vectors, Split(vectors.x[:, :4], [0, 1]), vectors)
+    with pytest.raises(TypeError, match="as val; this is a Tensor"):
+        Task("mine", ["cat", "dog"], images, images.x, images)
+    with pytest.raises(ValueError, match="a list of names; not 'cat'"):
+        Task("mine", "cat", images, images, images)
+    assert Task("mine", ["cat", 3], vectors, images[:0], images[:0]).classes == ("cat", "3")
+
+
+def test_parts_of_a_split():
+    split = Split(torch.arange(5).view(5, 1, 1, 1).byte(), torch.arange(5))
+    for index, wanted in ((2, [2]), (-1, [4]), ([], []), ([3, 1], [3, 1]), (split.y > 2, [3, 4]), (slice(1, 3), [1, 2])):
+        assert split[index].y.tolist() == split[index].x.flatten().tolist() == wanted
 
 
 def test_prepare_brings_any_image_to_any_input():
@@ -87,6 +159,46 @@ def test_prepare_brings_any_image_to_any_input():
         prepare(
             Split(torch.zeros(1, 2, 8, 8, dtype=torch.uint8), torch.zeros(1)), InputConfig((3, 8, 8), (0.0,) * 3, (1.0,) * 3)
         )
+
+
+def test_an_array_is_prepared_as_the_same_picture_in_a_file_is(tmp_path):
+    """Square or not, grey or colour, whatever the model crops: at most rounding apart."""
+    rng = np.random.default_rng(0)
+    ways = [(3, 32, 32), (1, 32, 32), (3, 32, 24), (3, 48, 48)]
+    for number, (height, width, colours) in enumerate([(40, 60, 3), (60, 40, 1), (32, 32, 3), (28, 28, 1), (50, 50, 3)]):
+        pixels = rng.integers(0, 256, (height, width, colours), dtype=np.uint8)
+        Image.fromarray(pixels.squeeze(2) if colours == 1 else pixels).save(tmp_path / f"{number}.png")
+        array = Split(torch.from_numpy(pixels).permute(2, 0, 1)[None], [0])
+        file = Split(Files(tmp_path / f"{number}.png"), [0])
+        for size in ways:
+            for crop, mode, way in ((1.0, "center", "bicubic"), (0.875, "center", "bilinear"), (0.9, "squash", "bicubic")):
+                middle = (0.5,) * size[0]
+                wanted = InputConfig(size, middle, middle, way, crop, mode)
+                one, two = (wanted.normalise(prepare(split, wanted)) / 2 + 0.5 for split in (array, file))
+                assert (one - two).abs().max() <= 0.5001 / 255, (number, size, crop, mode)
+
+
+def test_what_is_prepared_is_taken_as_it_is_and_by_no_other_model():
+    wanted = InputConfig((1, 32, 32), (0.5,), (0.5,), crop_pct=0.875)
+    raw = Split(torch.randint(256, (3, 1, 32, 32), dtype=torch.uint8), [0, 1, 2])
+    once = prepare(raw, wanted)
+    assert not torch.equal(once, raw.x)  # the middle of it
+    ready = Split(once, raw.y, prepared=True)
+    assert torch.equal(prepare(ready, wanted), once) and torch.equal(prepare(ready[1:], wanted), once[1:])
+    floats = prepare(tl.digits(1).train, InputConfig((1, 32, 32), (0.5,), (0.5,)))
+    assert torch.equal(prepare(Split(floats, [0] * 10, prepared=True), wanted), floats)
+    with pytest.raises(ValueError, match="prepared for another model"):
+        prepare(ready, InputConfig((1, 28, 28), (0.5,), (0.5,)))
+    with pytest.raises(ValueError, match="uint8"):
+        Split(floats * 2 - 1, [0] * 10, prepared=True)
+
+
+def test_digits_come_to_the_letters_backbone_as_when_its_results_were_stored():
+    """Resized in floats, not rounded: bit for bit."""
+    x = tl.digits().test.x[:50]
+    wanted = F.interpolate(x.float() / 255, [32, 32], mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+    body = tl.backbone("resnet10t.letters")
+    assert torch.equal(prepare(tl.digits().test[:50], tl.models.input_of(body, tl.digits().test)), wanted)
 
 
 def test_bend_keeps_shape_and_range_follows_its_generator_and_leaves_its_input_alone():
@@ -107,3 +219,9 @@ def test_normalising_changes_the_order_in_memory_of_colour_images_and_no_number(
     found = wanted.normalise(pixels)
     assert torch.equal(found, (pixels.float() / 255 - 0.4) / 0.2)
     assert found.is_contiguous(memory_format=torch.channels_last) and torch.equal(wanted.normalise(pixels / 255), found)
+
+
+def test_masters_are_a_copy_so_that_nobody_changes_them_for_others():
+    images, labels, _ = tl.glyphs.masters(8)
+    images.zero_(), labels.zero_()
+    assert tl.glyphs.masters(8)[0].any() and tl.glyphs.masters(8)[1].any()

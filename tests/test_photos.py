@@ -340,6 +340,68 @@ def test_given_splits_are_kept_and_missing_ones_drawn_from_train(tmp_path):
         tl.folder(tmp_path)
 
 
+NAMES = {"train": ["train", "training"], "val": ["val", "valid", "validation", "dev"], "test": ["test", "testing", "eval"]}
+
+
+@pytest.mark.parametrize("spell", [str.lower, str.upper, str.title])
+@pytest.mark.parametrize("number", range(4))
+def test_folders_named_as_splits_are_splits_and_no_classes(tmp_path, spell, number):
+    chosen = {split: spell(names[number % len(names)]) for split, names in NAMES.items()}
+    write(tmp_path, {f"{place}/{kind}": 3 for place in chosen.values() for kind in "ab"})
+    task = tl.folder(tmp_path)
+    assert task.classes == ("a", "b")
+    for split, place in chosen.items():
+        assert {path.parts[-3] for path in getattr(task, split).x} == {place} and len(getattr(task, split)) == 6
+    rows = [f"{place}/{kind}/picture {i}.png,{kind},{place}" for place in chosen.values() for kind in "ab" for i in range(3)]
+    (tmp_path / "x.csv").write_text("\n".join(rows))
+    assert names(tl.folder(tmp_path / "x.csv").val) == names(task.val)
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        ["Test/a", "Test/b", "Val/a", "Val/b"],
+        ["train/a", "train/b", "Training/a", "Training/b"],
+        ["train/a", "valid/a", "validation/a"],
+        ["train/a", "train/b", "Training/a", "other/a"],
+        ["Test/a", "Test/b"],
+        ["train", "test"],
+    ],
+)
+def test_folders_that_look_like_splits_but_cannot_be_matched_are_refused(tmp_path, places):
+    write(tmp_path, dict.fromkeys(places, 5))
+    with pytest.raises(ValueError, match="look like splits .* have one folder train with a subfolder per class") as caught:
+        tl.folder(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_class_may_be_called_test_beside_others_and_test_images_may_be_without_classes(tmp_path):
+    write(tmp_path / "one", {"test": 5, "drive": 5})
+    assert tl.folder(tmp_path / "one").classes == ("drive", "test")
+    write(tmp_path / "two", {"train/a": 9, "train/b": 9, "test": 4})
+    task = tl.folder(tmp_path / "two")
+    assert task.classes == ("a", "b") and {path.parts[-3] for path in task.test.x} == {"train"}
+    assert "Images beside the class folders, in no class, left out: 4." in task.report.notes
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such names there")
+def test_names_with_odd_characters_are_shown_on_one_line(tmp_path):
+    kinds = ["a\nb", "\"quoted\" 'twice'", "smile 😀", "back\\slash", " spaces ", "tab\there", "Größe, ;x", "a\u2028b"]
+    root = write(tmp_path / "new\nline", dict.fromkeys(kinds, 3))
+    (root / kinds[0] / "pic\nture.png").write_bytes(b"x")
+    task = tl.folder(root, val=0, test=0)
+    assert len(task.classes) == len(kinds) and len(task.train) == 3 * len(kinds)
+    assert {len(name.splitlines()) for name in (*task.classes, task.name)} == {1} and "smile 😀" in task.classes
+    assert "a\\nb/pic\\nture.png: it is empty" in repr(task.report)
+    with pytest.raises(ValueError, match="There is no folder") as caught:
+        tl.folder(tmp_path / "not\nthere")
+    assert "\n" not in str(caught.value)
+    kinds.remove(" spaces ")  # spaces around a cell of a CSV file do not count
+    rows = [f'"{name.replace(chr(34), chr(34) * 2)}/picture {i}.png","{"xy"[i % 2]}"' for name in kinds for i in range(3)]
+    (root / "x.csv").write_text("\n".join(rows), encoding="utf-8", newline="")
+    assert len(tl.folder(root / "x.csv", val=0, test=0).train) == 3 * len(kinds)
+
+
 def test_everything_odd_in_a_folder_gets_its_place_in_the_report(tmp_path):
     root = tmp_path / "my pets" / "my pets"  # as archives unpack
     write(root, {"cat/young": 3, "cat": 4, "köttur и кот": 6, "empty": 0, ".hidden": 3, "__MACOSX": 3})
@@ -391,6 +453,21 @@ def test_copies_stay_in_one_split_and_near_ones_are_named(tmp_path):
     apart = {(f"b/large {i}.png", f"b/small {i}.jpg") for i in range(8)}
     apart = {pair for pair in apart if split[pair[0]] != split[pair[1]]}
     assert {tuple(sorted(pair)) for pair in report.near} == apart and apart
+
+
+def test_of_many_look_alikes_a_report_names_some_and_counts_all(tmp_path):
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    base = np.asarray(picture(0)).astype(int)
+    for i in range(120):  # scans of one page: all nearly the same
+        noisy = base + np.random.default_rng(i).integers(-2, 3, base.shape)
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(tmp_path / "ab"[i % 2] / f"{i}.png")
+    task = tl.folder(tmp_path)
+    sizes = [len(task.train), len(task.val), len(task.test)]
+    count = (120**2 - sum(size**2 for size in sizes)) // 2
+    assert task.report.pairs == count > 1000 and len(task.report.near) == len(set(task.report.near)) == 1000
+    split = dict(zip(task.report.files.file, task.report.files.split))
+    assert all(split[a] != split[b] for a, b in task.report.near)
+    assert f"(look at them): {count:,}" in repr(task.report) and f"and {count - 10:,} more" in repr(task.report)
 
 
 def test_of_copies_across_given_splits_the_test_set_keeps_its_own(tmp_path):
@@ -459,7 +536,7 @@ def test_what_is_wrong_with_a_csv_is_said(tmp_path, rows, words):
         ({"a": 5}, {}, "images of only one class, 'a', .* needs at least two classes"),
         ({"a": 5, "b": 1}, {}, "Of the class 'b' there are 1 different images .* train, test, val need one each"),
         ({"a": 5, "b": 1}, {"val": 0}, "train, test need one each"),
-        ({"a": 5, "b": 5}, {"shots": 4}, "1 to 3 here, or None for all; not 4"),
+        ({"a": 5, "b": 5}, {"shots": 4}, "1 to 3 here, or .all.; not 4"),
         ({"a": 5, "b": 5}, {"shots": True}, "1 to 3 here"),
         ({"a": 5, "b": 5}, {"val": 1.5}, "val must be a share"),
         ({"a": 5, "b": 5}, {"test": -1}, "test must be a share"),

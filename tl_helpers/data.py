@@ -31,8 +31,7 @@ def check_kind(function: str, value, kind: type | tuple[type, ...], wanted: str)
 class InputConfig:
     """What a model expects to be fed: size (channels, height, width), and the mean and std of each channel.
 
-    How pictures come to that size is said by interpolation, crop_pct (the share of the shorter side that the crop in the
-    middle keeps) and crop_mode, as timm means them.
+    How pictures come to that size is said by interpolation, crop_pct and crop_mode, as timm means them (see `prepare`).
     """
 
     size: tuple[int, int, int]
@@ -100,15 +99,12 @@ def _as_index(index) -> slice | np.ndarray:
 
 @dataclasses.dataclass(frozen=True, eq=False)  # compared and hashed by identity: tensors do not say yes or no
 class Split:
-    """Examples with their labels, as tensors on the CPU (arrays and lists become some).
+    """Examples with their labels, as tensors on the CPU; arrays and lists become some.
 
     x: plain images, uint8, N x C x H x W (C is 1 for grey, 3 for colour), or photographs in Files, or feature vectors,
-        float32, N x D.
+        float32, N x D. Images in floats are an error: white might be 1, 255 or 2.1.
     y: labels, int64, N, counted from 0.
     prepared: x is what `prepare` made of images for the model at hand (uint8, or float32 in [0, 1]), to be taken as it is.
-
-    Raises:
-        ValueError: x or y is something else. Images in floats are refused: who could tell whether white is 1, 255 or 2.1?
     """
 
     x: Tensor | Files
@@ -116,8 +112,8 @@ class Split:
     prepared: bool = False
 
     def __post_init__(self):
-        x = self.x if isinstance(self.x, Files) else _examples(_as_tensor(self.x), self.prepared)
-        y = _labels(_as_tensor(self.y, "Labels must be one whole number per image"))
+        x = self.x if isinstance(self.x, Files) else _examples(self.x, self.prepared)
+        y = _labels(self.y)
         if len(x) != len(y):
             raise ValueError(f"There are {len(x)} examples and {len(y)} labels; each example needs one label.")
         vars(self).update(x=x, y=y)
@@ -142,50 +138,43 @@ class Split:
         return f"{'vectors' if self.are_vectors else 'images'} {' x '.join(map(str, self.x.shape[1:]))}"
 
     def numpy(self) -> tuple[np.ndarray, np.ndarray]:
-        """(X, y) as scikit-learn takes them: X float32, N x D (the pixels in [0, 1], or the features), y int64, N.
-
-        Raises:
-            ValueError: the split holds photographs, which have no common size.
-        """
+        """(X, y) as scikit-learn takes them: X float32, N x D (the pixels in [0, 1], or the features), y int64, N."""
         if isinstance(self.x, Files):
             raise ValueError("Photographs have no common size; take the numbers of tl.features(body, task) instead.")
         return in_floats(self.x).flatten(1).numpy(), self.y.numpy()
 
 
-def _as_tensor(values, what: str = "Examples must be images, or vectors of numbers") -> Tensor:
+def _as_tensor(values, wanted: str) -> Tensor:
     try:
         return torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values)).detach().cpu()
     except (TypeError, ValueError) as error:  # texts, None, lists of unequal lengths
-        raise ValueError(f"{what}, in a tensor or an array; this is something else.") from error
+        raise ValueError(f"{wanted}, in a tensor or an array; this is something else.") from error
 
 
 def _described(x: Tensor) -> str:
     return f"{str(x.dtype).removeprefix('torch.')}, {' x '.join(map(str, x.shape)) or 'a single number'}"
 
 
-def _labels(y: Tensor) -> Tensor:
-    if y.ndim != 1 or y.is_complex() or (y != y.long()).any():
-        raise ValueError(f"Labels must be one whole number per image; these are {_described(y)}.")
-    if len(y) and y.min() < 0:
-        raise ValueError(f"Labels are counted from 0; the smallest of these is {y.min():g}.")
+def _labels(values) -> Tensor:
+    y = _as_tensor(values, wanted := "Labels must be whole numbers from 0, one per image")
+    if y.ndim != 1 or y.is_complex() or (y != y.long()).any() or (y < 0).any():
+        raise ValueError(
+            f"{wanted}; these are {_described(y)}{f', from {y.real.min():g}' if y.ndim == 1 and len(y) else ''}."
+        )
     return y.long()
 
 
-def _examples(x: Tensor, prepared: bool) -> Tensor:
-    if x.ndim == 2:
-        if not x.is_floating_point() or not x.isfinite().all():
-            raise ValueError(f"Feature vectors must be finite floats, N x D; these are {_described(x)}, or not all finite.")
+def _examples(values, prepared: bool) -> Tensor:
+    x = _as_tensor(values, wanted := "Examples must be images (uint8, N x C x H x W, C 1 or 3) or vectors (floats, N x D)")
+    if x.ndim == 2 and x.is_floating_point():
+        if not x.isfinite().all():
+            raise ValueError("Vectors must be of finite numbers; some of these are infinite or no number (NaN).")
         return x.float()
-    if x.ndim != 4 or x.shape[1] not in (1, 3) or 0 in x.shape[2:]:
-        raise ValueError(
-            f"Images must be N x C x H x W, with 1 channel (grey) or 3 (colour); these are {_described(x)}"
-            f"{f', with {x.shape[1]} channels' if x.ndim == 4 else ''}."
-        )
-    if x.dtype != torch.uint8 and not (prepared and x.dtype == torch.float32 and (x.clamp(0, 1) == x).all()):
-        raise ValueError(
-            f"Images must be whole numbers from 0 to 255 (uint8); these are {_described(x)}. Numbers from 0 to 1 become so "
-            "by (x * 255).round().to(torch.uint8)."
-        )
+    floats = prepared and x.dtype == torch.float32 and (x.clamp(0, 1) == x).all()
+    if x.ndim != 4 or x.shape[1] not in (1, 3) or 0 in x.shape[2:] or not (floats or x.dtype == torch.uint8):
+        more = f" with {x.shape[1]} channels" if x.ndim == 4 else ""
+        advice = ": from 0 to 1 they become images by (x * 255).round().to(torch.uint8)" if x.is_floating_point() else ""
+        raise ValueError(f"{wanted}; these are {_described(x)}{more}{advice}.")
     return x
 
 
@@ -194,9 +183,6 @@ class Task:
     """Something to learn: train to learn from, val to make choices with, test to be looked at once, at the end.
 
     report: what `tl.folder` found in the folder; None for other tasks.
-
-    Raises:
-        ValueError: a label has no class, or some splits hold images and others vectors.
     """
 
     name: str
@@ -228,16 +214,12 @@ class Task:
 
     @classmethod
     def of(cls, name: str, classes: Sequence[str], train, val, test) -> Task:
-        """A task from arrays: each split a pair (images, labels), images uint8, N x H x W (grey) or N x H x W x 3 (colour).
-
-        Raises:
-            ValueError: the arrays are not images, or a label has no class.
-        """
+        """A task from arrays: each split a pair (images, labels), images uint8, N x H x W (grey) or N x H x W x 3."""
         splits = []
         for images, labels in (train, val, test):
-            x = _as_tensor(images)
+            x = _as_tensor(images, wanted := "Images must be N x H x W (grey) or N x H x W x 3 (colour)")
             if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] != 3):
-                raise ValueError(f"Images must be N x H x W (grey) or N x H x W x 3 (colour); these are {_described(x)}.")
+                raise ValueError(f"{wanted}; these are {_described(x)}.")
             splits.append(Split(x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2), labels))
         return cls(name, classes, *splits)
 
@@ -270,24 +252,21 @@ def digits(shots: int | str = "all", seed: int = 0) -> Task:
         shots: how many labelled training images of each digit: 1 to 90, or "all" for 90.
         seed: which ones. One seed draws the same images every time, and 10 shots hold the 5 shots of the same seed.
 
-    Raises:
-        ValueError: shots is not a number from 1 to 90.
-
     Source: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI 1998; shipped with scikit-learn.
     """
     everything, pool, val, test = _digits()
-    count = _check_shots(POOL if shots == "all" else shots, POOL, "'all'")
+    count = _check_shots(shots, POOL)
     rng = np.random.default_rng(check_seed(seed))
     train = np.concatenate([rng.permutation(places)[:count] for places in pool])
     classes = tuple("0123456789")
     return Task(f"digits, {count} per class", classes, everything[train], everything[val], everything[test])
 
 
-def _check_shots(shots, most: int, everything: str) -> int:
+def _check_shots(shots, most: int) -> int:
+    if isinstance(shots, str) and shots == "all":
+        return most
     if isinstance(shots, bool) or not isinstance(shots, (int, np.integer)) or not 1 <= shots <= most:
-        raise ValueError(
-            f"shots is the number of labelled images per class: 1 to {most} here, or {everything} for all; not {shots!r}."
-        )
+        raise ValueError(f"shots is the number of labelled images per class: 1 to {most} here, or 'all'; not {shots!r}.")
     return int(shots)
 
 
@@ -302,9 +281,6 @@ def letters(without: str = "", size: int = 32, seed: int = 0) -> Task:
         without: letters to leave out, for example "OlISZB" (those that look like digits).
         size: side of the images in pixels, 4 to 256.
         seed: how the validation and test images are augmented.
-
-    Raises:
-        ValueError: fewer than two letters are left, or there can be no letters of this size.
     """
     check_kind("without of letters", without, str, 'the letters to leave out as one text, for example "OlISZB"')
     images, labels, names = glyphs.masters(size)
@@ -320,13 +296,10 @@ def letters(without: str = "", size: int = 32, seed: int = 0) -> Task:
 
 
 def join_tasks(first: Task, second: Task) -> Task:
-    """Two tasks on images of one size as one, for a network with two heads (`tl.models.Heads`).
+    """Two tasks on images of one size, in tensors, as one, for a network with two heads (`tl.models.Heads`).
 
     The labels of the second follow those of the first. The images of the smaller training split are repeated, so that both
     tasks are met equally often.
-
-    Raises:
-        ValueError: the images are of different sizes or in files, or one of the tasks has none to learn from.
     """
     pairs = [(getattr(first, name), getattr(second, name)) for name in ("train", "val", "test")]
     kinds = {split.kind for pair in pairs for split in pair}
@@ -342,11 +315,11 @@ def draw(split: Split, shots: int | str | None, seed: int) -> Split:
     """So many examples of each class; one seed's 10 shots hold its 5 shots."""
     check_kind("draw", split, Split, "a split")
     seed, counts = check_seed(seed), split.y.bincount()
-    if shots is None or shots == "all":
+    if shots is None or isinstance(shots, str) and shots == "all":
         return split
     if not len(split):
         raise ValueError("There are no examples to draw from.")
-    shots = _check_shots(shots, int(counts[counts > 0].min()), "None")
+    shots = _check_shots(shots, int(counts[counts > 0].min()))
     rng = np.random.default_rng(seed)
     places = [np.flatnonzero(split.y.numpy() == kind) for kind in range(len(counts))]
     return split[np.concatenate([rng.permutation(place)[:shots] for place in places])]

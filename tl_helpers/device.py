@@ -65,11 +65,7 @@ def _found(where: str | torch.device) -> torch.device:
 
 
 def check_seed(seed: int) -> int:
-    """The seed, if it is one.
-
-    Raises:
-        ValueError: it is no whole number from 0.
-    """
+    """The seed, if it is one: a whole number from 0."""
     if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**63:
         raise ValueError(f"seed must be a whole number from 0; not {seed!r}.")
     return int(seed)
@@ -113,11 +109,7 @@ def cache_folder() -> Path:
 
 
 def as_path(path: str | os.PathLike) -> Path:
-    """A path, in which ~ stands for the user's own folder.
-
-    Raises:
-        TypeError, ValueError: it is none, or names a user who is not on this machine.
-    """
+    """A path; ~ at its beginning stands for the user's own folder."""
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"A path is a text or a Path; this is a {type(path).__name__}.")
     try:
