@@ -193,8 +193,7 @@ class Task:
     report: object = dataclasses.field(default=None, repr=False, compare=False)
 
     def __post_init__(self):
-        if isinstance(self.classes, str) or not isinstance(self.classes, Iterable):
-            raise ValueError(f"The classes of a task are a list of names; not {self.classes!r}.")
+        check_kind("A task", self.classes, Iterable, "the names of its classes")
         vars(self).update(name=str(self.name), classes=tuple(map(str, self.classes)))
         splits = {name: getattr(self, name) for name in ("train", "val", "test")}
         for name, split in splits.items():
