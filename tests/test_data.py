@@ -135,7 +135,7 @@ def test_a_task_holds_labels_within_its_classes_and_one_kind_of_examples():
         Task("mine", ["cat", "dog"], vectors, Split(vectors.x[:, :4], [0, 1]), vectors)
     with pytest.raises(TypeError, match="as val; this is a Tensor"):
         Task("mine", ["cat", "dog"], images, images.x, images)
-    with pytest.raises(TypeError, match="takes the names of its classes; this is a int"):
+    with pytest.raises(TypeError, match="takes the names of its classes; this is 2"):
         Task("mine", 2, images, images, images)
     assert Task("mine", ["cat", 3], vectors, images[:0], images[:0]).classes == ("cat", "3")
 

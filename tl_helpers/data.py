@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,13 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import glyphs
-from .device import check_seed
-
-
-def check_kind(function: str, value, kind: type | tuple[type, ...], wanted: str) -> None:
-    """Raise a TypeError that says what a function takes in place of a value of another kind."""
-    if not isinstance(value, kind):
-        raise TypeError(f"{function} takes {wanted}; this is a {type(value).__name__}.")
+from .validate import brief, check_choice, check_kind, check_number, check_seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +36,25 @@ class InputConfig:
     crop_pct: float = 1.0
     crop_mode: str = "center"
 
+    def __post_init__(self):
+        for name, low in (("size", 1), ("mean", -math.inf), ("std", 1e-9)):
+            values, count = getattr(self, name), 3 if name == "size" else self.size[0]
+            if not isinstance(values, (list, tuple)) or len(values) != count:
+                raise ValueError(f"{name} of an InputConfig must be {count} numbers; not {brief(values)}.")
+            for value in values:
+                check_number(f"{name} of an InputConfig", value, f"{count} numbers", low)
+        check_number("crop_pct", self.crop_pct, "a share of the picture, above 0", 1e-3)
+        check_choice("interpolation", self.interpolation, ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"))
+        check_choice("crop_mode", self.crop_mode, ("center", "squash", "border"))
+
     def normalise(self, pixels: Tensor) -> Tensor:
         """(pixels - mean) / std in each channel; pixels N x C x H x W: float in [0, 1], or uint8.
 
         Colour images come back with the channels last in memory: convolutions are up to twice as fast then, on a CPU too.
         """
-        mean, std = (torch.tensor(v, device=pixels.device).view(-1, 1, 1) for v in (self.mean, self.std))
+        mean, std = (
+            torch.tensor(v, dtype=torch.float32, device=pixels.device).view(-1, 1, 1) for v in (self.mean, self.std)
+        )
         if pixels.ndim != 4 or pixels.shape[1] != len(mean):
             raise ValueError(f"This model takes images N x {len(mean)} x H x W; these are {_described(pixels)}.")
         order = torch.channels_last if pixels.shape[1] > 1 else torch.contiguous_format
@@ -215,7 +223,10 @@ class Task:
     def of(cls, name: str, classes: Sequence[str], train, val, test) -> Task:
         """A task from arrays: each split a pair (images, labels), images uint8, N x H x W (grey) or N x H x W x 3."""
         splits = []
-        for images, labels in (train, val, test):
+        for part in (train, val, test):
+            if not isinstance(part, Sequence) or len(part) != 2:
+                raise ValueError(f"Each split must be a pair of images and labels; not {brief(part)}.")
+            images, labels = part
             x = _as_tensor(images, wanted := "Images must be N x H x W (grey) or N x H x W x 3 (colour)")
             if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] != 3):
                 raise ValueError(f"{wanted}; these are {_described(x)}.")
@@ -264,8 +275,7 @@ def digits(shots: int | str = "all", seed: int = 0) -> Task:
 def _check_shots(shots, most: int) -> int:
     if isinstance(shots, str) and shots == "all":
         return most
-    if isinstance(shots, bool) or not isinstance(shots, (int, np.integer)) or not 1 <= shots <= most:
-        raise ValueError(f"shots is the number of labelled images per class: 1 to {most} here, or 'all'; not {shots!r}.")
+    check_number("shots", shots, f"the number of labelled images per class, 1 to {most} here, or 'all'", 1, most, whole=True)
     return int(shots)
 
 
@@ -300,6 +310,8 @@ def join_tasks(first: Task, second: Task) -> Task:
     The labels of the second follow those of the first. The images of the smaller training split are repeated, so that both
     tasks are met equally often.
     """
+    for task in (first, second):
+        check_kind("join_tasks", task, Task, "two tasks")
     pairs = [(getattr(first, name), getattr(second, name)) for name in ("train", "val", "test")]
     kinds = {split.kind for pair in pairs for split in pair}
     if len(kinds) > 1 or kinds == {"photographs"} or not all(map(len, pairs[0])):

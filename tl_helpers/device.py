@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import numbers
 import os
 import platform
 import shutil
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import torch
 
+from .validate import as_path, brief, check_number, check_seed
+
 
 def device(name: str | torch.device | None = None) -> torch.device:
     """The device to train on: the one named, else the variable TL_DEVICE, else a GPU (CUDA, then Apple's MPS), else the CPU.
@@ -19,8 +20,9 @@ def device(name: str | torch.device | None = None) -> torch.device:
     Raises:
         ValueError: the device that was asked for is not on this machine.
     """
-    name = os.environ.get("TL_DEVICE") if name in (None, "") else name
-    if not name and name != 0:
+    if name is None or isinstance(name, str) and not name:
+        name = os.environ.get("TL_DEVICE") or None
+    if name is None:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         if name == "cuda" and "LOCAL_RANK" in os.environ:  # one of several processes, each with a GPU of its own
@@ -28,9 +30,9 @@ def device(name: str | torch.device | None = None) -> torch.device:
         place = torch.zeros(1, device=name)
         place.cpu()  # which "meta", a device without numbers, cannot
         return place.device  # "cuda" becomes "cuda:0", as tensors name it
-    except (RuntimeError, AssertionError, TypeError, ImportError) as error:
+    except (RuntimeError, AssertionError, TypeError, ValueError, ImportError) as error:
         raise ValueError(
-            f"The device {name!r} cannot be used on this machine; leave it out, or set TL_DEVICE=cpu."
+            f"The device {brief(name)} cannot be used on this machine; leave it out, or set TL_DEVICE=cpu."
         ) from error
 
 
@@ -55,6 +57,7 @@ def layout(where: torch.device) -> torch.memory_format:
 def place_for(size: int, where: torch.device) -> torch.device:
     """Where to keep so many bytes of data: on the device if that leaves room for the rest, else on the CPU."""
     where = _found(where)
+    check_number("size", size, "a number of bytes", 0)
     if where.type == "cuda" and size > torch.cuda.mem_get_info(where)[0] / 6:
         return torch.device("cpu")
     return where
@@ -62,13 +65,6 @@ def place_for(size: int, where: torch.device) -> torch.device:
 
 def _found(where: str | torch.device) -> torch.device:
     return where if isinstance(where, torch.device) else device(where)
-
-
-def check_seed(seed: int) -> int:
-    """The seed, if it is one: a whole number from 0."""
-    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**63:
-        raise ValueError(f"seed must be a whole number from 0; not {seed!r}.")
-    return int(seed)
 
 
 @contextlib.contextmanager
@@ -106,16 +102,6 @@ def cache_folder() -> Path:
 
     named = os.environ.get("TL_HOME")
     return as_path(named) if named else platformdirs.user_cache_path("tl_helpers", appauthor=False)
-
-
-def as_path(path: str | os.PathLike) -> Path:
-    """A path; ~ at its beginning stands for the user's own folder."""
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"A path is a text or a Path; this is a {type(path).__name__}.")
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise ValueError(f"The path {os.fspath(path)!r} names a user who is not on this machine.") from error
 
 
 def hub_cache() -> Path | None:

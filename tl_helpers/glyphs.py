@@ -6,13 +6,14 @@ The course pretrains its backbones on these letters and moves them to handwritte
 from __future__ import annotations
 
 import functools
-import numbers
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .validate import brief, check_number
 
 ALPHABETS = {
     "latin": "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
@@ -40,8 +41,7 @@ def masters(size: int = 32) -> tuple[Tensor, Tensor, tuple[str, ...]]:
         names: the letters. Those that look the same in two alphabets (Latin A, Greek Α, Cyrillic А) stay separate
             classes, so no network can reach an accuracy of 1 here.
     """
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or not 4 <= size <= 256:
-        raise ValueError(f"size must be a whole number of pixels from 4 to 256; not {size!r}.")
+    check_number("size", size, "a whole number of pixels from 4 to 256", 4, 256, whole=True)
     images, labels, names = _masters(int(size))
     return images.clone(), labels.clone(), names
 
@@ -79,8 +79,7 @@ def augment(images: Tensor, generator: torch.Generator | None = None, strength: 
 
     Returns: images of the same shape, each bent in its own way.
     """
-    if isinstance(strength, bool) or not isinstance(strength, numbers.Real) or not 0 <= strength <= 2:
-        raise ValueError(f"strength must be a number from 0 to 2; not {strength!r}.")
+    check_number("strength", strength, "a number from 0 to 2", 0, 2)
     check_augmentable(images, generator, least=4)
     if not len(images):
         return images
@@ -133,5 +132,5 @@ def check_augmentable(images: Tensor, generator: torch.Generator | None, least: 
         outside = not -1e-3 <= low <= high <= 1 + 1e-3
     if outside:
         raise ValueError("Images to augment must be float32 from 0 to 1; of bytes take images / 255.")
-    if generator is not None and getattr(getattr(generator, "device", None), "type", "") != images.device.type:
-        raise ValueError(f"generator must be None or a torch.Generator on {images.device}; not {generator!r}.")
+    if generator is not None and (not isinstance(generator, torch.Generator) or generator.device.type != images.device.type):
+        raise ValueError(f"generator must be None or a torch.Generator on {images.device}; not {brief(generator)}.")

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import numbers
 import os
 import unicodedata
 from collections import Counter
@@ -19,8 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .data import Files, InputConfig, Split, check_kind
+from .data import Files, InputConfig, Split
 from .glyphs import check_augmentable
+from .validate import brief, check_kind, check_number
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -40,8 +40,7 @@ def crop_and_flip(images: Tensor, generator: torch.Generator | None = None, area
 
     Source: the random resized crops of Szegedy et al. 2015 (https://arxiv.org/abs/1409.4842), drawn for each image.
     """
-    if isinstance(area, bool) or not isinstance(area, numbers.Real) or not 0 < area <= 1:
-        raise ValueError(f"area must be a share of the picture, above 0 and up to 1; not {area!r}.")
+    check_number("area", area, "a share of the picture, above 0 and up to 1", 1e-9, 1)
     check_augmentable(images, generator)
     if not len(images):
         return images
@@ -146,6 +145,8 @@ def open_photograph(path: str | os.PathLike | BinaryIO) -> Image:
     """
     from PIL import Image
 
+    if not isinstance(path, (str, os.PathLike)) and not hasattr(path, "read"):
+        raise TypeError(f"A picture is opened from a path or a file; not from {brief(path)}.")
     try:
         with Image.open(path) as image:
             return in_rgb(image)

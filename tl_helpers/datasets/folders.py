@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import hashlib
 import io
-import numbers
+import math
 import os
 from collections import Counter
 from pathlib import Path
@@ -16,8 +16,8 @@ import pandas as pd
 import torch
 
 from ..data import Files, Split, Task, draw
-from ..device import as_path, check_seed
 from ..images import READ, images_below, in_threads, open_photograph, shown
+from ..validate import as_path, check_number, check_seed
 from .downloads import progress_bar
 
 NAMES = {"train": "train training", "val": "val valid validation dev", "test": "test testing eval"}
@@ -116,8 +116,7 @@ def folder(path: str | os.PathLike, *, val: float = 0.2, test: float = 0.2, seed
         ValueError: there is no such folder, or nothing in it to learn from; the message says what to do.
     """
     for name, share in (("val", val), ("test", test)):
-        if isinstance(share, bool) or not isinstance(share, numbers.Real) or not 0 <= share < 1:
-            raise ValueError(f"{name} must be a share of the images, from 0 to below 1; not {share!r}.")
+        check_number(name, share, "a share of the images, from 0 to below 1", 0, math.nextafter(1, 0))
     if val + test >= 1:
         raise ValueError(f"val and test together take {val + test:g} of the images, and leave none to learn from.")
     root, seed = as_path(path), check_seed(seed)

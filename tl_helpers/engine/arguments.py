@@ -9,7 +9,8 @@ import numbers
 import torch
 from torch import nn
 
-from ..data import Files, Task, check_kind
+from ..data import Files, Task
+from ..validate import check_kind
 
 # The learning rate as a share of `lr`, over training from 0 to 1.
 SCHEDULES = {

@@ -1,0 +1,51 @@
+"""What a function is given, checked: bad input gets one sentence in plain words. Lesson 03 opens this file."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def brief(value) -> str:
+    """A value as it stands in a sentence: on one line, or by its kind where it is long."""
+    text = repr(value) if isinstance(value, (str, bytes, numbers.Number, type(None), list, tuple, dict, Path)) else "\n"
+    return text if len(text) <= 80 and text.isprintable() else f"a {type(value).__name__}"
+
+
+def check_kind(function: str, value, kind: type | tuple[type, ...], wanted: str) -> None:
+    """Raise a TypeError that says what a function takes in place of a value of another kind."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{function} takes {wanted}; this is {brief(value)}.")
+
+
+def check_number(name: str, value, wanted: str, low: float, high: float = math.inf, whole: bool = False) -> None:
+    """Raise a ValueError for what is no number from low to high; `wanted` says in words what it must be.
+
+    A bound that is not to be reached itself is given as the next number (`math.nextafter`).
+    """
+    kind = numbers.Integral if whole else numbers.Real
+    if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high or value == math.inf:
+        raise ValueError(f"{name} must be {wanted}; not {brief(value)}.")
+
+
+def check_choice(name: str, value, allowed: Iterable) -> None:
+    """Raise a ValueError for what is none of the allowed values."""
+    if not any(type(value) is type(choice) and value == choice for choice in allowed):
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; not {brief(value)}.")
+
+
+def check_seed(seed: int) -> int:
+    check_number("seed", seed, "a whole number from 0", 0, 2**63 - 1, whole=True)
+    return int(seed)
+
+
+def as_path(path: str | os.PathLike) -> Path:
+    """A path; ~ at its beginning stands for the user's own folder."""
+    check_kind("A path", path, (str, os.PathLike), "a text or a Path")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"The path {brief(path)} names a user who is not on this machine.") from error
