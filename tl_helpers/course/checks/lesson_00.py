@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import torch
+
+from ...data import digits
+from ...extraction import features
+from ...models import backbone, head
+from ...training import evaluate, fit
 from .base import NotYet, exercise, returned
 
 
 @exercise("00")
 def single_example(accuracy) -> str:
     """The test accuracy of the probe on letters features with one example of each digit, seed 0."""
-    from ...data import digits
-    from ...extraction import features
-    from ...models import backbone, head
-    from ...training import evaluate, fit
-
     if callable(accuracy):
         raise NotYet("That is the function itself. Call it: its name, and the number of examples in parentheses.")
     if 1 < accuracy <= 100:
@@ -33,8 +34,6 @@ def single_example(accuracy) -> str:
 @exercise("00")
 def share_right(function) -> str:
     """function(answers, labels): the share of places where two tensors agree."""
-    import torch
-
     answers, labels = torch.tensor([7, 1, 2, 3, 9, 9, 0, 4]), torch.tensor([7, 7, 2, 3, 4, 9, 0, 4])
     share = function(answers.clone(), labels.clone())
     returned(share, "put an expression in place of the dots.")

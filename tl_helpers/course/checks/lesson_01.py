@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+import torch
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.svm import SVC
+
+from ...data import digits
 from .base import NotYet, exercise, returned
 
 
 @exercise("01")
 def majority_baseline(baseline) -> str:
     """baseline(train_labels, test_labels): the accuracy of always giving the commonest training label."""
-    import numpy as np
-
     train, test = np.array([3] * 5 + [1] * 2 + [0] * 3), np.array([3] * 2 + [1] * 5 + [0] * 1)
     share = baseline(train.copy(), test.copy())
     returned(share, "it should return a share between 0 and 1.")
@@ -57,8 +61,6 @@ def half_width(function, beyond_luck) -> str:
 @exercise("01")
 def shifted(shift) -> str:
     """shift(images, dx, dy): everything dx further right and dy further down, black where nothing comes from."""
-    import torch
-
     images = torch.randint(1, 256, (3, 1, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     before = images.clone()
     for dx, dy in ((2, 0), (0, 3), (-1, 0), (0, -4), (5, -2), (0, 0)):
@@ -91,11 +93,6 @@ def shifted(shift) -> str:
 @exercise("01")
 def chosen_svm(model) -> str:
     """An SVC fitted on the 100 training images of tl.digits(10, 0), its settings chosen on the validation images."""
-    from sklearn.ensemble import RandomForestClassifier
-    from sklearn.svm import SVC
-
-    from ...data import digits
-
     task = digits(10, seed=0)
     X, y = task.train.numpy()
     if not isinstance(model, SVC):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ...device import seeded
+from ...models import RawCNN
 from .base import NotYet, exercise, returned
 
 
 @exercise("02")
 def stroke_kernel(kernel) -> str:
     """A 5 x 5 kernel that finds the middle of horizontal strokes, not vertical ones, not even areas."""
-    import torch
-    import torch.nn.functional as F
-
     kernel = torch.as_tensor(kernel).detach().float().squeeze()
     if tuple(kernel.shape) != (5, 5):
         raise NotYet(f"The kernel is {' x '.join(map(str, kernel.shape))}; 5 x 5 was asked for: five rows of five numbers.")
@@ -73,8 +78,6 @@ def output_size(function) -> str:
 @exercise("02")
 def parameters_of_conv(function) -> str:
     """function(inputs, outputs, kernel): weights and biases of a convolution."""
-    from torch import nn
-
     for inputs, outputs, kernel in ((1, 10, 5), (10, 20, 5), (3, 64, 7), (8, 4, 1)):
         found = function(inputs, outputs, kernel)
         right = sum(p.numel() for p in nn.Conv2d(inputs, outputs, kernel).parameters())
@@ -97,14 +100,6 @@ def parameters_of_conv(function) -> str:
 @exercise("02")
 def article_net(model) -> str:
     """The article's network as an nn.Sequential: the same answers as RawCNN, once it has the same weights."""
-    import copy
-
-    import torch
-    from torch import nn
-
-    from ...device import seeded
-    from ...models import RawCNN
-
     if not isinstance(model, nn.Sequential):
         raise NotYet(f"This is a {type(model).__name__}; compose the layers yourself, in nn.Sequential(...).")
     model, raw = copy.deepcopy(model).cpu().eval(), RawCNN(seed=1).eval()

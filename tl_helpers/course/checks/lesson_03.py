@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ...device import seeded
 from .base import NotYet, exercise, returned
 
 
 @exercise("03")
 def train_step(step) -> str:
     """step(model, images, labels, optimizer): one step of training; returns the loss as a number."""
-    import torch
-    import torch.nn.functional as F
-    from torch import nn
-
-    from ...device import seeded
-
     with seeded(0):
         model = nn.Sequential(nn.Flatten(), nn.Linear(6, 3))
         batches = [(torch.randn(12, 1, 2, 3), torch.randint(3, (12,))) for _ in range(2)]
@@ -91,9 +94,6 @@ def turning_point(history, epoch) -> str:
 @exercise("03")
 def chosen_rate(choose) -> str:
     """choose(results): the learning rate with the best mean validation accuracy over its seeds."""
-    import numpy as np
-    import pandas as pd
-
     train, val, test = "training accuracy", "validation accuracy", "test accuracy"
     kinds = {  # what three seeds of a rate gave: in training, validation and test
         "steady": ([0.93, 0.92, 0.94], [0.90, 0.89, 0.91], [0.86, 0.88, 0.87]),
@@ -125,13 +125,6 @@ def chosen_rate(choose) -> str:
 @exercise("03")
 def rests_in_evaluation(head) -> str:
     """A head of two linear layers with dropout between, which drops in training only."""
-    import copy
-
-    import torch
-    from torch import nn
-
-    from ...device import seeded
-
     if isinstance(head, type):
         raise NotYet("That is the class; hand over a module made of it, with brackets: MyHead().")
     if not isinstance(head, nn.Module):

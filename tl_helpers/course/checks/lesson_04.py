@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+import timm
+import torch
+import torch.nn.functional as F
+
+from ...models import backbone, count_parameters
 from .base import NotYet, exercise, returned
 
 
 @exercise("04")
 def moves_randomly(move) -> str:
     """move(images, generator): every picture moved by its own random number of whole pixels, up to 3 each way."""
-    import torch
-    import torch.nn.functional as F
 
     def moved(seed):
         return move(images, torch.Generator().manual_seed(seed))
@@ -59,9 +63,6 @@ def moves_randomly(move) -> str:
 @exercise("04")
 def black_pixel(values) -> str:
     """What 0 becomes in each channel when it is normalised as resnet18.tv_in1k wants it."""
-    import numpy as np
-    import timm
-
     config = timm.get_pretrained_cfg("resnet18.tv_in1k")
     mean, std = np.array(config.mean), np.array(config.std)
     values = np.asarray(values, dtype=float)
@@ -91,8 +92,6 @@ def black_pixel(values) -> str:
 @exercise("04")
 def body_and_head(sizes) -> str:
     """sizes(name, classes): the parameters of an architecture's body, and of a linear head on it."""
-    from ...models import backbone, count_parameters
-
     for name, classes in (("resnet10t", 3), ("resnet18", 7)):
         answer = sizes(name, classes)
         returned(answer, "it should return two numbers, body and head.")
@@ -123,8 +122,6 @@ def body_and_head(sizes) -> str:
 @exercise("04")
 def weights_for_a_product(names) -> str:
     """The pretrained ResNet-50s for 224 x 224 whose licence does not forbid commercial use."""
-    import timm
-
     if isinstance(names, str) or not isinstance(names, list | tuple | set):
         raise NotYet("A list of names was asked for.")
     configs = {name: timm.get_pretrained_cfg(name) for name in timm.list_pretrained("resnet50.*")}

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ...data import Split
+from ...device import seeded
+from ...models import RawCNN, freeze
 from .base import NotYet, exercise, returned
 
 
 @exercise("05")
 def nearest_centroid(function) -> str:
     """function(train, vectors): for each vector the class whose mean training vector is nearest."""
-    import torch
-
-    from ...data import Split
-
     generator = torch.Generator().manual_seed(5)
     y = torch.arange(10).repeat_interleave(torch.tensor([2, 9, 4, 3, 7, 2, 5, 8, 3, 6]))
     y = y[torch.randperm(len(y), generator=generator)]
@@ -49,10 +54,6 @@ def nearest_centroid(function) -> str:
 @exercise("05")
 def trainable(function) -> str:
     """function(model): how many numbers of a model training may change."""
-    from torch import nn
-
-    from ...models import RawCNN, freeze
-
     half = nn.Sequential(nn.Linear(7, 5), nn.BatchNorm1d(5), nn.Linear(5, 3))
     half[0].requires_grad_(False)
     cases = (
@@ -84,14 +85,6 @@ def trainable(function) -> str:
 @exercise("05")
 def really_frozen(function) -> str:
     """function(model): a model whose backbone stays still in training, also after model.train(), and whose head learns."""
-    import copy
-
-    import torch
-    import torch.nn.functional as F
-
-    from ...device import seeded
-    from ...models import RawCNN
-
     with seeded(5):
         given = RawCNN(classes=3, norm="batch", dropout=0.0).requires_grad_(False)
         given.train()(2 * torch.randn(64, 1, 28, 28) + 1)  # so that its running statistics are not the initial ones

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
+import torch
+
+from ...data import Split
+from ...models import RawCNN, blocks
+from ...training import evaluate, predict
 from .base import NotYet, exercise, returned
 
 
@@ -29,14 +36,6 @@ def fine_tune_or_probe(choose) -> str:
 @exercise("06")
 def forgetting_of(forgetting) -> str:
     """forgetting(before, after, split): accuracy of before, minus that of after's backbone under before's head."""
-    import copy
-
-    import torch
-
-    from ...data import Split
-    from ...models import RawCNN
-    from ...training import evaluate, predict
-
     before, after = RawCNN(classes=6, seed=0), RawCNN(classes=3, seed=0)
     with torch.no_grad():
         before.fc2.weight.mul_(5)
@@ -76,8 +75,6 @@ def forgetting_of(forgetting) -> str:
 @exercise("06")
 def discriminative_groups(groups) -> str:
     """groups(model, lr, decay): a parameter group for each block and the head, each slower by decay towards the input."""
-    from ...models import RawCNN, blocks
-
     for lr, decay in ((1e-2, 0.5), (3e-3, 0.8)):
         model = RawCNN(norm="batch")
         found = groups(model, lr, decay)

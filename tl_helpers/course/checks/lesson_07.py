@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
+
+from ...results import mean_interval, prediction_interval
 from .base import NotYet, exercise, returned
 
 
 @exercise("07")
 def labels_for(function) -> str:
     """function(curve, goal): the smallest index of a Series of accuracies at which the goal is reached, or None."""
-    import pandas as pd
-
     curve = pd.Series([0.55, 0.75, 0.91, 0.95, 0.98], index=[1, 2, 5, 10, 20])
     answers = {goal: function(curve.copy(), goal) for goal in (0.9, 0.95, 0.5, 0.99)}
     if all(answer is None or answer is ... for answer in answers.values()):
@@ -34,10 +36,6 @@ def labels_for(function) -> str:
 @exercise("07")
 def predicts(function) -> str:
     """function(old, new): whether a new run lies in the 99% prediction interval of the old ones."""
-    import numpy as np
-
-    from ...results import mean_interval, prediction_interval
-
     old = [0.91, 0.95, 0.93, 0.96, 0.92, 0.94]
     (middle, _, high), (_, _, mean_high) = prediction_interval(old), mean_interval(old, 0.99)
     if function(list(old), middle) is None or function(list(old), middle) is ...:
@@ -66,8 +64,6 @@ def predicts(function) -> str:
 @exercise("07")
 def shares_that_work(function) -> str:
     """function(frame, share): for each method the share of rows that reach share x the best mean of any method."""
-    import pandas as pd
-
     rows = [("a", 0.1, s, t) for s, t in enumerate((0.9, 1.0))] + [("a", 0.2, s, t) for s, t in enumerate((0.2, 0.88))]
     rows += [("b", 0.1, s, t) for s, t in enumerate((0.5, 0.7))] + [("b", 0.2, s, t) for s, t in enumerate((0.86, 0.5))]
     frame = pd.DataFrame(rows, columns=["method", "lr", "seed", "test"])

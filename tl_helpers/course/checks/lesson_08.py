@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import torch
+
 from .base import NotYet, exercise, returned
 
 
 @exercise("08")
 def joined_labels(function) -> str:
     """function(first, second, classes): labels of two tasks as labels of one, the second behind the first."""
-    import torch
-
     first, second = torch.tensor([3, 0, 9]), torch.tensor([0, 1, 1, 0])
     given = (first.clone(), second.clone())
     found = function(*given, 10)
@@ -31,8 +31,6 @@ def joined_labels(function) -> str:
 @exercise("08")
 def of_one_head(function) -> str:
     """function(p, start, stop): the probabilities of one head out of those of all heads, so that rows add up to 1."""
-    import torch
-
     p = torch.softmax(torch.randn(5, 12, generator=torch.Generator().manual_seed(0)), 1)
     found = function(p.clone(), 0, 10)
     returned(found, "put an expression in place of the dots.")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+import torch
+from scipy.stats import binom
+
 from .base import NotYet, exercise, returned
 
 
 @exercise("09")
 def by_group(function) -> str:
     """function(probabilities, groups): the probability of each group of classes, N x groups."""
-    import torch
-
     generator = torch.Generator().manual_seed(9)
     for groups in (torch.tensor([0, 1, 0, 2, 1, 1]), torch.tensor([1, 1, 0, 1, 1])):
         chances = (2 * torch.randn(40, len(groups), generator=generator)).softmax(1)
@@ -41,8 +43,6 @@ def by_group(function) -> str:
 @exercise("09")
 def normalised(function) -> str:
     """function(pixels, config): uint8 images as the network of this config wants them."""
-    import torch
-
     pixels = torch.randint(0, 256, (2, 3, 3, 3), generator=torch.Generator().manual_seed(9), dtype=torch.uint8)
     for mean, std in (((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), ((0.1, 0.5, 0.7), (0.5, 0.3, 1.0))):
         m, s = (torch.tensor(values).view(-1, 1, 1) for values in (mean, std))
@@ -74,9 +74,6 @@ def normalised(function) -> str:
 @exercise("09")
 def best_of(function) -> str:
     """function(p, n, looks): the mean of the best of so many accuracies, each on n photographs, of a network right for p."""
-    import numpy as np
-    from scipy.stats import binom
-
     for p, n, looks in ((0.94, 153, 25), (0.7, 50, 4), (0.9, 400, 10)):
         beaten = binom.cdf(np.arange(n), n, p) ** looks  # the chance that no look finds more than 0, 1, ... n - 1
         right = float((1 - beaten).sum() / n)

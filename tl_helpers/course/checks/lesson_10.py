@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from .base import NotYet, exercise, returned
 
 
@@ -41,8 +43,6 @@ def copies_across(find) -> str:
 @exercise("10")
 def cooled(function) -> str:
     """function(probabilities, temperature): the probabilities, their logits divided by the temperature."""
-    import torch
-
     given = torch.tensor([[0.90, 0.08, 0.02], [0.40, 0.35, 0.25], [0.05, 0.05, 0.90]])
     for temperature in (2.0, 0.5, 1.0):
         right = (given.log() / temperature).softmax(1)
@@ -70,8 +70,6 @@ def cooled(function) -> str:
 @exercise("10")
 def surest(choose) -> str:
     """choose(confidence, right, wanted): the lowest confidence from which on at least that share of answers is right."""
-    import torch
-
     cases = [
         ([0.9, 0.8, 0.7, 0.6, 0.5], [1, 1, 0, 1, 0], 0.75, 0.6),
         ([0.5, 0.9, 0.6, 0.8, 0.7], [0, 1, 1, 1, 0], 0.75, 0.6),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
+from torch import nn
+
 from .base import NotYet, exercise, returned
 
 
 @exercise("11")
 def accumulated(backward) -> str:
     """backward(model, images, labels, most): gradients of the mean loss over all images, of which `most` fit at a time."""
-    import torch
-    import torch.nn.functional as F
-    from torch import nn
 
     class Narrow(nn.Linear):
         def forward(self, x):
