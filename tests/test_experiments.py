@@ -119,7 +119,7 @@ def test_a_cell_can_be_run_again_to_the_same_numbers():
 
 @pytest.mark.parametrize("name", experiments.METHODS)
 def test_every_method_runs_and_beats_chance_as_it_should(name, monkeypatch):
-    monkeypatch.setattr(experiments, "EPOCHS", 5)
+    monkeypatch.setattr(methods, "EPOCHS", 5)
     variant = {"some blocks from the letters": "kept=5", "two heads": "partner=parity"}.get(name, "")
     method = experiments.METHODS[name]
     row = measure(Cell(name, RESNET if method.on_backbone else "", 2, method.rates[-1], 0, variant=variant))
@@ -161,7 +161,7 @@ def test_the_calibration_error_is_the_gap_between_confidence_and_accuracy():
 
 def test_a_network_that_keeps_blocks_has_them_from_the_letters_and_the_others_not(monkeypatch):
     caught = []
-    monkeypatch.setattr(experiments, "_network", lambda model, *_, **__: caught.append(model) or model)
+    monkeypatch.setattr(methods, "_network", lambda model, *_, **__: caught.append(model) or model)
     letters = tl.backbone(RESNET).state_dict()
     for kept in range(6):
         experiments.measure(Cell("some blocks from the letters", RESNET, 1, 1e-3, 0, variant=f"kept={kept}"))

@@ -1,10 +1,12 @@
 """What holds of every widget, and what the plain functions beside them answer."""
 
+import copy
 import functools
 import gc
 import io
 import re
 import types
+import weakref
 
 import IPython
 import ipywidgets
@@ -116,6 +118,130 @@ def test_a_widget_shown_twice_answers_for_itself(widget):
     move(other, 1)
     assert other.picture.value == widget.picture.value
     other.close()
+
+
+# What is remembered
+
+
+def copied(norm="batch"):
+    """A network of its own for a test that changes it."""
+    model = tl.RawCNN(norm=norm, seed=1)
+    model.load_state_dict(raw().state_dict(), strict=False)
+    return model.eval()
+
+
+@torch.no_grad()
+def in_place(model):
+    model.fc2.weight[:] = model.fc2.weight.flip(0)
+
+
+def through_data(model):
+    model.fc2.weight.data = model.fc2.weight.data.flip(0)
+
+
+def loaded(model):
+    model.load_state_dict({name: values.flip(0) if values.ndim else values for name, values in model.state_dict().items()})
+
+
+def trained(model):
+    optimizer = torch.optim.SGD(model.train().parameters(), lr=0.5)
+    for _ in range(3):
+        nn.functional.nll_loss(model(torch.rand(40, 1, 28, 28)), PART.y).backward()
+        optimizer.step()
+
+
+def statistics(model):
+    model.norm1.running_mean += torch.linspace(-1, 1, 10)
+
+
+def swapped(model):
+    model.act = nn.Sigmoid()
+
+
+def fed_otherwise(model):
+    model.pretrained_cfg = dict(model.pretrained_cfg, mean=(0.9,), std=(0.05,))
+
+
+def asked(model):
+    """What every plain function with something to remember says of a network."""
+    return [
+        widgets.confusion(model, PART, TASK.classes).tolist(),
+        widgets.mistakes(model, PART, TASK.classes).alt,
+        widgets.seen(model, PART, layer="conv2").alt,
+        widgets.loss_around(model, PART, steps=3).tolist(),
+    ]
+
+
+@pytest.mark.parametrize("change", [in_place, through_data, loaded, trained, statistics, swapped, fed_otherwise])
+def test_a_network_that_was_changed_is_asked_anew(change):
+    model = copied()
+    before = asked(model)
+    change(model)
+    counts, mistakes, seen, around = asked(model)
+    right = tl.evaluate(model, PART)
+    assert np.trace(counts) == round(right.accuracy * 40) and f"mistakes: {40 - np.trace(counts)} of 40" in mistakes
+    assert around[1][1] == pytest.approx(right.loss, rel=1e-4)
+    x = looking._pixels(model, PART)[1]
+    most = widgets.feature_maps(model.eval(), x, "conv2")["conv2"][:, 0].amax((1, 2)).sort(descending=True)[0]
+    assert f"with {most[0]:.2g}, {most[1]:.2g}" in seen
+    assert counts != before[0] and mistakes != before[1] and around != before[3]
+    assert (seen != before[2]) == (change not in (in_place, through_data)), "conv2 lies before the head"
+
+
+def test_pictures_that_were_changed_are_looked_at_anew_too(tmp_path):
+    split, model = tl.Split(PART.x.clone(), PART.y.clone()), copied()
+    ask = lambda: (widgets.confusion(model, split, TASK.classes).tolist(), widgets.seen(model, split).alt)
+    before = ask()
+    split.x[:] = split.x.flip(2)
+    assert all(one != other for one, other in zip(ask(), before))
+    Image.new("L", (28, 28), 255).save(tmp_path / "picture.png")
+    split = tl.Split(tl.data.Files([tmp_path / "picture.png"]), PART.y[:1])
+    before = widgets.seen(model, split).alt
+    Image.new("L", (28, 28), 9).save(tmp_path / "picture.png")
+    assert widgets.seen(model, split).alt != before
+
+
+def test_a_widget_shows_the_network_as_it_is_now():
+    model = copied()
+    gallery, walk = widgets.gallery(model, PART, TASK.classes), widgets.walk(model, PART)
+    pictures = gallery.picture.value, walk.picture.value
+    loaded(model)
+    gallery.controls["picture"].value = 1
+    walk.controls["picture"].value = 1
+    walk.controls["picture"].value = 0
+    assert np.trace(gallery.controls["cell"].counts) == round(tl.evaluate(model, PART).accuracy * 40)
+    assert gallery.picture.value != pictures[0] and walk.picture.value != pictures[1]
+    gallery.close(), walk.close()
+
+
+MAKERS = {
+    "draw": lambda model: widgets.draw(model, task=TASK),
+    "gallery": lambda model: widgets.gallery(model, PART, TASK.classes),
+    "thaw": lambda model: widgets.thaw(model, TASK, epochs=1),
+    "upload": lambda model: widgets.upload(model),
+    "walk": lambda model: widgets.walk({"one": model}, PART),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_widget_that_is_closed_keeps_no_network_alive(name):
+    model, before = copy.deepcopy(probe() if name == "thaw" else raw()), len(ipywidgets.Widget.get_manager_state()["state"])
+    widget, gone = MAKERS[name](model), weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() or name == "thaw"  # which works on a copy of its own
+    widget.close()
+    gc.collect()
+    assert not gone() and len(ipywidgets.Widget.get_manager_state()["state"]) == before
+
+
+def test_plain_functions_keep_no_network_alive():
+    model = copied()
+    asked(model)
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert not gone()
 
 
 @pytest.mark.parametrize("error", [ValueError("too much"), RuntimeError("shape"), KeyboardInterrupt()])

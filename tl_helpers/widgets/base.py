@@ -48,6 +48,7 @@ class Widget(ipywidgets.Box):
         flow = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "2px 16px"}
         bar = ipywidgets.Box([*controls.values(), *self.buttons, Labels()], layout=flow)
         super().__init__([bar, self.words, self.picture], layout={"flex_flow": "column"})
+        self.made = _parts(self)
         _close_those_of_the_last_run(self)
 
     @property
@@ -59,8 +60,8 @@ class Widget(ipywidgets.Box):
         self.words.value = f'<div role="status" style="line-height:1.4">{html.escape(sentence)}</div>' if sentence else ""
 
     def spoken(self, figure: plots.Figure) -> str:
-        """What to say of a new figure."""
-        return ""
+        """What to say of a new figure: the answers of networks, where it shows some."""
+        return figure.alt.partition("make of it: ")[2]
 
     @contextlib.contextmanager
     def _answering(self):
@@ -98,11 +99,11 @@ class Widget(ipywidgets.Box):
         return button
 
     def close(self) -> None:
-        """Close the controls as well, and let go of the data."""
-        for part in _parts(self):
+        """Close the controls as well, and let go of networks and data, also where somebody keeps the widget."""
+        for part in {*self.made, *_parts(self)}:  # not all that was made need be shown
             part.unobserve_all()
             ipywidgets.Widget.close(part)
-        self.show, self.controls = None, {}
+        self.show, self.controls, self.buttons, self.made, self.children = None, {}, [], [], ()
 
     def _repr_mimebundle_(self, **arguments):
         words = "<p>Run this cell to use the controls. The picture that they change:</p>"

@@ -193,11 +193,12 @@ class Drawing(Widget):
         self.models, self.task = self.given
         return f"The networks are as they were, trained on {len(self.task.train)} examples."
 
-    def spoken(self, figure: plots.Figure) -> str:
-        return figure.alt.partition("make of it: ")[2]
-
     def say(self, sentence: str) -> None:
         self.pad.words = sentence
+
+    def close(self) -> None:
+        super().close()
+        self.given = self.models = self.task = None
 
 
 def draw(

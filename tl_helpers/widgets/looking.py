@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from ..images import prepare
 from ..models import input_of
 from ..training import predict
 from .base import Widget
+from .cache import cached
 
 PATCHES = 8
 SIDE = 192  # of a picture, in dots
@@ -90,7 +90,7 @@ def feature_maps(model: nn.Module, x: Tensor, only: str | None = None) -> dict[s
     return found
 
 
-@functools.lru_cache(maxsize=2)
+@cached(2)
 def _loudest(model: nn.Module, split: Split) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
     """For every layer and unit the pictures that excite it most: how much, which, and where in the map; C x PATCHES each."""
     parts = []
@@ -106,7 +106,7 @@ def _loudest(model: nn.Module, split: Split) -> dict[str, tuple[Tensor, Tensor, 
     return best
 
 
-@functools.lru_cache(maxsize=64)
+@cached(64)
 def _ends(model: nn.Module, split: Split, layer: str) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """What the units of a layer see, each way: where the part of the first ends and that of the last begins, and how far
     apart those of neighbours are; and the sizes of its maps and of the picture.
@@ -129,32 +129,23 @@ def _ends(model: nn.Module, split: Split, layer: str) -> tuple[Tensor, Tensor, T
     return end, felt[2].amin(0), after - end, torch.tensor(out.shape[2:]), torch.tensor(size[1:])
 
 
-def _fields(model: nn.Module, split: Split, layer: str, unit: int) -> list[list[float]]:
-    """Of each of the pictures that excite a unit most the part that it sees: left, top, width, height, as shares."""
-    _, _, places = _loudest(model, split)[layer]
+def _fields(model: nn.Module, split: Split, layer: str, places: Tensor) -> list[list[float]]:
+    """What a layer sees of a picture from each of these places in its maps: left, top, width, height, as shares."""
     end, begin, step, sides, size = _ends(model, split, layer)
     boxes = []
-    for place in places[unit].tolist():
+    for place in places.tolist():
         at = torch.tensor(divmod(place, int(sides[1])))
         low = (begin - step * (sides - 1 - at)).clamp_min(0) / size
         boxes.append([*low.flip(0).tolist(), *((end + step * at).minimum(size) / size - low).flip(0).tolist()])
     return boxes
 
 
-@functools.lru_cache(maxsize=8)
-def _maps(model: nn.Module, split: Split, picture: int, layer: str) -> Tensor:
-    """The maps of one picture in a layer, C x H x W."""
-    with _at_rest(model), torch.no_grad():
-        return feature_maps(model, _pixels(model, split[picture : picture + 1])[1], layer)[layer][0]
-
-
-@functools.lru_cache(maxsize=512)
-def _small(model: nn.Module, split: Split, picture: int) -> np.ndarray:
-    """One picture as the model wants it, for `plots.tiles`, and no larger than it is drawn."""
-    plain = _pixels(model, split[picture : picture + 1])[0]
+def _small(model: nn.Module, split: Split) -> np.ndarray:
+    """Pictures as the model wants them, for `plots.tiles`, and no larger than they are drawn."""
+    plain = _pixels(model, split)[0]
     if (most := max(plain.shape[2:])) > SIDE:
         plain = F.interpolate(plain, scale_factor=SIDE / most, mode="area")
-    return plots.shades(plain)[0]
+    return plots.shades(plain)
 
 
 def seen(model: nn.Module, split: Split, picture: int = 0, layer: str | None = None, unit: int = 0) -> plots.Figure:
@@ -178,14 +169,16 @@ def seen(model: nn.Module, split: Split, picture: int = 0, layer: str | None = N
     for what, number, many in (("unit", unit, len(top)), ("picture", picture, len(split))):
         if not 0 <= number < many:
             raise ValueError(f"{what} must lie between 0 and {many - 1}; not {number!r}.")
-    maps, loud = _maps(model, split, picture, layer), pictures[unit].tolist()
+    loud, one = pictures[unit].tolist(), split[picture : picture + 1]
+    with _at_rest(model), torch.no_grad():
+        maps = feature_maps(model, _pixels(model, one)[1], layer)[layer][0]
     n = min(len(maps), 64)
     first = max(0, min(unit - n // 2, len(maps) - n))
     lines = -(-n // 16)
     figure = plots.Figure(9.0, 2.0 + 0.3 + lines * 0.58 + 0.3 + 1.2)
     sheet = figure.sheet()
     sheet.text(0.05, 0.22, f"picture {picture}", fontsize=9)
-    plots.tiles(sheet, _small(model, split, picture)[None], 1, 1.6, top=0.3)
+    plots.tiles(sheet, _small(model, one), 1, 1.6, top=0.3)
     sheet.text(1.85, 0.22, f"unit {unit}: its map, {' x '.join(map(str, maps.shape[1:]))}", fontsize=9)
     plots.tiles(sheet, plots.signed(maps[unit][None]), 1, 1.6, left=1.8, top=0.3)
     module = dict(model.named_modules()).get(layer)
@@ -207,8 +200,8 @@ def seen(model: nn.Module, split: Split, picture: int = 0, layer: str | None = N
     low = top_of_maps + 0.3 + lines * 0.58
     sheet.text(0.05, low, "the pictures that excite the unit most; the frame is what it sees of them", fontsize=9)
     labels = [f"{value:.2g}" for value in top[unit].tolist()]
-    plots.tiles(sheet, np.stack([_small(model, split, i) for i in loud]), PATCHES, 1.0, labels, top=low + 0.02)
-    for i, box in enumerate(_fields(model, split, layer, unit)):
+    plots.tiles(sheet, _small(model, split[loud]), PATCHES, 1.0, labels, top=low + 0.02)
+    for i, box in enumerate(_fields(model, split, layer, places[unit])):
         if top[unit, i]:  # else it is silent everywhere
             left, top_, width, height = np.array(box) * 0.94  # of a tile without its gap
             _frame(sheet, i + 0.03 + left, low + 0.33 + top_, width, height)
@@ -254,7 +247,6 @@ def walk(models: nn.Module | dict[str, nn.Module], split: Split) -> Widget:
     )
 
 
-@functools.lru_cache(maxsize=8)
 def _last_with_places(model: nn.Module, size: torch.Size) -> str | None:
     """The last convolution or stage whose maps have at least 4 x 4 places."""
     modules, stages = dict(model.named_modules()), [stage["module"] for stage in getattr(model, "feature_info", [])]
@@ -298,7 +290,7 @@ def grad_cam(model: nn.Module, split: Split, classes: Sequence[int], layer: str 
     return heat / heat.amax((1, 2), keepdim=True).clamp_min(1e-12)
 
 
-@functools.lru_cache(maxsize=2)
+@cached(2)
 def _judged(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
     """How sure the model is of its answer to each picture, and the answer."""
     return predict(model, split).max(1)
@@ -341,7 +333,7 @@ def mistakes(
     truth, answer = split.y[one].item(), said[one].item()
     asked = list(dict.fromkeys((answer, truth)))
     heat = grad_cam(model, split[one.repeat(len(asked))], asked)
-    plain = _small(model, split, one.item())
+    plain = _small(model, split[one])[0]
     on_plain = F.interpolate(heat[:, None], plain.shape[:2], mode="area")[:, 0]
     colour = np.array([0.90, 0.62, 0.0])  # COLOURS[6]
     low = 1.95 if short else 2.8
@@ -349,7 +341,7 @@ def mistakes(
     sheet = figure.sheet()
     sheet.text(0.05, 0.22, f"{what}: {len(where)} of {len(split)}, the most certain first", fontsize=9)
     labels = [f"{_brief(classes[split.y[i]])}{gap}said {_brief(classes[said[i]])}\n{sure[i]:.3f}" for i in row]
-    plots.tiles(sheet, np.stack([_small(model, split, i) for i in row.tolist()]), many, size, labels, top=0.4)
+    plots.tiles(sheet, _small(model, split[row]), many, size, labels, top=0.4)
     _frame(sheet, size * (number - start), 0.8 if short else 0.95, size, size)
     sheet.text(0.05, low, f"picture {number}: {_brief(classes[truth])}, said {_brief(classes[answer])}", fontsize=9)
     plots.tiles(sheet, plain[None], 1, 2.0, top=low + 0.1)
@@ -403,19 +395,17 @@ def gallery(model: nn.Module, split: Split, classes: Sequence[str]) -> Widget:
         split: pictures that it did not learn from.
         classes: their names.
     """
-    counts = confusion(model, split, classes)
     start = [] if (_judged(model, split)[1] != split.y).any() else [int(split.y[0])] * 2
-    matrix = Matrix(counts=counts.tolist(), classes=[*map(str, classes)], value=start)
-    picture = ipywidgets.IntSlider(0, 0, 0, description="picture")
+    matrix = Matrix(classes=[*map(str, classes)], value=start)
+    slider = ipywidgets.IntSlider(0, 0, 0, description="picture")
+    matrix.observe(lambda _: setattr(slider, "value", 0), "value")
 
-    def fit_pictures(_=None):
-        cell = matrix.value
+    def show(cell, picture) -> plots.Figure:
+        counts = confusion(model, split, classes)
         many = counts[tuple(cell)] if _is_cell(cell, classes) else counts.sum() - counts.trace()
-        picture.value = 0
-        picture.max = max(0, int(many) - 1)
+        matrix.counts, slider.max = counts.tolist(), max(0, int(many) - 1)
+        return mistakes(model, split, classes, cell, picture)
 
-    fit_pictures()
-    matrix.observe(fit_pictures, "value")
-    widget = Widget(lambda cell, picture: mistakes(model, split, classes, cell, picture), cell=matrix, picture=picture)
+    widget = Widget(show, cell=matrix, picture=slider)
     widget.children[0].layout.align_items = "flex-start"
     return widget

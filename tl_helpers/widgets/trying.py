@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import functools
-import hashlib
 import inspect
+from collections.abc import Callable
 
 import ipywidgets
 import numpy as np
@@ -24,14 +24,26 @@ from ..results import Evaluation
 from ..runs import Run
 from ..training import evaluate, fit
 from .base import Widget
+from .cache import cached
 
 
-def _remember(runs: dict, name: str, run, most: int = len(plots.COLOURS)) -> None:
+def _add(runs: dict, name: str, run, most: int = len(plots.COLOURS)) -> None:
     """Keep a run under its name, as the newest; where there are too many, the oldest goes."""
     runs.pop(name, None)
     runs[name] = run
     while len(runs) > most:
         del runs[next(iter(runs))]
+
+
+def _clearing(*kept: dict) -> Callable[..., str]:
+    """What the button "Clear the runs" does."""
+
+    def clear(**_) -> str:
+        for runs in kept:
+            runs.clear()
+        return "The runs are gone."
+
+    return clear
 
 
 def layers(model: nn.Module, runs: dict[str, Run] | None = None) -> plots.Figure:
@@ -97,17 +109,13 @@ def swap(task: Task | None = None, epochs: int = 10, lr: float = 3e-3) -> Widget
     def train(**parts) -> str:
         run = fit(network(**parts), task, epochs=epochs, lr=lr, progress=False)
         name = ", ".join(words(part, value) for part, value in parts.items() if value != usual[part]) or "the article's"
-        _remember(runs, name, run)
+        _add(runs, name, run)
         last = run.history.iloc[-1]
         return f"{name}: validation accuracy {last.val_accuracy:.2f} after {epochs} epochs, {last.seconds:.1f} s. One run."
 
-    def clear(**parts) -> str:
-        runs.clear()
-        return "The runs are gone."
-
     return Widget(
         lambda **parts: layers(network(**parts), runs),
-        {"Train": train, "Clear the runs": clear},
+        {"Train": train, "Clear the runs": _clearing(runs)},
         activation=ipywidgets.Dropdown(options=list(ACTIVATIONS), description="activation"),
         kernel=ipywidgets.IntSlider(5, 1, 9, description="kernel"),
         pooling=ipywidgets.Dropdown(options=list(POOLINGS), description="pooling"),
@@ -116,14 +124,11 @@ def swap(task: Task | None = None, epochs: int = 10, lr: float = 3e-3) -> Widget
     )
 
 
-_surfaces: dict[str, np.ndarray] = {}
-
-
+@cached(20)
 def loss_around(model: nn.Module, split: Split, span: float = 1.0, steps: int = 19, seed: int = 0) -> np.ndarray:
     """The loss on a plane of weights through a model's own: float, steps x steps, the model itself in the middle.
 
-    Two random directions span the plane, each filter of them as long as the model's filter (biases and norms stay put). The
-    same question is answered from memory the second time.
+    Two random directions span the plane, each filter of them as long as the model's filter (biases and norms stay put).
 
     Args:
         span: how far the plane reaches each way; at 1 a filter is changed by as much as it is long.
@@ -135,11 +140,6 @@ def loss_around(model: nn.Module, split: Split, span: float = 1.0, steps: int = 
     wanted = models.input_of(model, split)
     x = wanted.normalise(prepare(split, wanted))
     weights = {name: p.detach() for name, p in model.named_parameters()}
-    digest = hashlib.sha256(f"{span} {steps} {seed}".encode())
-    for values in (*weights.values(), x, split.y):
-        digest.update(values.cpu().contiguous().numpy().tobytes())
-    if (key := digest.hexdigest()) in _surfaces:
-        return _surfaces[key]
     generator = torch.Generator().manual_seed(seed)
 
     def direction(p: Tensor) -> Tensor:
@@ -158,9 +158,8 @@ def loss_around(model: nn.Module, split: Split, span: float = 1.0, steps: int = 
             moved = {name: p + right * plane[0][name] + up * plane[1][name] for name, p in weights.items()}
             logits = outputs(model, lambda x: torch.func.functional_call(model, moved, (x,)), x)  # noqa: B023
             values[i, j] = F.cross_entropy(logits, y).item()
-    while len(_surfaces) > 20:
-        del _surfaces[next(iter(_surfaces))]
-    return _surfaces.setdefault(key, values)
+    values.flags.writeable = False  # these are kept, for whoever asks again
+    return values
 
 
 def surface(model: nn.Module, split: Split, **arguments) -> plots.Figure:
@@ -196,14 +195,6 @@ def _map(axis, values: np.ndarray, span: float = 1.0) -> str:
     return f"The loss around the weights: {middle:.2g} at the weights, {edge.min():.2g} to {edge.max():.2g} at the edge."
 
 
-@functools.lru_cache(maxsize=64)
-def _by_rate(grid: str, method: str, shots: int) -> dict[float, list[float]]:
-    """The validation accuracies of the stored runs of a method at each learning rate: plain numbers (see `_results`)."""
-    rows = load(grid)
-    rows = rows[(rows.method == method) & (rows.shots == shots)]
-    return {lr: accuracies.tolist() for lr, accuracies in rows.groupby("lr").val}
-
-
 def rates(
     method: str,
     shots: int,
@@ -218,7 +209,9 @@ def rates(
         runs: your own, by their names.
         values: a loss surface (see `loss_around`).
     """
-    found = _by_rate(grid, method, shots)
+    rows = load(grid)
+    rows = rows[(rows.method == method) & (rows.shots == shots)]
+    found = {lr: accuracies.tolist() for lr, accuracies in rows.groupby("lr").val}
     if not found:
         raise ValueError(f"No stored runs of {method!r} with {shots} labelled images a class: choose another number.")
     figure = plots.Figure(3.6 + 3.4 * bool(runs) + 3.4 * (values is not None), 3.5)
@@ -260,10 +253,10 @@ def explore(grid: str = "digits", epochs: int = 20) -> Widget:
 
     def train(method, shots, lr, seed) -> str:
         run = fit(RawCNN(seed=seed), digits(shots, seed), lr=lr, seed=seed, epochs=epochs, progress=False)
-        name = f"rate {lr:.2g}, seed {seed}"
+        name = f"{shots} a class, rate {lr:.2g}, seed {seed}"
         around.clear()
-        _remember(runs, name, run)
-        return f"Raw CNN, {shots} a class, {name}: validation accuracy {run.history.val_accuracy.iloc[-1]:.2f}."
+        _add(runs, name, run)
+        return f"Raw CNN, {name}: validation accuracy {run.history.val_accuracy.iloc[-1]:.2f}."
 
     def look(method, shots, lr, seed) -> str:
         if not runs:
@@ -272,14 +265,9 @@ def explore(grid: str = "digits", epochs: int = 20) -> Widget:
         around["values"] = loss_around(runs[name].model, digits(shots, seed).train)
         return f"The loss on the {shots * 10} training digits around the weights of {name}."
 
-    def clear(**_) -> str:
-        runs.clear()
-        around.clear()
-        return "The runs are gone."
-
     return Widget(
         lambda method, shots, lr, seed: rates(method, shots, runs, around.get("values"), grid),
-        {"Train a raw CNN": train, "Loss surface of the last run": look, "Clear the runs": clear},
+        {"Train a raw CNN": train, "Loss surface of the last run": look, "Clear the runs": _clearing(runs, around)},
         method=ipywidgets.Dropdown(
             options=methods, value=next((m for m in methods if "raw" in m), methods[0]), description="stored runs of"
         ),
@@ -291,28 +279,13 @@ def explore(grid: str = "digits", epochs: int = 20) -> Widget:
     )
 
 
-@functools.lru_cache(maxsize=4)
-def _results(grid: str) -> dict[int, tuple[dict[str, list[float]], int]]:
-    """For each number of shots the test accuracies of every method, and how many seeds they come from.
-
-    Plain numbers: a frame that is kept and asked again and again piles up references, hundreds for each of its columns.
-    """
-    found, order = {}, [*METHODS]
-    for shots, part in chosen(load(grid)).groupby("shots"):
-        keys = ["method", "backbone"] if part.groupby("method").backbone.nunique().max() > 1 else ["method"]
-        groups = sorted(part.groupby(keys, sort=False), key=lambda group: (*order, group[0][0]).index(group[0][0]))
-        found[shots] = {", ".join(filter(None, key)): group.test.tolist() for key, group in groups}, part.seed.nunique()
-    return found
-
-
 @functools.lru_cache(maxsize=16)
-def _compared(grid: str, shots: int) -> tuple[np.ndarray, str]:
-    """How far each method gets with so many labels, drawn, and in words."""
-    results, seeds = _results(grid)[shots]
+def _compared(results: tuple[tuple[str, tuple[float, ...]], ...], seeds: int) -> tuple[np.ndarray, str]:
+    """How far each method gets, from its accuracies: drawn, and in words."""
     figure = plots.Figure(5.6, max(4.6, 0.9 + 0.36 * len(results)))
     figure.sheet()
     axis = figure.part(2.6, 0.15, 2.8, figure.get_figheight() - 0.7)
-    words = plots.intervals(axis, results)
+    words = plots.intervals(axis, dict(results))
     axis.tick_params("y", labelsize=8)
     axis.set_xlabel(f"test accuracy of {seeds} seeds, 95% interval", fontsize=9)
     axis.set_xlim(0, 1.02)
@@ -330,11 +303,15 @@ def sampled(shots: int, seed: int = 0, grid: str = "digits") -> plots.Figure:
     Raises:
         ValueError: there are no stored results for so many.
     """
-    if shots not in (found := _results(grid)):
-        raise ValueError(
-            f"There are stored results for {', '.join(map(str, found))} labelled images a class; not for {shots}."
-        )
-    drawn, words = _compared(grid, shots)
+    rows = chosen(load(grid))
+    part, order = rows[rows.shots == shots], [*METHODS]
+    if part.empty:
+        known = ", ".join(map(str, sorted(rows.shots.unique())))
+        raise ValueError(f"There are stored results for {known} labelled images a class; not for {shots}.")
+    keys = ["method", "backbone"] if part.groupby("method").backbone.nunique().max() > 1 else ["method"]
+    groups = sorted(part.groupby(keys, sort=False), key=lambda group: (*order, group[0][0]).index(group[0][0]))
+    results = tuple((", ".join(filter(None, key)), tuple(group.test)) for key, group in groups)
+    drawn, words = _compared(results, part.seed.nunique())
     figure = plots.Figure(9.6, len(drawn) / 120)
     sheet, columns = figure.sheet(), -(-shots // -(-shots // 25))
     plots.paste(sheet, drawn, left=4.0)
@@ -352,7 +329,7 @@ def shots(grid: str = "digits") -> Widget:
 
     The same as code: `tl.widgets.sampled(5)`.
     """
-    counts = [*_results(grid)]
+    counts = sorted(chosen(load(grid)).shots.unique().tolist())
     return Widget(
         lambda shots, seed: sampled(shots, seed, grid),
         shots=ipywidgets.SelectionSlider(options=counts, description="labelled images a class"),
@@ -457,6 +434,7 @@ def thaw(model: nn.Module, task: Task, epochs: int = 12) -> Widget:
         task: what it was trained on, and is trained on further; the result is measured on its validation images.
         epochs: of the training.
     """
+    model = copy.deepcopy(model)  # `before` goes on being true of it
     before, runs = {"digits": evaluate(model, task.val), "letters": letters_read(model)}, {}
 
     def chosen_blocks(**which):
@@ -467,13 +445,9 @@ def thaw(model: nn.Module, task: Task, epochs: int = 12) -> Widget:
         run = fit(thawed(model, blocks, norms), task, lr=lr, epochs=epochs, augment=BEND, progress=False)
         name = f"blocks {', '.join(map(str, blocks)) or 'none'}, {lr:.2g}, norms {norms}"
         new = {"digits": evaluate(run.model, task.val), "letters": letters_read(run.model)}
-        _remember(runs, name, new, 5)
+        _add(runs, name, new, 5)
         words = "; ".join(f"{what} {new[what].accuracy:.2f}, before {before[what].accuracy:.2f}" for what in before)
         return f"{name}: {words}. One run, {run.history.seconds.iloc[-1]:.1f} s."
-
-    def clear(**_) -> str:
-        runs.clear()
-        return "The runs are gone."
 
     free = {
         f"block_{i}": ipywidgets.Checkbox(description=f"block {i}", indent=False, layout={"width": "auto"})
@@ -481,7 +455,7 @@ def thaw(model: nn.Module, task: Task, epochs: int = 12) -> Widget:
     }
     return Widget(
         lambda lr, norms, **which: parts(thawed(model, chosen_blocks(**which), norms), {"before": before} | runs),
-        {"Train": train, "Clear the runs": clear},
+        {"Train": train, "Clear the runs": _clearing(runs)},
         **free,
         norms=ipywidgets.Dropdown(
             options=[("keep still", "still"), ("go on adapting", "moving")], description="batch norms of frozen blocks"

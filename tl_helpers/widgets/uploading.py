@@ -83,19 +83,12 @@ class Picker(anywidget.AnyWidget):
     value = traitlets.Any(None).tag(sync=True)  # bytes arrive as memoryview, which traitlets.Bytes refuses
 
 
-class Upload(Widget):
-    """A file picker and the answers to the picture in the file."""
-
-    def spoken(self, figure: plots.Figure) -> str:
-        return figure.alt.partition("make of it: ")[2]
-
-
 def upload(
     models: nn.Module | dict[str, nn.Module],
     classes: Sequence[str] = DIGITS,
     drawing: bool | None = None,
     example: str | os.PathLike | None = None,
-) -> Upload:
+) -> Widget:
     """Choose a picture of your own, and see what each model makes of it. It stays on this machine.
 
     The same as code: `tl.widgets.recognise(models, "picture.jpg", classes)`.
@@ -113,4 +106,4 @@ def upload(
     def show(picture) -> plots.Figure:
         return recognise(models, picture, classes, drawing)
 
-    return Upload(show, picture=Picker(value=picture))
+    return Widget(show, picture=Picker(value=picture))
