@@ -196,9 +196,10 @@ def test_pictures_that_were_changed_are_looked_at_anew_too(tmp_path):
     assert all(one != other for one, other in zip(ask(), before))
     Image.new("L", (28, 28), 255).save(tmp_path / "picture.png")
     split = tl.Split(tl.data.Files([tmp_path / "picture.png"]), PART.y[:1])
-    before = widgets.seen(model, split).alt
+    ask = lambda: widgets.seen(model, split).alt.partition("excite it most")[2]
+    before = ask()
     Image.new("L", (28, 28), 9).save(tmp_path / "picture.png")
-    assert widgets.seen(model, split).alt != before
+    assert before and ask() != before
 
 
 def test_a_widget_shows_the_network_as_it_is_now():
