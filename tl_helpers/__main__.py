@@ -139,15 +139,16 @@ def results(options) -> int:
 
 
 def predict(options) -> int:
-    """Name the photographs in a folder with a saved model, as CSV: file, class, probability, unsure, problem."""
+    """Name the photographs in a folder with a saved model, as CSV: file, class, probability, below_threshold, problem."""
     from . import saving
+    from .datasets import naming
 
-    rows = saving.predictions(saving.load(options.model), options.folder, unsure=options.unsure)
+    rows = naming.predictions(saving.load(options.model), options.folder, threshold=options.threshold)
     named = broken = 0
     part = options.to and options.to.with_name(f"{options.to.name}.part")  # half a table must not pass for a whole one
     out = open(part, "w", newline="", encoding="utf-8") if part else contextlib.nullcontext(sys.stdout)
     with out as file:
-        writer = csv.DictWriter(file, saving.COLUMNS)
+        writer = csv.DictWriter(file, naming.COLUMNS)
         writer.writeheader()
         for row in rows:
             if row["problem"]:
@@ -155,7 +156,10 @@ def predict(options) -> int:
                 print(f"{row['file']} {row['problem']}", file=sys.stderr)
             else:
                 named += 1
-                row |= {"probability": f"{row['probability']:.4f}", "unsure": "yes" if row["unsure"] else ""}
+                row |= {
+                    "probability": f"{row['probability']:.4f}",
+                    "below_threshold": "yes" if row["below_threshold"] else "",
+                }
             writer.writerow(row)
     if part:
         os.replace(part, options.to)
@@ -192,7 +196,8 @@ def main() -> int:
     add.add_argument("model", type=Path, help="folder that tl.save wrote")
     add.add_argument("folder", type=Path, help="folder of photographs, with folders in it if you like; or a single one")
     add.add_argument("--to", type=Path, help="CSV file to write (default: the screen)")
-    add.add_argument("--unsure", type=float, help="below this probability (default: the model's own) an answer is unsure")
+    what = "the probability below which an answer is to count as \"I don't know\" (default: the model's own)"
+    add.add_argument("--threshold", type=float, metavar="PROBABILITY", help=what)
     add.set_defaults(run=predict)
     options = parser.parse_args()
     try:

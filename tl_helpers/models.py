@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import functools
 import math
+import numbers
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -453,3 +454,29 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
     """(trainable, all) parameters of a model."""
     sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
     return sum(n for n, learns in sizes if learns), sum(n for n, _ in sizes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What is known of a model besides its weights, as its `.facts`: `fit` and `calibrate` note it, `save` keeps it.
+
+    classes: the names of what it tells apart, in order.
+    temperature: what `calibrate` divided its logits by, or None.
+    threshold: the probability below which an answer counts as "I don't know", or None.
+    """
+
+    classes: tuple[str, ...] = ()
+    temperature: float | None = None
+    threshold: float | None = None
+
+    def __post_init__(self):
+        fits = isinstance(self.threshold, numbers.Real) and 0 <= self.threshold <= 1
+        if self.threshold is not None and not fits:
+            raise ValueError(f"threshold is a probability, from 0 to 1; not {self.threshold!r}.")
+        if self.temperature is not None and not 0 < self.temperature < math.inf:
+            raise ValueError(f"temperature is a number above 0; not {self.temperature!r}.")
+
+
+def facts_of(model: nn.Module) -> Facts:
+    """What is known of a model; of one that has learned nothing here, nothing."""
+    return getattr(model, "facts", Facts())

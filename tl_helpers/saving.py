@@ -1,47 +1,46 @@
-"""How to use what was learned: calibrate it, save it, load it, export it, and let it name the photographs in a folder.
+"""How to use what was learned: calibrate it, save it, load it, export it.
 
-A saved model is a folder with three files: `model.safetensors`, the weights; `config.json`, what else it takes to use them;
-and `README.md`, a card for people. They are laid out as the Hugging Face hub and timm lay theirs out, so that
-`timm.create_model("local-dir:FOLDER", pretrained=True)` reads one too, unless it is a RawCNN.
+Lesson 10 opens this file. A saved model is a folder with three files: `model.safetensors`, the weights; `config.json`, what
+else it takes to use them; and `README.md`, a card for people. They are laid out as the Hugging Face hub and timm lay theirs
+out, so that `timm.create_model("local-dir:FOLDER", pretrained=True)` reads one too, unless it is a RawCNN.
 """
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 import json
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from textwrap import shorten
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .data import Files, InputConfig, Split, Task
-from .device import device as find_device
+from .data import InputConfig, Split, Task
 from .engine.arguments import check_kind
-from .engine.memory import on, outputs
-from .images import READ, images_below, in_threads, prepare, shown
-from .models import RawCNN, backbone, classifier, count_parameters, input_of
+from .engine.memory import outputs
+from .models import Facts, RawCNN, backbone, classifier, count_parameters, facts_of, input_of
 from .results import Evaluation
 from .training import predict
 
-FORMAT = 1  # of a saved model; raised when an older version of this file could no longer read a new one
+FORMAT = 2  # of a saved model; raised when an older version of this file could no longer read a new one
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-COLUMNS = ("file", "class", "probability", "unsure", "problem")
-CHUNK = 64  # photographs in the memory at once
 
 
 def calibrate(model: nn.Module, split: Split, device: str | None = None) -> nn.Module:
     """A copy of a model whose probabilities mean what they say: its logits are divided by one number, the temperature.
 
     Found is the temperature with the lowest cross-entropy on the split, and the weights of the last layer are divided by
-    it, so nothing has to be remembered. The order of the classes stays, and with it the accuracy. The copy's `.temperature`
-    says which it was (above 1 the model was too sure of itself), until it is trained on.
+    it, so nothing has to be remembered. The order of the classes stays, and with it the accuracy. The copy's
+    `.facts.temperature` says which it was (above 1 the model was too sure of itself); a threshold that was chosen for the
+    old probabilities is gone.
 
     Args:
         split: labelled examples that the model has not learned from: task.val.
@@ -70,7 +69,7 @@ def calibrate(model: nn.Module, split: Split, device: str | None = None) -> nn.M
     with torch.no_grad():
         for weights in last.parameters():
             weights /= temperature
-    model.temperature = temperature
+    model.facts = dataclasses.replace(facts_of(model), temperature=temperature, threshold=None)
     return model
 
 
@@ -80,7 +79,7 @@ def save(
     task: Task | Sequence[str] | None = None,
     *,
     evaluation: Evaluation | None = None,
-    unsure: float | None = None,
+    threshold: float | None = None,
 ) -> Path:
     """Write a model into a folder of its own, with all that `load` needs to give it back.
 
@@ -89,34 +88,37 @@ def save(
     Args:
         model: RawCNN or a timm model, with a head; of a run, run.model.
         path: the folder, new, empty, or one written by `save` before.
-        task: what it learned, or the names of its classes in order; not needed for a model that `load` gave back.
+        task: what it learned, or the names of its classes in order; not needed for a model from `fit` or `load`.
         evaluation: how well it does, from `tl.evaluate`, for the model card.
-        unsure: the probability below which an answer is to count as "I don't know", kept with the model.
+        threshold: the probability below which an answer is to count as "I don't know", kept with the model; None for the one
+            that it was loaded with, if any.
 
     Returns: the folder.
 
     Raises:
         ValueError: the folder holds something else, or the model cannot be built anew from what is known of it.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save as in_bytes
 
-    path, classes = Path(path), classes_of(model, task)
+    path, facts = Path(path), known(model, task, threshold)
     if path.exists() and not (path.is_dir() and _may_be_written(path)):
         raise ValueError(f"{path} is something else than a saved model; give the path of a new folder.")
-    config = _config(model, classes, unsure)
+    config = _config(model, facts)
     plain = copy.deepcopy(model).cpu().eval()
     weights = {name: value.contiguous().clone() for name, value in plain.state_dict().items()}
     _check_it_comes_back(plain, config, weights)
+    contents = {WEIGHTS: in_bytes(weights, metadata={"format": "pt"})}
+    config["tl_helpers"]["sha256"] = hashlib.sha256(contents[WEIGHTS]).hexdigest()
+    contents[CONFIG] = json.dumps(config, indent=2).encode()
+    contents[CARD] = _card(model, config, task, evaluation).encode("utf-8", "replace")
     path.mkdir(parents=True, exist_ok=True)
-    save_file(weights, path / f"{WEIGHTS}.new", metadata={"format": "pt"})
-    config["tl_helpers"]["sha256"] = _hash(path / f"{WEIGHTS}.new")
-    (path / f"{CONFIG}.new").write_text(json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8")
-    (path / f"{CARD}.new").write_text(_card(model, config, task, evaluation), encoding="utf-8")
-    for name in (WEIGHTS, CONFIG, CARD):
-        with open(path / f"{name}.new", "rb+") as file:
+    for name, data in contents.items():
+        with open(path / f"{name}.new", "wb") as file:
+            file.write(data)
+            file.flush()
             os.fsync(file.fileno())
     # From the first of these renames on the new model counts: `load` finds its config under either name.
-    for name in (WEIGHTS, CONFIG, CARD):
+    for name in contents:
         os.replace(path / f"{name}.new", path / name)
     return path
 
@@ -124,26 +126,22 @@ def save(
 def load(path: str | os.PathLike) -> nn.Module:
     """The model that `save` wrote, on the CPU and ready to use: `tl.predict`, `tl.evaluate` and `tl.fit` take it as it is.
 
-    Its `.classes` are the names of its classes, `.unsure` the probability below which it does not know, or None. All its
-    weights may learn, also those that were frozen when it was saved. Nothing is unpickled, so a model from elsewhere cannot
-    run code of its own.
+    Its `.facts` say what is known of it: the names of its classes, and the probability below which it does not know, or
+    None. All its weights may learn, also those that were frozen when it was saved. Nothing is unpickled, so a model from
+    elsewhere cannot run code of its own.
 
     Raises:
         ValueError: there is no saved model, it is damaged or not whole, or it was written by a later version.
     """
-    from safetensors.torch import load_file
+    from safetensors.torch import load as from_bytes
 
-    path = Path(path)
-    config = _read_config(path)
+    config, weights = _read(Path(path))
     try:
         model = _build(config)
-        model.load_state_dict(load_file(path / WEIGHTS))
-        for name in ("unsure", "temperature"):
-            value = config["tl_helpers"][name]
-            setattr(model, name, None if value is None else float(value))
+        model.load_state_dict(from_bytes(weights))
         _wanted(model).normalise(torch.zeros(1, *_wanted(model).size))
     except Exception as error:  # a config edited by hand sets off whatever in timm and torch
-        raise ValueError(f"{path} is no model that can be built here: {_short(error)}") from error
+        raise ValueError(f"{path} is no model that can be built here: {shorten(str(error), 300)}") from error
     return model
 
 
@@ -156,7 +154,7 @@ def export(model: nn.Module, path: str | os.PathLike, task: Task | Sequence[str]
     Args:
         model: any model that `save` takes; it may have been loaded.
         path: where to write, usually NAME.onnx.
-        task: what it learned, or the names of its classes in order; not needed for a model that `load` gave back.
+        task: as for `save`.
 
     Returns: the largest difference between a probability from torch and one from onnxruntime, over a few random images.
 
@@ -170,7 +168,7 @@ def export(model: nn.Module, path: str | os.PathLike, task: Task | Sequence[str]
     except ImportError as error:
         raise ValueError(f"{error.name} is missing here; to export, run: pip install onnx onnxscript onnxruntime") from error
 
-    path, config = Path(path), _config(model, classes_of(model, task), getattr(model, "unsure", None))
+    path, config = Path(path), _config(model, known(model, task))
     wanted = _wanted(model)
     whole, pixels = _FromPixels(copy.deepcopy(model).cpu(), wanted).eval(), _noise(wanted.size)
     names = {"input_names": ["pixels"], "output_names": ["probabilities"]}
@@ -178,10 +176,10 @@ def export(model: nn.Module, path: str | os.PathLike, task: Task | Sequence[str]
     try:
         program = torch.onnx.export(whole, (pixels,), dynamo=True, verbose=False, dynamic_shapes=any_number, **names)
     except Exception as error:  # what cannot be exported fails in many ways
-        raise ValueError(f"torch cannot export {config['architecture']} to ONNX: {_short(error)}") from error
+        raise ValueError(f"torch cannot export {config['architecture']} to ONNX: {shorten(str(error), 300)}") from error
     proto = program.model_proto
     facts = {"classes": config["label_names"], **config["pretrained_cfg"]}
-    onnx.helper.set_model_props(proto, {name: json.dumps(fact, ensure_ascii=False) for name, fact in facts.items()})
+    onnx.helper.set_model_props(proto, {name: json.dumps(fact) for name, fact in facts.items()})
     whole_file = proto.SerializeToString()
     session = onnxruntime.InferenceSession(whole_file, providers=["CPUExecutionProvider"])
     found = torch.from_numpy(session.run(None, {"pixels": pixels.numpy()})[0])
@@ -196,87 +194,34 @@ def export(model: nn.Module, path: str | os.PathLike, task: Task | Sequence[str]
 class _FromPixels(nn.Module):
     """A model from pixels in [0, 1] to probabilities."""
 
-    def __init__(self, model: nn.Module, wanted):
+    def __init__(self, model: nn.Module, wanted: InputConfig):
         super().__init__()
-        self.model = model
-        for name in ("mean", "std"):
-            self.register_buffer(name, torch.tensor(getattr(wanted, name)).view(-1, 1, 1))
+        self.model, self.wanted = model, wanted
 
-    def forward(self, pixels):
-        return self.model((pixels - self.mean) / self.std).softmax(1)
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.model(self.wanted.normalise(pixels)).softmax(1)
 
 
-def predictions(
-    model: nn.Module,
-    path: str | os.PathLike,
-    task: Task | Sequence[str] | None = None,
-    *,
-    unsure: float | None = None,
-) -> Iterator[dict]:
-    """What a model makes of a photograph, or of all in a folder and the folders within it; a few at a time in the memory.
-
-    `pandas.DataFrame(predictions(...))` makes a table of them, and `python -m tl_helpers predict` a CSV file.
-
-    Args:
-        task: as for `export`.
-        unsure: the probability below which an answer counts as unsure; None for the one that was saved with the model.
-
-    Returns: for each file a dict: file, class, probability (of that class), unsure (true or false), and in `problem` why it
-        could not be read, else "".
+def known(model: nn.Module, task: Task | Sequence[str] | None, threshold: float | None = None) -> Facts:
+    """What is known of a model, with the classes of the task (or their names) and the threshold, where these are given.
 
     Raises:
-        ValueError: there is no such folder, or no photograph in it.
-    """
-    path, classes = Path(path), classes_of(model, task)
-    files = [path] if path.is_file() else images_below(path)[0]
-    if not files:
-        found = f"{shown(path)} holds no photographs ({', '.join(sorted(READ))})."
-        raise ValueError(found if path.exists() else f"There is no file or folder {shown(path)}.")
-    least = _probability(getattr(model, "unsure", None) if unsure is None else unsure) or 0.0
-    return _predictions(on(model, find_device()), path, files, classes, least)
-
-
-def _predictions(model: nn.Module, root: Path, files: list[Path], classes: Sequence[str], least: float) -> Iterator[dict]:
-    wanted = _wanted(model)
-
-    def read(file: Path) -> Tensor | str:
-        try:
-            return prepare(Split(Files([file]), torch.zeros(1)), wanted)
-        except ValueError as error:
-            return str(error).removeprefix(f"{shown(file)} ")
-
-    for start in range(0, len(files), CHUNK):
-        part = files[start : start + CHUNK]
-        found = in_threads(read, part)
-        good = [pixels for pixels in found if not isinstance(pixels, str)]
-        shares = iter(predict(model, Split(torch.cat(good), torch.zeros(len(good)), prepared=True)) if good else ())
-        for file, pixels in zip(part, found):
-            name = shown(file.relative_to(root).as_posix() if file != root else file.name)
-            if isinstance(pixels, str):
-                yield dict(zip(COLUMNS, (name, "", None, None, pixels)))
-            else:
-                share, best = (value.item() for value in next(shares).max(0))
-                yield dict(zip(COLUMNS, (name, classes[best], share, share < least, "")))
-
-
-def classes_of(model: nn.Module, task: Task | Sequence[str] | None) -> tuple[str, ...]:
-    """The names of a model's classes: those of the task, or the names given, or those that the model was loaded with.
-
-    Raises:
-        ValueError: there are none, or not as many as the model tells apart.
+        ValueError: nobody has said which classes it tells apart, or these are not as many; or the threshold is none.
     """
     check_kind("This function", model, nn.Module, "a model; of a run take run.model")
-    names = getattr(task, "classes", task) or getattr(model, "classes", None)
+    facts = facts_of(model)
+    names = getattr(task, "classes", task) or facts.classes
     if not names or isinstance(names, str):
         raise ValueError("Say which classes the model tells apart: pass the task, or a list of their names in order.")
-    last = classifier(model)
-    many = getattr(last, "out_features", getattr(model, "num_classes", 0))
+    many, names = getattr(classifier(model), "out_features", getattr(model, "num_classes", 0)), tuple(map(str, names))
     if many != len(names):
         raise ValueError(f"The model tells {many} classes apart, and there are {len(names)} names.")
-    return tuple(map(str, names))
+    if names != facts.classes and sorted(names) == sorted(facts.classes):
+        raise ValueError(f"The model learned its classes in another order: {', '.join(facts.classes)}.")
+    return Facts(names, facts.temperature, facts.threshold if threshold is None else threshold)
 
 
-def _config(model: nn.Module, classes: Sequence[str], unsure: float | None) -> dict:
+def _config(model: nn.Module, facts: Facts) -> dict:
     """What it takes besides the weights, as JSON holds it, in the layout of timm's models on the hub."""
     raw = isinstance(model, RawCNN)
     own = dict(getattr(model, "pretrained_cfg", None) or {})
@@ -288,24 +233,18 @@ def _config(model: nn.Module, classes: Sequence[str], unsure: float | None) -> d
     own["input_size"] = _wanted(model).size
     return {
         "architecture": architecture,
-        "num_classes": len(classes),
+        "num_classes": len(facts.classes),
         "num_features": model.num_features,
-        "label_names": classes,
+        "label_names": facts.classes,
         "model_args": getattr(model, "arguments", {}),
         "pretrained_cfg": own,
         "tl_helpers": {
             "format": FORMAT,
-            "temperature": getattr(model, "temperature", None),
-            "unsure": _probability(unsure),
+            "temperature": facts.temperature,
+            "threshold": facts.threshold and float(facts.threshold),
             "versions": {name: metadata.version(name) for name in ("torch", "timm")},
         },
     }
-
-
-def _probability(unsure: float | None) -> float | None:
-    if unsure is not None and not 0 <= unsure <= 1:
-        raise ValueError(f"unsure is a probability, from 0 to 1; not {unsure!r}.")
-    return unsure
 
 
 def _build(config: dict) -> nn.Module:
@@ -321,19 +260,23 @@ def _build(config: dict) -> nn.Module:
     else:  # naming checkpoint_path here makes one that stands in the config, which timm would unpickle, an error
         model = backbone(name, len(classes), pretrained=False, pretrained_cfg=own, checkpoint_path=None, **arguments)
         own["architecture"] = name
-    model.pretrained_cfg, model.arguments, model.classes = own, arguments, tuple(map(str, classes))
+    kept = config["tl_helpers"]
+    threshold = kept["unsure" if kept["format"] == 1 else "threshold"]
+    model.pretrained_cfg, model.arguments = own, arguments
+    model.facts = Facts(tuple(map(str, classes)), kept["temperature"], threshold)
     return model.eval()
 
 
 def _card(model: nn.Module, config: dict, task, evaluation: Evaluation | None) -> str:
     """The model card, in Markdown, with the few lines at its head that the Hugging Face hub reads."""
-    wanted, temperature = _wanted(model), config["tl_helpers"]["temperature"]
+    wanted, kept = _wanted(model), config["tl_helpers"]
+    sure = f"calibrated, temperature {kept['temperature']:.2f}" if kept["temperature"] else "not calibrated"
+    sure += f'; a probability below {kept["threshold"]:.2f} counts as "I do not know"' if kept["threshold"] else ""
     tag = config["pretrained_cfg"].get("tag")
     learned = "not told"
     if isinstance(task, Task):
-        counts = ", ".join(
-            f"{name} {n}" for name, n in zip(task.classes, task.train.y.bincount(minlength=len(task.classes)))
-        )
+        counts = task.train.y.bincount(minlength=len(task.classes)).tolist()
+        counts = ", ".join(f"{name} {n}" for name, n in zip(task.classes, counts))
         learned = f"{task.name}: {len(task.train)} training images ({counts})"
     lines = [
         f"**What it is**: {config['architecture']}{f', prepared as {tag} weights are' if tag else ''}; "
@@ -343,7 +286,7 @@ def _card(model: nn.Module, config: dict, task, evaluation: Evaluation | None) -
         f"**How well it does**: {evaluation or 'not told'}.",
         f"**Input**: {' x '.join(map(str, wanted.size))} (channels x height x width), pixels in [0, 1], less the mean "
         f"{wanted.mean}, divided by the standard deviation {wanted.std}; resized by {wanted.interpolation} interpolation.",
-        f"**How sure it is**: {f'calibrated, temperature {temperature:.2f}' if temperature else 'not calibrated'}.",
+        f"**How sure it is**: {sure}.",
         "**Limits**: measured on images like those it was trained on, and on no others. It gives one of its classes to any "
         "image at all, also to one that shows none of them.",
     ]
@@ -352,12 +295,6 @@ def _card(model: nn.Module, config: dict, task, evaluation: Evaluation | None) -
     use = 'import tl_helpers as tl\n\nmodel = tl.load("this folder")\n'
     text = "\n".join(f"- {line}" for line in lines)
     return f"{head}# A classifier of {config['num_classes']} kinds of images\n\n{text}\n\n```python\n{use}```\n"
-
-
-def _short(error: Exception) -> str:
-    """What torch and timm say, on one line, of which they fill many."""
-    text = " ".join(str(error).split())
-    return text if len(text) < 300 else f"{text[:300]} ..."
 
 
 def _wanted(model: nn.Module) -> InputConfig:
@@ -376,9 +313,8 @@ def _check_it_comes_back(model: nn.Module, config: dict, weights: dict) -> None:
         x = _noise(_wanted(model).size)
         same = torch.allclose(outputs(again, again, x), outputs(model, model, x), equal_nan=True)
     except Exception as error:
-        raise ValueError(
-            f"This {config['architecture']} cannot be saved, since it could not be built anew: {_short(error)}"
-        ) from error
+        words = f"This {config['architecture']} cannot be saved, since it could not be built anew"
+        raise ValueError(f"{words}: {shorten(str(error), 300)}") from error
     if not same:
         raise ValueError(
             f"This {config['architecture']} cannot be saved: one built anew answers otherwise. Was it changed after it was "
@@ -395,8 +331,8 @@ def _may_be_written(folder: Path) -> bool:
     return any(b'"tl_helpers"' in config.read_bytes() for config in configs)
 
 
-def _read_config(folder: Path) -> dict:
-    """The config that belongs to the weights in a folder; also where `save` was stopped between its last two steps."""
+def _read(folder: Path) -> tuple[dict, bytes]:
+    """The config and weights in a folder that belong together, also where `save` was stopped between its last two steps."""
     if not folder.is_dir():
         raise ValueError(f"There is no saved model at {folder}: it should be a folder that tl.save wrote.")
     configs = []
@@ -410,15 +346,11 @@ def _read_config(folder: Path) -> dict:
         raise ValueError(f"{folder} holds no saved model: its {CONFIG} is missing, damaged, or not by tl.save.")
     if not (folder / WEIGHTS).is_file():
         raise ValueError(f"{folder} is not whole: it lacks {WEIGHTS}. Copy or save the model again.")
-    found = _hash(folder / WEIGHTS)
+    weights = (folder / WEIGHTS).read_bytes()
+    found = hashlib.sha256(weights).hexdigest()
     for config, version, expected in configs:
         if version > FORMAT:
             raise ValueError(f"{folder} was saved by a later version of tl_helpers: get the course anew, with git pull.")
         if expected == found:
-            return config
+            return config, weights
     raise ValueError(f"{folder / WEIGHTS} is damaged, or belongs to another {CONFIG}. Copy or save the model again.")
-
-
-def _hash(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -25,7 +25,7 @@ from .engine.distributed import Team
 from .engine.memory import Steps, bring, on, outputs
 from .engine.progress import Progress
 from .images import prepare
-from .models import classifier, count_parameters, input_of, parameter_groups
+from .models import Facts, classifier, count_parameters, input_of, parameter_groups
 from .results import Evaluation
 from .runs import Diverged, Run
 
@@ -86,8 +86,7 @@ def fit(
     team, where, seed = Team(), find_device(device), int(seed)
     lr = float(lr) if lr is not None else 1e-2 if task.train.are_vectors else 1e-3
     model = copy.deepcopy(model).to(where, memory_format=layout(where))
-    for stale in ("temperature", "unsure"):  # what `calibrate` and `load` noted holds for the old weights
-        vars(model).pop(stale, None)
+    model.facts = Facts(task.classes)  # a temperature or threshold was that of the old weights
     forward = classifier(model) if task.train.are_vectors else model  # what runs: all of the model, or its head
     x, y, normalise = _load(model, task.train, where, raw=augment is not None)
     val = _load(model, task.val, where)
