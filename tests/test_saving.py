@@ -24,6 +24,8 @@ from torch import nn
 import tl_helpers as tl
 from tl_helpers import saving
 from tl_helpers.__main__ import main
+from tl_helpers.datasets import naming
+from tl_helpers.models import Facts
 
 ROOT = Path(__file__).resolve().parent.parent
 CLASSES = ("cat", "dog", "épée")
@@ -49,7 +51,7 @@ def check_round_trip(model: nn.Module, folder: Path) -> nn.Module:
     assert before == {module: module.training for module in model.modules()}, "save must leave the model as it is"
     split = noise(9, 3, 40, 36)
     assert torch.equal(tl.predict(model, split), tl.predict(loaded, split))
-    assert loaded.classes == CLASSES and not loaded.training
+    assert loaded.facts.classes == CLASSES and not loaded.training
     assert all(p.requires_grad for p in loaded.parameters())
     assert not any(isinstance(module, tl.models._Still) for module in loaded.modules())
     return loaded
@@ -108,23 +110,59 @@ def test_a_model_that_timm_made_comes_back_too_and_its_own_preprocessing_with_it
     assert saving._wanted(loaded).crop_pct == 0.5
 
 
-def test_a_loaded_model_is_trained_and_saved_again_with_nothing_to_remember(tmp_path):
+ODD = st.text(st.characters(exclude_categories=()), min_size=1)  # half surrogates too, as in names that are no UTF-8
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(ODD, min_size=3, max_size=3),
+    st.none() | st.floats(1e-300, 1e300),
+    st.none() | st.floats(0, 1),
+    st.none() | st.floats(0, 1),
+)
+def test_what_is_known_of_a_model_comes_back(tmp_path_factory, classes, temperature, threshold, given_now):
+    model, folder = tl.RawCNN(3), tmp_path_factory.mktemp("facts") / "model"
+    model.facts = Facts(tuple(classes), temperature, threshold)
+    tl.save(model, folder, threshold=given_now)
+    kept = Facts(tuple(classes), temperature, threshold if given_now is None else given_now)
+    assert tl.load(folder).facts == kept
+    assert tl.load(tl.save(tl.load(folder), folder)).facts == kept, "saved again, with nothing to remember"
+
+
+def test_what_is_known_of_a_model_holds_for_its_weights_and_goes_with_them(tmp_path):
     task = tl.digits(shots=2)
-    probe = tl.fit(tl.head(tl.backbone("resnet10t.letters"), task), task, epochs=1, progress=False).model
-    tl.save(probe, tmp_path / "model", task, evaluation=tl.evaluate(probe, task.test), unsure=0.7)
+    first = tl.fit(tl.RawCNN(), task, epochs=1, progress=False).model
+    assert first.facts == Facts(task.classes)
+    tl.save(first, tmp_path / "model", evaluation=tl.evaluate(first, task.test), threshold=0.7)
     loaded = tl.load(tmp_path / "model")
-    assert loaded.unsure == 0.7 and tl.evaluate(loaded, task.test) == tl.evaluate(probe, task.test)
-    run = tl.fit(loaded, task, epochs=1, progress=False)
-    assert not hasattr(run.model, "unsure") and loaded.unsure == 0.7, "a threshold holds for the weights it was chosen for"
-    tl.save(run.model, tmp_path / "model")
-    assert tl.load(tmp_path / "model").classes == task.classes
-    assert not torch.equal(tl.predict(run.model, task.test), tl.predict(probe, task.test))
+    assert loaded.facts.threshold == 0.7 and tl.evaluate(loaded, task.test) == tl.evaluate(first, task.test)
+    calm = tl.calibrate(loaded, task.val)
+    assert calm.facts.threshold is None and loaded.facts.threshold == 0.7, "it was chosen for other probabilities"
+    tl.save(calm, tmp_path / "model", threshold=0.6)
+    other = tl.Task("letters", tuple("abcdefghij"), task.train, task.val, task.test)
+    run = tl.fit(tl.load(tmp_path / "model"), other, epochs=1, progress=False)
+    assert run.model.facts == Facts(other.classes), "neither temperature nor threshold hold for other weights"
+    assert tl.load(tl.save(run.model, tmp_path / "model")).facts == Facts(other.classes)
+
+
+def test_a_model_saved_by_the_first_format_is_read(saved, tmp_path):
+    old = {"format": 1, "unsure": 0.25, "temperature": 1.5}
+    folder = edited(saved, tmp_path / "old", tl_helpers=old)
+    config = json.loads((folder / "config.json").read_text())
+    del config["tl_helpers"]["threshold"]
+    (folder / "config.json").write_text(json.dumps(config))
+    assert tl.load(folder).facts == Facts(CLASSES, 1.5, 0.25)
 
 
 def test_the_card_says_what_it_is_and_how_well_it_does(tmp_path):
-    task = tl.digits(shots=2)
+    task, model = tl.digits(shots=2), tl.RawCNN()
     evaluation = tl.results.Evaluation(0.9, 0.3, 797)
-    card = (tl.save(tl.RawCNN(), tmp_path / "model", task, evaluation=evaluation) / "README.md").read_text()
+    card = (tl.save(model, tmp_path / "model", task, evaluation=evaluation) / "README.md").read_text()
+    assert "**How sure it is**: not calibrated." in card
+    model.facts = Facts((), 1.3)
+    tl.save(model, tmp_path / "model", task, evaluation=evaluation, threshold=0.4)
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "calibrated, temperature 1.30; a probability below 0.40 counts as" in card
     assert card.startswith("---\npipeline_tag: image-classification\n---\n") and "21,840 parameters" in card
     assert repr(evaluation) in card and "20 training images" in card and str(tmp_path) not in card
 
@@ -140,12 +178,19 @@ def changed() -> nn.Module:
     return model
 
 
+def learned(*classes: str) -> nn.Module:
+    model = tl.RawCNN(len(classes))
+    model.facts = Facts(classes)
+    return model
+
+
 @pytest.mark.parametrize(
     "model, task, words",
     [
         (lambda: tl.RawCNN(3), None, "Say which classes"),
         (lambda: tl.RawCNN(3), "cat", "Say which classes"),
         (lambda: tl.RawCNN(4), CLASSES, "tells 4 classes apart, and there are 3"),
+        (lambda: learned("dog", "cat", "épée"), CLASSES, "another order: dog, cat, épée"),
         (lambda: tl.backbone("resnet10t.letters"), CLASSES, "tells 0 classes apart"),
         (Own, CLASSES, "tells 0 classes apart"),
         (lambda: nn.Linear(5, 3), CLASSES, "this is a Linear"),
@@ -163,8 +208,9 @@ def test_what_cannot_be_given_back_is_refused_in_a_sentence_and_nothing_is_writt
 def test_a_run_or_a_bad_probability_is_refused(tmp_path):
     with pytest.raises(TypeError, match=r"run\.model"):
         tl.save(tl.training.Run(None, None, ""), tmp_path / "model", CLASSES)
-    with pytest.raises(ValueError, match="from 0 to 1"):
-        tl.save(tl.RawCNN(3), tmp_path / "model", CLASSES, unsure=80)
+    for nonsense in (80, -0.1, float("nan"), "0.5", torch.tensor(0.5)):
+        with pytest.raises(ValueError, match="from 0 to 1"):
+            tl.save(tl.RawCNN(3), tmp_path / "model", CLASSES, threshold=nonsense)
 
 
 def test_a_folder_that_is_no_saved_model_is_never_written_to(tmp_path):
@@ -244,7 +290,7 @@ for i in itertools.count():
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory) -> Path:
-    return tl.save(tl.RawCNN(3, norm="batch"), tmp_path_factory.mktemp("saved") / "model", CLASSES, unsure=0.5)
+    return tl.save(tl.RawCNN(3, norm="batch"), tmp_path_factory.mktemp("saved") / "model", CLASSES, threshold=0.5)
 
 
 def damaged(saved: Path, to: Path, name: str, data: bytes) -> Path:
@@ -282,7 +328,9 @@ def edited(saved: Path, to: Path, **changes) -> Path:
 @pytest.mark.parametrize(
     "changes, words",
     [
-        ({"tl_helpers": {"format": 2}}, "later version"),
+        ({"tl_helpers": {"format": 3}}, "later version"),
+        ({"tl_helpers": {"threshold": 7}}, "threshold is a probability"),
+        ({"tl_helpers": {"temperature": -1}}, "temperature is a number above 0"),
         ({"tl_helpers": {"sha256": "0"}}, "is damaged, or belongs to another"),
         ({"architecture": "resnet10t"}, "no model that can be built"),
         ({"architecture": "resnet99"}, "timm has no model 'resnet99'"),
@@ -366,14 +414,16 @@ def test_calibration_finds_the_temperature_and_keeps_the_answers(tmp_path):
         for weights in sure.fc2.parameters():
             weights *= 6
     first, second = tl.calibrate(model, task.val), tl.calibrate(sure, task.val)
-    assert second.temperature == pytest.approx(6 * first.temperature, rel=0.01) and second.temperature > 1.5
+    assert (
+        second.facts.temperature == pytest.approx(6 * first.facts.temperature, rel=0.01) and second.facts.temperature > 1.5
+    )
     before, after = (tl.evaluate(m, task.test) for m in (sure, second))
     assert after.accuracy == before.accuracy and after.loss < before.loss
     mean_probability = tl.predict(second, task.val).amax(1).mean().item()
     assert abs(mean_probability - tl.evaluate(second, task.val).accuracy) < 0.05
-    assert tl.calibrate(second, task.val).temperature == pytest.approx(1, abs=0.01)
-    assert tl.load(tl.save(second, tmp_path / "m", task)).temperature == second.temperature
-    assert not hasattr(sure, "temperature")
+    assert tl.calibrate(second, task.val).facts.temperature == pytest.approx(1, abs=0.01)
+    assert tl.load(tl.save(second, tmp_path / "m", task)).facts == second.facts
+    assert sure.facts == Facts(task.classes)
 
 
 def test_calibration_needs_mistakes():
@@ -401,8 +451,8 @@ def command(*arguments) -> int:
 
 
 def test_predict_names_the_photographs_of_a_folder(saved, photographs, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(saving, "CHUNK", 2)
-    assert command("predict", saved, photographs, "--to", tmp_path / "out.csv", "--unsure", 0.34) == 0
+    monkeypatch.setattr(naming, "CHUNK", 2)
+    assert command("predict", saved, photographs, "--to", tmp_path / "out.csv", "--threshold", 0.34) == 0
     rows = list(csv.DictReader(open(tmp_path / "out.csv", encoding="utf-8", newline="")))
     assert [row["file"] for row in rows] == ["a.jpg", "z.jpg", "b/c.png", "b/cut.jpg", "b/d/e.JPG", "b/d/ü, 2.jpg"]
     model = tl.load(saved)
@@ -411,7 +461,7 @@ def test_predict_names_the_photographs_of_a_folder(saved, photographs, tmp_path,
     good = [row for row in rows if not row["problem"]]
     assert [row["class"] for row in good] == [CLASSES[i] for i in shares.argmax(1)]
     assert [float(row["probability"]) for row in good] == pytest.approx(shares.amax(1).tolist(), abs=6e-5)
-    assert [row["unsure"] for row in good] == ["yes" if share < 0.34 else "" for share in shares.amax(1)]
+    assert [row["below_threshold"] for row in good] == ["yes" if share < 0.34 else "" for share in shares.amax(1)]
     said = capsys.readouterr()
     assert "b/cut.jpg cannot be read" in said.err and "5 photographs named, 1 could not" in said.out
     (broken,) = (row for row in rows if row["problem"])
@@ -422,19 +472,19 @@ def test_predict_names_the_photographs_of_a_folder(saved, photographs, tmp_path,
 def test_predict_takes_one_file_and_the_threshold_of_the_model(saved, photographs, capsys):
     assert command("predict", saved, photographs / "a.jpg") == 0
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
-    assert [row["file"] for row in rows] == ["a.jpg"] and rows[0]["unsure"] == "yes"  # saved with unsure=0.5
+    assert [row["file"] for row in rows] == ["a.jpg"] and rows[0]["below_threshold"] == "yes"  # saved with 0.5
     assert command("predict", saved, photographs / "b" / "cut.jpg") == 1
     assert "cut.jpg cannot be read" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("unsure", [2, "nan"])
-def test_predict_answers_nonsense_in_a_sentence(saved, photographs, tmp_path, capsys, unsure):
+@pytest.mark.parametrize("threshold", [2, "nan"])
+def test_predict_answers_nonsense_in_a_sentence(saved, photographs, tmp_path, capsys, threshold):
     (tmp_path / "empty").mkdir()
     for arguments, words in (
         ((tmp_path / "empty", photographs), "holds no saved model"),
         ((saved, tmp_path / "nowhere"), "There is no file or folder"),
         ((saved, tmp_path / "empty"), "holds no photographs"),
-        ((saved, photographs, "--unsure", unsure), "from 0 to 1"),
+        ((saved, photographs, "--threshold", threshold), "from 0 to 1"),
     ):
         assert command("predict", *arguments) == 1
         said = capsys.readouterr()
@@ -444,5 +494,5 @@ def test_predict_answers_nonsense_in_a_sentence(saved, photographs, tmp_path, ca
 def test_predictions_make_a_table_for_a_model_not_saved_yet(photographs):
     import pandas as pd
 
-    frame = pd.DataFrame(saving.predictions(tl.RawCNN(3), photographs, CLASSES))
-    assert list(frame) == list(saving.COLUMNS) and len(frame) == 6 and (frame.problem != "").sum() == 1
+    frame = pd.DataFrame(naming.predictions(tl.RawCNN(3), photographs, CLASSES))
+    assert list(frame) == list(naming.COLUMNS) and len(frame) == 6 and (frame.problem != "").sum() == 1
