@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -190,3 +191,30 @@ def test_results_at_least_the_prototypes():
     assert means["fine-tuned letters backbone", 10] >= 0.97
     transfer = ("linear probe on letters features", "fine-tuned letters backbone", "nearest centroid on letters features")
     assert max(means[method, 2] for method in transfer) >= 0.90
+
+
+def trees() -> Iterator[tuple[Path, ast.AST]]:
+    return ((path, ast.parse(path.read_text(encoding="utf-8"))) for path in FILES)
+
+
+def test_nothing_clever_happens_behind_the_readers_back():
+    """No import hook, no class swapped while running, no reading of its own source."""
+    clever = {"meta_path", "path_hooks", "__class__", "__bases__", "getsource", "getsourcelines", "_getframe"}
+    for path, tree in trees():
+        written = {
+            target.attr
+            for node in ast.walk(tree)
+            if isinstance(node, (ast.Assign, ast.AugAssign))
+            for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+            if isinstance(target, ast.Attribute)
+        }
+        called = {
+            node.func.attr for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        }
+        hooks = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & {"meta_path", "path_hooks"}
+        assert not (written | called) & clever | hooks, path
+
+
+def test_each_room_says_which_lesson_opens_it():
+    for path, tree in trees():
+        assert re.search(r"\b[Ll]essons? \d\d\b", ast.get_docstring(tree) or ""), path
