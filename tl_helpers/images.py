@@ -123,7 +123,9 @@ def _resized(pixels: Tensor, wanted: InputConfig) -> Tensor:
         pixels = pixels.expand(-1, 3, -1, -1)
     elif pixels.shape[1] > channels:
         pixels = (pixels * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)
-    if list(pixels.shape[2:]) != size and len(pixels):
+    if not len(pixels):
+        return pixels.new_zeros(0, *wanted.size)
+    if list(pixels.shape[2:]) != size:
         how = {"mode": wanted.interpolation, "align_corners": False, "antialias": True}
         pixels = F.interpolate(pixels, size, **how).clamp(0, 1)
     return pixels.contiguous()
