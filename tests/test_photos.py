@@ -666,7 +666,7 @@ def test_without_network_or_cache_one_sentence_says_what_to_run(tmp_path, monkey
                 tl.backbone(name)
     with pytest.raises(ConnectionError, match="ants and bees are not on this machine.*prefetch --only 09.*TL_HOME"):
         tl.photos("ants-and-bees")
-    for wrong, words in (("pet", "Did you mean 'pets'"), ("my cats", "tl.folder"), ("three", "there are 'pets'")):
+    for wrong, words in (("pet", "Did you mean 'pets'"), ("my cats", "tl.folder"), (3, "there are 'pets'")):
         with pytest.raises(ValueError, match=words):
             tl.photos(wrong)
 

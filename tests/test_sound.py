@@ -27,6 +27,7 @@ from PIL import Image
 import tl_helpers as tl
 from tl_helpers import images
 from tl_helpers.data import InputConfig, draw, join_tasks
+from tl_helpers.datasets.naming import predictions
 from tl_helpers.extraction import before_head
 
 HOME = Path(tl.__file__).parent
@@ -169,7 +170,7 @@ CALLS = {
     "load": lambda: (tl.load, {"path": tl.save(tl.RawCNN(), place() / "model", few())}),
     "export": lambda: (tl.export, {"model": tl.RawCNN(), "path": place() / "x.onnx", "task": few()}),
     "predictions": lambda: (
-        lambda **named: list(tl.saving.predictions(**named)),
+        lambda **named: list(predictions(**named)),
         {"model": tl.RawCNN(), "path": place() / "own", "task": few()},
     ),
     "blocks": lambda: (tl.models.blocks, {"model": tl.RawCNN()}),
@@ -372,7 +373,7 @@ def test_any_text_is_a_name_of_a_class(names):
     with tempfile.TemporaryDirectory() as folder:
         saved = tl.save(network, Path(folder, "model"), task, evaluation=tl.evaluate(network, task.test))
         again = tl.load(saved)
-        found = [row["class"] for row in tl.saving.predictions(again, place() / "own")]
+        found = [row["class"] for row in predictions(again, place() / "own")]
     assert torch.equal(tl.predict(again, task.test), tl.predict(network, task.test))
     shares = tl.predict(network, own().test)
     assert set(found) <= set(names) and len(found) == 8 and len(shares) == len(own().test)
@@ -409,7 +410,7 @@ def test_any_name_of_a_folder_is_a_class_and_errors_stay_on_one_line(names, wron
         assert {len(name.splitlines()) for name in (task.name, *task.classes)} == {1} and repr(task.report)
         with warnings.catch_warnings(action="ignore"):
             drawn(tl.plots.report(task.report))
-        rows = list(tl.saving.predictions(tl.RawCNN(len(names)), root, task))
+        rows = list(predictions(tl.RawCNN(len(names)), root, task))
         assert len(rows) == 3 * len(names) and not any(row["problem"] for row in rows)
         for call in (tl.folder, tl.load, images.open_photograph):
             assert answer(call, root / "not here" / wrong) is None

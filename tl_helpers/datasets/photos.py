@@ -22,7 +22,7 @@ from ..data import Files, Split, Task, draw
 from ..device import cache_folder
 from ..images import shown
 from ..models import PREFETCH
-from ..validate import check_kind
+from ..validate import brief
 from .downloads import download, part_of
 
 
@@ -89,7 +89,7 @@ def photos(name: str, shots: int | str | None = None, seed: int = 0) -> Task:
     """
     from torchvision import datasets
 
-    check_kind("photos", name, str, 'the name of a set, "pets" for example')
+    name = name if isinstance(name, str) else brief(name)
     if name in ("pets", "cats-and-dogs"):
         root = get("pets").parent
         parts = [datasets.OxfordIIITPet(root, split) for split in ("trainval", "test")]
