@@ -43,7 +43,7 @@ class InputConfig:
                 raise ValueError(f"{name} of an InputConfig must be {count} numbers; not {brief(values)}.")
             for value in values:
                 check_number(f"{name} of an InputConfig", value, f"{count} numbers", low)
-        check_number("crop_pct", self.crop_pct, "a share of the picture, above 0", 1e-3)
+        check_number("crop_pct", self.crop_pct, "a share of the picture, above 0 and up to 1", 1e-2, 1)
         check_choice("interpolation", self.interpolation, ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"))
         check_choice("crop_mode", self.crop_mode, ("center", "squash", "border"))
 
@@ -77,6 +77,7 @@ class Files(Sequence):
     ndim = 4  # once read: N x C x H x W
 
     def __init__(self, paths: str | os.PathLike | Iterable[str | os.PathLike]):
+        check_kind("Files", paths, (str, os.PathLike, Iterable), "paths of pictures")
         paths = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
         for path in paths:
             check_kind("Files", path, (str, os.PathLike), "paths of pictures")

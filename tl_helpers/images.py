@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from .data import Files, InputConfig, Split
 from .glyphs import check_augmentable
-from .validate import brief, check_kind, check_number
+from .validate import brief, check_kind, check_number, shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -123,7 +122,9 @@ def _resized(pixels: Tensor, wanted: InputConfig) -> Tensor:
         pixels = pixels.expand(-1, 3, -1, -1)
     elif pixels.shape[1] > channels:
         pixels = (pixels * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)
-    if list(pixels.shape[2:]) != size and len(pixels):
+    if not len(pixels):
+        return pixels.new_zeros(0, *wanted.size)
+    if list(pixels.shape[2:]) != size:
         how = {"mode": wanted.interpolation, "align_corners": False, "antialias": True}
         pixels = F.interpolate(pixels, size, **how).clamp(0, 1)
     return pixels.contiguous()
@@ -171,12 +172,6 @@ def in_rgb(image: Image) -> Image:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
-
-
-def shown(path: str | os.PathLike) -> str:
-    """A path as text that can always be printed, on one line."""
-    text = os.fspath(path).encode("utf-8", "replace").decode()
-    return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
 
 
 def _reason(error: Exception) -> str:

@@ -18,17 +18,18 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from textwrap import shorten
+from types import NoneType
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .data import InputConfig, Split, Task
-from .engine.arguments import check_kind
 from .engine.memory import outputs
 from .models import Facts, RawCNN, backbone, classifier, count_parameters, facts_of, input_of
 from .results import Evaluation
 from .training import predict
+from .validate import as_path, check_kind, files_in_words, shown
 
 FORMAT = 2  # of a saved model; raised when an older version of this file could no longer read a new one
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -100,9 +101,11 @@ def save(
     """
     from safetensors.torch import save as in_bytes
 
-    path, facts = Path(path), known(model, task, threshold)
-    if path.exists() and not (path.is_dir() and _may_be_written(path)):
-        raise ValueError(f"{path} is something else than a saved model; give the path of a new folder.")
+    path, facts = as_path(path), known(model, task, threshold)
+    check_kind("evaluation", evaluation, (Evaluation, NoneType), "what tl.evaluate returns")
+    with files_in_words(path, "looked into"):
+        if path.exists() and not (path.is_dir() and _may_be_written(path)):
+            raise ValueError(f"{shown(path)} is something else than a saved model; give the path of a new folder.")
     config = _config(model, facts)
     plain = copy.deepcopy(model).cpu().eval()
     weights = {name: value.contiguous().clone() for name, value in plain.state_dict().items()}
@@ -111,15 +114,16 @@ def save(
     config["tl_helpers"]["sha256"] = hashlib.sha256(contents[WEIGHTS]).hexdigest()
     contents[CONFIG] = json.dumps(config, indent=2).encode()
     contents[CARD] = _card(model, config, task, evaluation).encode("utf-8", "replace")
-    path.mkdir(parents=True, exist_ok=True)
-    for name, data in contents.items():
-        with open(path / f"{name}.new", "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    # From the first of these renames on the new model counts: `load` finds its config under either name.
-    for name in contents:
-        os.replace(path / f"{name}.new", path / name)
+    with files_in_words(path, "written"):
+        path.mkdir(parents=True, exist_ok=True)
+        for name, data in contents.items():
+            with open(path / f"{name}.new", "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        # From the first of these renames on the new model counts: `load` finds its config under either name.
+        for name in contents:
+            os.replace(path / f"{name}.new", path / name)
     return path
 
 
@@ -135,13 +139,16 @@ def load(path: str | os.PathLike) -> nn.Module:
     """
     from safetensors.torch import load as from_bytes
 
-    config, weights = _read(Path(path))
+    path = as_path(path)
+    with files_in_words(path, "read"):
+        config, weights = _read(path)
     try:
         model = _build(config)
         model.load_state_dict(from_bytes(weights))
-        _wanted(model).normalise(torch.zeros(1, *_wanted(model).size))
+        model(_wanted(model).normalise(torch.zeros(1, *_wanted(model).size)))
     except Exception as error:  # a config edited by hand sets off whatever in timm and torch
-        raise ValueError(f"{path} is no model that can be built here: {shorten(str(error), 300)}") from error
+        why = shorten(str(error), 300).rstrip(".")
+        raise ValueError(f"{shown(path)} is no model that can be built here: {why}.") from error
     return model
 
 
@@ -166,9 +173,11 @@ def export(model: nn.Module, path: str | os.PathLike, task: Task | Sequence[str]
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise ValueError(f"{error.name} is missing here; to export, run: pip install onnx onnxscript onnxruntime") from error
+        raise ValueError(f"{error.name} is missing here; to export, run `pip install onnx onnxscript onnxruntime`.") from error
 
-    path, config = Path(path), _config(model, known(model, task))
+    path, config = as_path(path), _config(model, known(model, task))
+    if not path.name or path.is_dir():
+        raise ValueError(f"{shown(path)} is a folder; give the path of a file, NAME.onnx say.")
     wanted = _wanted(model)
     whole, pixels = _FromPixels(copy.deepcopy(model).cpu(), wanted).eval(), _noise(wanted.size)
     names = {"input_names": ["pixels"], "output_names": ["probabilities"]}
@@ -176,17 +185,18 @@ def export(model: nn.Module, path: str | os.PathLike, task: Task | Sequence[str]
     try:
         program = torch.onnx.export(whole, (pixels,), dynamo=True, verbose=False, dynamic_shapes=any_number, **names)
     except Exception as error:  # what cannot be exported fails in many ways
-        raise ValueError(f"torch cannot export {config['architecture']} to ONNX: {shorten(str(error), 300)}") from error
+        raise ValueError(f"torch cannot export {config['architecture']} to ONNX: {shorten(str(error), 300)}.") from error
     proto = program.model_proto
     facts = {"classes": config["label_names"], **config["pretrained_cfg"]}
     onnx.helper.set_model_props(proto, {name: json.dumps(fact) for name, fact in facts.items()})
     whole_file = proto.SerializeToString()
     session = onnxruntime.InferenceSession(whole_file, providers=["CPUExecutionProvider"])
     found = torch.from_numpy(session.run(None, {"pixels": pixels.numpy()})[0])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.new")
-    new.write_bytes(whole_file)
-    os.replace(new, path)
+    with files_in_words(path, "written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_name(f"{path.name}.new")
+        new.write_bytes(whole_file)
+        os.replace(new, path)
     with torch.no_grad():
         return (found - whole(pixels)).abs().max().item()
 
@@ -210,8 +220,8 @@ def known(model: nn.Module, task: Task | Sequence[str] | None, threshold: float 
     """
     check_kind("This function", model, nn.Module, "a model; of a run take run.model")
     facts = facts_of(model)
-    names = getattr(task, "classes", task) or facts.classes
-    if not names or isinstance(names, str):
+    names = facts.classes if task is None else task.classes if isinstance(task, Task) else task
+    if not isinstance(names, (list, tuple)) or not names:
         raise ValueError("Say which classes the model tells apart: pass the task, or a list of their names in order.")
     many, names = getattr(classifier(model), "out_features", getattr(model, "num_classes", 0)), tuple(map(str, names))
     if many != len(names):
@@ -314,7 +324,7 @@ def _check_it_comes_back(model: nn.Module, config: dict, weights: dict) -> None:
         same = torch.allclose(outputs(again, again, x), outputs(model, model, x), equal_nan=True)
     except Exception as error:
         words = f"This {config['architecture']} cannot be saved, since it could not be built anew"
-        raise ValueError(f"{words}: {shorten(str(error), 300)}") from error
+        raise ValueError(f"{words}: {shorten(str(error), 300).rstrip('.')}.") from error
     if not same:
         raise ValueError(
             f"This {config['architecture']} cannot be saved: one built anew answers otherwise. Was it changed after it was "
@@ -334,7 +344,7 @@ def _may_be_written(folder: Path) -> bool:
 def _read(folder: Path) -> tuple[dict, bytes]:
     """The config and weights in a folder that belong together, also where `save` was stopped between its last two steps."""
     if not folder.is_dir():
-        raise ValueError(f"There is no saved model at {folder}: it should be a folder that tl.save wrote.")
+        raise ValueError(f"There is no saved model at {shown(folder)}: it should be a folder that tl.save wrote.")
     configs = []
     for name in (CONFIG, f"{CONFIG}.new"):
         try:
@@ -343,14 +353,16 @@ def _read(folder: Path) -> tuple[dict, bytes]:
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             continue
     if not configs:
-        raise ValueError(f"{folder} holds no saved model: its {CONFIG} is missing, damaged, or not by tl.save.")
+        raise ValueError(f"{shown(folder)} holds no saved model: its {CONFIG} is missing, damaged, or not by tl.save.")
     if not (folder / WEIGHTS).is_file():
-        raise ValueError(f"{folder} is not whole: it lacks {WEIGHTS}. Copy or save the model again.")
+        raise ValueError(f"{shown(folder)} is not whole: it lacks {WEIGHTS}. Copy or save the model again.")
     weights = (folder / WEIGHTS).read_bytes()
     found = hashlib.sha256(weights).hexdigest()
     for config, version, expected in configs:
         if version > FORMAT:
-            raise ValueError(f"{folder} was saved by a later version of tl_helpers: get the course anew, with git pull.")
+            raise ValueError(
+                f"{shown(folder)} was saved by a later version of tl_helpers: get the course anew, with git pull."
+            )
         if expected == found:
             return config, weights
-    raise ValueError(f"{folder / WEIGHTS} is damaged, or belongs to another {CONFIG}. Copy or save the model again.")
+    raise ValueError(f"{shown(folder / WEIGHTS)} is damaged, or belongs to another {CONFIG}. Copy or save the model again.")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import numbers
 import os
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -46,6 +48,23 @@ def as_path(path: str | os.PathLike) -> Path:
     """A path; ~ at its beginning stands for the user's own folder."""
     check_kind("A path", path, (str, os.PathLike), "a text or a Path")
     try:
-        return Path(path).expanduser()
+        if "\0" not in os.fspath(path):
+            return Path(path).expanduser()
     except RuntimeError as error:
         raise ValueError(f"The path {brief(path)} names a user who is not on this machine.") from error
+    raise ValueError(f"The path {brief(path)} holds a NUL character, which no path can.")
+
+
+def shown(path: str | os.PathLike) -> str:
+    """A path as text that can always be printed, on one line."""
+    text = os.fspath(path).encode("utf-8", "replace").decode()
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
+
+
+@contextlib.contextmanager
+def files_in_words(path: Path, what: str):
+    """Inside the `with` block what the system does not allow is said in one sentence: that the path cannot be `what`."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"{shown(path)} cannot be {what}: {error.strerror or type(error).__name__}.") from error

@@ -16,6 +16,7 @@ from ..images import READ, images_below, in_threads, prepare, shown
 from ..models import Facts, input_of
 from ..saving import known
 from ..training import predict
+from ..validate import as_path
 
 COLUMNS = ("file", "class", "probability", "below_threshold", "problem")
 CHUNK = 64  # photographs in the memory at once
@@ -42,7 +43,7 @@ def predictions(
     Raises:
         ValueError: there is no such folder, or no photograph in it.
     """
-    root, facts = Path(path), known(model, task, threshold)
+    root, facts = as_path(path), known(model, task, threshold)
     files = [root] if root.is_file() else images_below(root)[0]
     if not files:
         found = f"{shown(root)} holds no photographs ({', '.join(sorted(READ))})."

@@ -22,6 +22,7 @@ from ..data import Files, Split, Task, draw
 from ..device import cache_folder
 from ..images import shown
 from ..models import PREFETCH
+from ..validate import brief
 from .downloads import download, part_of
 
 
@@ -88,6 +89,7 @@ def photos(name: str, shots: int | str | None = None, seed: int = 0) -> Task:
     """
     from torchvision import datasets
 
+    name = name if isinstance(name, str) else brief(name)
     if name in ("pets", "cats-and-dogs"):
         root = get("pets").parent
         parts = [datasets.OxfordIIITPet(root, split) for split in ("trainval", "test")]
@@ -104,7 +106,7 @@ def photos(name: str, shots: int | str | None = None, seed: int = 0) -> Task:
         classes = parts[0].classes
     else:
         known = ("pets", "cats-and-dogs", "ants-and-bees")
-        near = difflib.get_close_matches(str(name), known, n=1)
+        near = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else " Images of your own are for tl.folder(path)."
         raise ValueError(f"There is no set of photographs {name!r}; there are {', '.join(map(repr, known))}.{hint}")
     pool = Split(rest, labels[0])
