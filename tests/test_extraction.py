@@ -66,5 +66,20 @@ def test_wrong_uses_get_a_clear_sentence(body):
     for wrong in ({"views": 0}, {"views": 2}):
         with pytest.raises(ValueError, match="views must be"):
             tl.features(body, task, **wrong)
-    with pytest.raises(ValueError, match="forward_features"):
-        tl.features(torch.nn.Flatten(), task)
+    maps = tl.backbone("resnet10t.letters", global_pool="")
+    with pytest.raises(ValueError, match="one vector"):
+        tl.features(maps, task)
+
+
+def test_any_module_that_makes_vectors_is_a_backbone(body):
+    class Twice(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.pretrained_cfg = body, body.pretrained_cfg
+
+        def forward(self, x):
+            return torch.cat([self.body(x), self.body(x)], 1)
+
+    task = tl.digits(shots=1)
+    found, once = tl.features(Twice(), task).train.x, tl.features(body, task).train.x
+    assert torch.equal(found, torch.cat([once, once], 1))

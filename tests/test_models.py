@@ -13,7 +13,7 @@ from torch import nn
 import tl_helpers as tl
 from conftest import REAL, ROOT, need
 from tl_helpers import models
-from tl_helpers.data import Split, Task
+from tl_helpers.data import Task
 
 KINDS = ["resnet18", "mobilenetv3_small_050", "efficientnet_b0", "vit_tiny_patch16_224", "convnext_atto"]
 
@@ -43,7 +43,7 @@ def test_raw_cnn_is_the_articles_net_layer_for_layer():
     for name in ("conv1", "conv2", "fc1", "fc2"):
         getattr(theirs, name).load_state_dict(getattr(ours, name).state_dict())
     x = torch.rand(8, 1, 28, 28)
-    assert models.count(ours) == (21_840, 21_840)
+    assert models.count_parameters(ours) == (21_840, 21_840)
     assert torch.allclose(ours.eval()(x), theirs.eval()(x), atol=1e-6)
     ours.train(), theirs.train()
     torch.manual_seed(0)
@@ -85,6 +85,7 @@ def test_wrong_components_get_a_clear_sentence(wrong, words):
 
 @pytest.mark.parametrize("name", models.LETTERS)
 def test_shipped_backbones_are_timm_models(name):
+    models.register()
     name = f"{name}.letters"
     assert name in timm.list_pretrained()
     ours = tl.backbone(name).eval()
@@ -148,7 +149,7 @@ def images(model, n=6):
 @pytest.mark.parametrize("name", KINDS)
 def test_freeze_keeps_everything_but_the_head_still(name):
     model = tl.freeze(tl.backbone(name, classes=3, pretrained=False))
-    trainable, whole = models.count(model)
+    trainable, whole = models.count_parameters(model)
     assert trainable == sum(p.numel() for p in model.get_classifier().parameters()) < whole
     body = {key: value.clone() for key, value in model.state_dict().items()}
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1)
@@ -172,21 +173,23 @@ def test_a_frozen_raw_cnn_drops_nothing_before_its_head():
         learned.append(run.model.fc2.weight)
     assert torch.allclose(*learned, atol=1e-5)
     awake = tl.unfreeze(tl.freeze(tl.RawCNN()), last=1).train()
+    awake(images(awake))
     assert awake.drop.training and not awake.drop2.training
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_unfreeze_thaws_from_the_head_backwards_and_wakes_the_norms_again(name):
     model = tl.backbone(name, classes=3, pretrained=False)
-    whole = models.count(model)[0]
+    whole = models.count_parameters(model)[0]
     parts = models.blocks(model)
-    counts = [models.count(tl.unfreeze(model, last=k))[0] for k in range(len(parts) + 1)]
+    counts = [models.count_parameters(tl.unfreeze(model, last=k))[0] for k in range(len(parts) + 1)]
     assert counts == sorted(set(counts)) and counts[-1] == whole
     with pytest.raises(ValueError, match=f"between 0 and {len(parts)}"):
         tl.unfreeze(model, last=len(parts) + 1)
     tl.freeze(model)
     tl.unfreeze(model).train()
-    assert models.count(model)[0] == whole and all(module.training for module in model.modules())
+    model(images(model))
+    assert models.count_parameters(model)[0] == whole and all(module.training for module in model.modules())
 
 
 def test_a_frozen_model_keeps_its_parameter_names_and_can_be_copied():
@@ -194,6 +197,7 @@ def test_a_frozen_model_keeps_its_parameter_names_and_can_be_copied():
     names = set(model.state_dict())
     for frozen in (copy.deepcopy(tl.freeze(model)).train(), pickle.loads(pickle.dumps(model)).train()):
         assert set(frozen.state_dict()) == names
+        frozen(images(frozen))
         assert not any(m.training for m in frozen.modules() if isinstance(m, nn.BatchNorm2d))
         assert torch.equal(frozen.conv1[0].weight, model.conv1[0].weight)
 
@@ -203,7 +207,7 @@ def test_head_leaves_the_backbone_as_it_was():
     before = {key: value.clone() for key, value in body.state_dict().items()}
     task = tl.digits(shots=2)
     model = tl.head(body, task)
-    assert models.count(model)[0] == 5130 and all(p.requires_grad for p in body.parameters())
+    assert models.count_parameters(model)[0] == 5130 and all(p.requires_grad for p in body.parameters())
     tl.fit(model, task, epochs=1, progress=False)
     assert all(torch.equal(value, before[key]) for key, value in body.state_dict().items())
 
@@ -223,4 +227,21 @@ def test_a_model_knows_its_own_input():
     assert models.input_of(tl.RawCNN(), task.train).size == (1, 28, 28)
     smaller = tl.backbone("vit_tiny_patch16_224", pretrained=False, img_size=96)
     assert models.input_of(smaller, task.train).size == (3, 96, 96)
-    assert models.input_of(nn.Flatten(), Split(task.train.x, task.train.y)).size == (1, 8, 8)
+    mixed = tl.backbone("maxvit_pico_rw_256", pretrained=False, img_size=64)  # timm itself does not note its size
+    assert models.input_of(mixed, task.train).size == (3, 64, 64)
+
+
+@pytest.mark.parametrize("config", [None, {}, {"input_size": (1, 28, 28)}])
+def test_a_model_that_does_not_say_what_it_is_fed_is_not_fed_just_anything(config):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    model.pretrained_cfg = config
+    task = tl.digits(shots=2)
+    for use in (
+        lambda: tl.fit(model, task, epochs=1),
+        lambda: tl.evaluate(model, task.test),
+        lambda: tl.features(model, task),
+    ):
+        with pytest.raises(ValueError, match="Sequential does not say which images it takes: give it .* pretrained_cfg"):
+            use()
+    model.pretrained_cfg = tl.RawCNN.pretrained_cfg
+    assert tl.evaluate(model, task.test).n == 797

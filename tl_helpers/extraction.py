@@ -12,7 +12,7 @@ from .device import device as find_device
 from .engine.memory import on, outputs
 from .engine.progress import Progress
 from .images import prepare
-from .models import input_of
+from .models import before_head, input_of
 
 CHUNK = 64  # photographs in the memory at once
 
@@ -75,13 +75,3 @@ def features(
     splits = vectors(task.train, views), vectors(task.val), vectors(task.test)
     bar.end(f"Features of {bar.done:,} photographs")
     return Task(f"{task.name}, as features", task.classes, *splits)
-
-
-def before_head(model: nn.Module, x: Tensor) -> Tensor:
-    """What a model hands to its last layer: float32, N x D, for images N x C x H x W as the model wants them."""
-    if not hasattr(model, "forward_features"):
-        raise ValueError(
-            f"{type(model).__name__} does not say what its backbone is: it needs forward_features and forward_head, as "
-            "timm's models and RawCNN have them."
-        )
-    return model.forward_head(model.forward_features(x), pre_logits=True)
