@@ -70,7 +70,8 @@ class RawCNN(nn.Module):
             )
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1; not {dropout!r}.")
-        self.arguments = {"activation": activation, "kernel": kernel, "pooling": pooling, "dropout": dropout, "norm": norm}
+        swapped = {"activation": activation, "kernel": kernel, "pooling": pooling, "dropout": dropout, "norm": norm}
+        self.pretrained_cfg = {**self.pretrained_cfg, "model_args": swapped}  # `save` keeps them
         side = ((28 - kernel + 1) // 2 - kernel + 1) // 2
         with seeded(seed):
             self.conv1 = nn.Conv2d(1, 10, kernel)
@@ -148,19 +149,18 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
             raise ValueError(f"timm has no model {name!r}.{hint}")
         if pretrained and not timm.models.is_model_pretrained(name):
             raise ValueError(f"timm has no pretrained weights for {name!r}; pass pretrained=False for random ones.")
-    loaded = create_pretrained(name, arguments) if pretrained else None
+    loaded = create_pretrained(name, arguments).state_dict() if pretrained else {}
     with seeded(seed):
-        if classes or not pretrained:  # loaded weights need it for its draws: a new head is the same with them and without
-            model = create(name, arguments, num_classes=0)
+        model = create(name, arguments, num_classes=0)
         if pretrained:
-            model = loaded
-        if classes or pretrained:  # by reset_classifier, since some architectures draw a far too large first head
-            model.reset_classifier(classes)
-    if "img_size" in arguments:  # which timm does not note
-        size = arguments["img_size"]
-        channels = model.pretrained_cfg["input_size"][0]
-        model.pretrained_cfg["input_size"] = (channels, *(size if isinstance(size, Sequence) else (size, size)))
-    model.arguments = arguments  # `save` keeps them
+            model.load_state_dict({key: loaded[key] for key in model.state_dict()})
+        model.pretrained_cfg["model_args"] = arguments  # `save` keeps them
+        if "img_size" in arguments:  # which timm does not note
+            size = arguments["img_size"]
+            sides = tuple(size) if isinstance(size, Sequence) else (size, size)
+            model.pretrained_cfg["input_size"] = (model.pretrained_cfg["input_size"][0], *sides)
+        if classes:  # by reset_classifier, since some architectures draw a far too large first head
+            _new_head(model, classes)
     return model
 
 
@@ -194,12 +194,18 @@ def head(body: nn.Module, task: Task, seed: int = 0) -> nn.Module:
     if not hasattr(body, "reset_classifier"):
         raise ValueError(f"{type(body).__name__} has no head to replace: tl.head takes timm's models and RawCNN.")
     model = copy.deepcopy(body)
-    model.reset_classifier(len(task.classes))
-    model.to(next(body.parameters()).device)
+    _new_head(model, len(task.classes))
     _check_parts(body, freeze(model))
     with seeded(seed):
-        model.reset_classifier(len(task.classes))
-    return freeze(model.to(next(body.parameters()).device))
+        _new_head(model, len(task.classes))
+    return freeze(model)
+
+
+def _new_head(model: nn.Module, classes: int) -> None:
+    """timm's reset_classifier, which forgets how some architectures were told to pool."""
+    pooling = getattr(model, "pretrained_cfg", {}).get("model_args", {}).get("global_pool")
+    model.reset_classifier(classes, *([] if pooling is None else [pooling]))
+    model.to(next(model.parameters()).device)
 
 
 @torch.no_grad()
@@ -226,15 +232,16 @@ def _check_parts(body: nn.Module, model: nn.Module) -> None:
             nn.init.normal_(parameter)
         try:
             vectors, whole = before_head(body.eval(), images), model.eval()(images)
+            parts = last(vectors)
             again = before_head(model.train(), images)
         except Exception as error:  # architectures fail in many ways
             refuse(f"on images of {' x '.join(map(str, images.shape[1:]))} it says {str(error).strip(' .')!r}")
         finally:
             for module, mode in modes:
                 module.training = mode
-    if not _near(last(vectors).log_softmax(1), whole.log_softmax(1)):  # RawCNN answers with log-probabilities
+    if not _near(parts.log_softmax(1), whole.log_softmax(1)):  # RawCNN answers with log-probabilities
         refuse("its head on features answers otherwise than all of it on images")
-    if not _near(again, vectors) or not all(torch.equal(buffer, buffers[name]) for name, buffer in model.named_buffers()):
+    if not _near(again, vectors) or any(not torch.equal(buffer, buffers[name]) for name, buffer in model.named_buffers()):
         refuse("frozen, it computes otherwise in training than in evaluation")
 
 

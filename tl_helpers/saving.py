@@ -280,6 +280,7 @@ def _config(model: nn.Module, classes: Sequence[str], unsure: float | None) -> d
     """What it takes besides the weights, as JSON holds it, in the layout of timm's models on the hub."""
     raw = isinstance(model, RawCNN)
     own = dict(getattr(model, "pretrained_cfg", None) or {})
+    arguments = own.pop("model_args", {})
     architecture = "RawCNN" if raw else own.pop("architecture", None)
     if architecture is None:
         raise ValueError(f"Only RawCNN and timm's models can be saved and exported; this is a {type(model).__name__}.")
@@ -291,7 +292,7 @@ def _config(model: nn.Module, classes: Sequence[str], unsure: float | None) -> d
         "num_classes": len(classes),
         "num_features": model.num_features,
         "label_names": classes,
-        "model_args": getattr(model, "arguments", {}),
+        "model_args": arguments,
         "pretrained_cfg": own,
         "tl_helpers": {
             "format": FORMAT,
@@ -321,7 +322,7 @@ def _build(config: dict) -> nn.Module:
     else:  # naming checkpoint_path here makes one that stands in the config, which timm would unpickle, an error
         model = backbone(name, len(classes), pretrained=False, pretrained_cfg=own, checkpoint_path=None, **arguments)
         own["architecture"] = name
-    model.pretrained_cfg, model.arguments, model.classes = own, arguments, tuple(map(str, classes))
+    model.pretrained_cfg, model.classes = own | {"model_args": arguments}, tuple(map(str, classes))
     return model.eval()
 
 

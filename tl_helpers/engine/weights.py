@@ -106,10 +106,7 @@ def create_pretrained(name: str, arguments: dict) -> nn.Module:
         kept = None if own else weights_file(name, arguments.get("cache_dir", hub_cache()))
         if kept:  # else timm asks the network first
             more["pretrained_cfg_overlay"] = {"file": kept}
-        model = create(name, arguments, pretrained=True, **more)
-        if kept:
-            model.pretrained_cfg.pop("file", None)
-        return model
+        return create(name, arguments, pretrained=True, **more)
     except SafetensorError as error:
         raise ValueError(
             f"The file with the weights of {name!r} is damaged ({error}). Run `{PREFETCH} {name}` to get it anew."
