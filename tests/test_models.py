@@ -1,4 +1,5 @@
 import copy
+import io
 import os
 import pickle
 import subprocess
@@ -142,6 +143,29 @@ def test_weights_that_cannot_be_fetched_are_named_in_one_sentence(tmp_path, monk
         tl.backbone("resnet18.tv_in1k", cache_dir=str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ({"stem_type": ""}, "weights of 'resnet10t.letters' do not fit"),
+        ({"block_args": {"attn_layer": "se"}}, "weights of 'resnet10t.letters' do not fit"),
+        ({"layers": [1, 1, 1, 2]}, "weights of 'resnet10t.letters' do not fit"),
+        ({"no_such": 1}, "no_such"),
+        ({"in_chans": 3}, "Leave in_chans out"),
+        ({"num_classes": 3}, "Leave num_classes out"),
+        ({"classes": -1}, "classes must be"),
+        ({"classes": 2.5}, "classes must be"),
+    ],
+)
+def test_what_does_not_fit_the_weights_is_refused_and_never_left_random(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        tl.backbone("resnet10t.letters", **arguments)
+
+
+def test_a_head_is_the_same_with_loaded_weights_and_with_random_ones():
+    one, other = (tl.backbone("resnet10t.letters", classes=4, pretrained=loaded, seed=3) for loaded in (True, False))
+    assert torch.equal(one.fc.weight, other.fc.weight) and not torch.equal(one.conv1[0].weight, other.conv1[0].weight)
+
+
 def images(model, n=6):
     return torch.rand(n, *model.pretrained_cfg["input_size"])
 
@@ -195,7 +219,13 @@ def test_unfreeze_thaws_from_the_head_backwards_and_wakes_the_norms_again(name):
 def test_a_frozen_model_keeps_its_parameter_names_and_can_be_copied():
     model = tl.backbone("resnet10t.letters", classes=3)
     names = set(model.state_dict())
-    for frozen in (copy.deepcopy(tl.freeze(model)).train(), pickle.loads(pickle.dumps(model)).train()):
+    file = io.BytesIO()
+    torch.save(tl.freeze(model), file)
+    saved = torch.load(io.BytesIO(file.getvalue()), weights_only=False)
+    compiled = torch.compile(copy.deepcopy(model).train(), backend="eager", fullgraph=True)
+    with torch.no_grad():
+        assert torch.equal(compiled(images(model) * 0 + 1), model.eval()(images(model) * 0 + 1))
+    for frozen in (copy.deepcopy(model).train(), pickle.loads(pickle.dumps(model)).train(), saved.train()):
         assert set(frozen.state_dict()) == names
         frozen(images(frozen))
         assert not any(m.training for m in frozen.modules() if isinstance(m, nn.BatchNorm2d))
@@ -210,6 +240,85 @@ def test_head_leaves_the_backbone_as_it_was():
     assert models.count_parameters(model)[0] == 5130 and all(p.requires_grad for p in body.parameters())
     tl.fit(model, task, epochs=1, progress=False)
     assert all(torch.equal(value, before[key]) for key, value in body.state_dict().items())
+
+
+@pytest.mark.parametrize("pooling", ["max", "catavgmax"])
+def test_a_head_pools_as_its_backbone_was_told_to(pooling):
+    task, body = tl.digits(shots=1), tl.backbone("resnet10t.letters", global_pool=pooling)
+    model = tl.head(body, task)
+    assert torch.allclose(tl.predict(model, tl.features(body, task).train), tl.predict(model, task.train), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name, arguments, words",
+    [
+        ("deit_tiny_distilled_patch16_224", {}, "ModuleList. Take 'deit_tiny_patch16_224'"),
+        ("resnetv2_18", {}, "in a Conv2d. Take another architecture, 'resnet18' or"),
+        ("resnet18", {"global_pool": ""}, "it says 'Pooling can only be disabled"),
+    ],
+)
+def test_what_cannot_be_divided_is_refused_in_a_sentence_that_names_another(name, arguments, words):
+    body, task = tl.backbone(name, pretrained=False, **arguments), tl.digits(shots=1)
+    with pytest.raises(ValueError, match=f"{name} cannot be taken for a backbone and a linear head: .*{words}"):
+        tl.head(body, task)
+
+
+def test_a_head_is_refused_where_its_parts_disagree_or_do_not_rest():
+    class Shifted(tl.RawCNN):
+        def forward(self, x):
+            return super().forward(x) + torch.arange(10)  # something after the last layer
+
+    class Restless(tl.RawCNN):
+        def forward_features(self, x):
+            return F.dropout(super().forward_features(x))  # in evaluation too
+
+    class Counting(tl.RawCNN):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("seen", torch.zeros(1))
+
+        def forward(self, x):
+            self.seen += 1
+            return super().forward(x)
+
+    for kind, words in (
+        (Shifted, "answers otherwise"),
+        (Restless, "otherwise"),
+        (Counting, "frozen, it computes otherwise"),
+    ):
+        body = kind().train()
+        with pytest.raises(ValueError, match=words):
+            tl.head(body, tl.digits(shots=1))
+        assert body.training and body.fc2.training
+
+
+def test_attention_drops_nothing_where_it_is_frozen():
+    body = tl.backbone("vit_tiny_patch16_224", pretrained=False, img_size=32, attn_drop_rate=0.5, depth=2)
+    model = tl.head(body, tl.digits(shots=1)).train()
+    with torch.no_grad():
+        assert torch.equal(model(images(model) * 0 + 1), model.eval()(images(model) * 0 + 1))
+    awake = tl.unfreeze(model).train()
+    assert not torch.equal(awake(images(model) * 0 + 1), awake(images(model) * 0 + 1))
+
+
+@pytest.mark.parametrize("layer_decay", [None, 0.8])
+def test_what_a_model_names_gets_no_weight_decay(layer_decay):
+    model = tl.backbone("vit_tiny_patch16_224", classes=3, pretrained=False, img_size=32, depth=2)
+    groups = models.parameter_groups(model, 1e-3, 0.05, layer_decay)
+    decays = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    named = dict(model.named_parameters())
+    assert set(decays) == {id(p) for p in named.values()} and {"pos_embed", "cls_token"} <= model.no_weight_decay()
+    for name, p in named.items():
+        spared = name in model.no_weight_decay() or p.ndim < 2
+        assert decays[id(p)] == (0 if spared else 0.05), name
+
+
+def test_a_model_without_a_head_of_its_own_cannot_be_frozen_in_part():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
+    for change in (tl.freeze, lambda m: tl.unfreeze(m, last=1)):
+        with pytest.raises(ValueError, match="Sequential has no head by itself"):
+            change(model)
+    assert all(p.requires_grad for p in tl.unfreeze(model).parameters())
 
 
 def test_layer_decay_slows_the_blocks_towards_the_input():

@@ -57,6 +57,9 @@ def features(
 
     bar = Progress(sum(len(s) for s in (task.train, task.val, task.test)), progress and isinstance(task.train.x, Files))
 
+    def of_batch(x: Tensor) -> Tensor:  # of none as well, which architectures of one fixed size do not take
+        return before_head(body, x) if len(x) else before_head(body, x.new_zeros(1, *x.shape[1:]))[:0]
+
     def vectors(split: Split, views: int = 1) -> Split:
         """Photographs go through in chunks, so that never more than a chunk of them is held in the memory."""
         wanted = input_of(body, split)
@@ -68,7 +71,7 @@ def features(
             pixels = prepare(chunk, wanted)
             for view, into in enumerate(found):
                 version = augment(in_floats(pixels), generator) if view else pixels
-                into.append(outputs(body, lambda x: before_head(body, wanted.normalise(x)), version).cpu())
+                into.append(outputs(body, lambda x: of_batch(wanted.normalise(x)), version).cpu())
             bar.step(len(chunk))
         return Split(torch.cat([part for parts in found for part in parts]), split.y.repeat(views))
 
