@@ -29,7 +29,7 @@ byobnet test_byobnet 32
 cait cait_xxs24_224 =32 depth:4
 coat coat_tiny =32
 convit convit_tiny =32
-convmixer convmixer_768_32 32 depth:4
+convmixer convmixer_768_32 32
 convnext test_convnext 32
 cpubone cpubone_nano 32
 crossvit crossvit_tiny_240 240
@@ -60,9 +60,9 @@ hieradet_sam2 sam2_hiera_tiny 32
 hrnet hrnet_w18_small 32
 iformer iformer_t 32
 inception_next inception_next_atto 32
-inception_resnet_v2 inception_resnet_v2 96
-inception_v3 inception_v3 96
-inception_v4 inception_v4 96
+inception_resnet_v2 inception_resnet_v2 80
+inception_v3 inception_v3 80
+inception_v4 inception_v4 80
 lcnetv2 lcnetv2_small 32
 levit levit_128s 224
 lowformer lowformer_b0 32
@@ -233,9 +233,9 @@ def test_the_table_says_which_architectures_stand():
     rows = [f"| {family} | {name} | {how[0].lstrip('=')} | {found[name]} |" for family, name, *how in CASES]
     text = f"""# Which of timm's architectures stand
 One of each of {len(rows)} of timm's families ({timm.__version__}), the smallest, with random weights and on small images:
-{right} are right, {len(rows) - right} are refused by `tl.head`. Right means: features then head equals the whole model; frozen,
-not a bit of it moves in training; `tl.unfreeze(last=k)` thaws what it says, for k = 0, 1 and all; saved and loaded it
-answers the same; `tl.fit` trains it. This page is written by tests/test_architectures.py.
+{right} are right, {len(rows) - right} are refused by `tl.head`. Right means: features then head equals the whole model;
+frozen, not a bit of it moves in training; `tl.unfreeze(last=k)` thaws what it says, for k = 0, 1 and all; saved and
+loaded it answers the same; `tl.fit` trains it. This page is written by tests/test_architectures.py.
 
 | family | architecture | side of the images | |
 |---|---|---|---|
