@@ -75,6 +75,11 @@ def test_every_kernel_and_norm_gives_a_working_network(kernel, norm):
         ({"norm": "layer"}, "None, 'batch'"),
         ({"kernel": 10}, "1 to 9"),
         ({"kernel": 2.5}, "1 to 9"),
+        ({"kernel": 5.0}, "1 to 9"),
+        ({"activation": ["relu"]}, "'relu', 'sigmoid'"),
+        ({"classes": 0}, "classes must be a whole number from 1"),
+        ({"classes": 2.5}, "classes must be a whole number from 1"),
+        ({"dropout": "0.5"}, "below 1"),
         ({"dropout": 1.0}, "below 1"),
         ({"dropout": -0.1}, "at least 0"),
     ],
@@ -208,8 +213,9 @@ def test_unfreeze_thaws_from_the_head_backwards_and_wakes_the_norms_again(name):
     parts = models.blocks(model)
     counts = [models.count_parameters(tl.unfreeze(model, last=k))[0] for k in range(len(parts) + 1)]
     assert counts == sorted(set(counts)) and counts[-1] == whole
-    with pytest.raises(ValueError, match=f"between 0 and {len(parts)}"):
-        tl.unfreeze(model, last=len(parts) + 1)
+    for wrong in (len(parts) + 1, -1, 1.5, "all"):
+        with pytest.raises(ValueError, match=f"between 0 and {len(parts)}"):
+            tl.unfreeze(model, last=wrong)
     tl.freeze(model)
     tl.unfreeze(model).train()
     model(images(model))
@@ -320,6 +326,25 @@ def test_a_model_without_a_head_of_its_own_cannot_be_frozen_in_part():
         with pytest.raises(ValueError, match="Sequential has no head by itself"):
             change(model)
     assert all(p.requires_grad for p in tl.unfreeze(model).parameters())
+
+
+def test_heads_sit_on_what_a_bare_backbone_gives_and_on_nothing_else():
+    body = tl.backbone("mobilenetv3_small_050_s1.letters")  # whose vectors are longer than its num_features says
+    assert models.Heads(body, [2, 3]).eval()(torch.rand(2, 1, 32, 32)).exp().sum(1).tolist() == pytest.approx([1, 1])
+    with pytest.raises(ValueError, match="bare backbone"):
+        models.Heads(tl.RawCNN(), [2])
+    two = models.Heads(tl.backbone("vit_tiny_patch16_224", pretrained=False, img_size=32, depth=1), [2, 3])
+    decays = [p for group in models.parameter_groups(two, 1, 0.1) if group["weight_decay"] for p in group["params"]]
+    assert not any(p is two.body.pos_embed for p in decays)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [lambda: tl.backbone(5), lambda: tl.head(tl.RawCNN(), 10), lambda: tl.freeze("resnet18"), lambda: tl.unfreeze(None)],
+)
+def test_things_of_another_kind_are_named(use):
+    with pytest.raises(TypeError, match="takes .*; this is a"):
+        use()
 
 
 def test_layer_decay_slows_the_blocks_towards_the_input():

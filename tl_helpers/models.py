@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from .data import InputConfig, Split, Task
 from .device import seeded
+from .engine.arguments import check_kind
 from .engine.weights import DATA, LETTERS, PREFETCH, create, create_pretrained, register, weights_file  # noqa: F401
 
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "gelu": nn.GELU, "none": nn.Identity}
@@ -64,11 +65,12 @@ class RawCNN(nn.Module):
         _one_of("activation", activation, ACTIVATIONS)
         _one_of("pooling", pooling, POOLINGS)
         _one_of("norm", norm, (None, "batch"))
-        if kernel not in range(1, 10):
+        _whole("classes", classes, 1)
+        if not isinstance(kernel, numbers.Integral) or kernel not in range(1, 10):
             raise ValueError(
                 f"kernel must be a whole number from 1 to 9, so that two of them fit 28 pixels; not {kernel!r}."
             )
-        if not 0 <= dropout < 1:
+        if not isinstance(dropout, numbers.Real) or not 0 <= dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1; not {dropout!r}.")
         swapped = {"activation": activation, "kernel": kernel, "pooling": pooling, "dropout": dropout, "norm": norm}
         self.pretrained_cfg = {**self.pretrained_cfg, "model_args": swapped}  # `save` keeps them
@@ -110,8 +112,13 @@ class RawCNN(nn.Module):
 
 
 def _one_of(name: str, value, allowed) -> None:
-    if value not in allowed:
+    if value not in tuple(allowed):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; not {value!r}.")
+
+
+def _whole(name: str, value, least: int) -> None:
+    if not isinstance(value, numbers.Integral) or value < least:
+        raise ValueError(f"{name} must be a whole number from {least}; not {value!r}.")
 
 
 def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0, **arguments) -> nn.Module:
@@ -139,8 +146,8 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
         raise ValueError("Leave in_chans out: every model takes grey and colour images here, brought to its own channels.")
     if "num_classes" in arguments:
         raise ValueError("Leave num_classes out: here it is called classes.")
-    if not isinstance(classes, numbers.Integral) or classes < 0:
-        raise ValueError(f"classes must be a whole number from 0; not {classes!r}.")
+    check_kind("backbone", name, str, "the name of a model, as timm.list_models() gives them")
+    _whole("classes", classes, 0)
     if ":" not in name:  # "hf-hub:..." and the like are found elsewhere than in timm's own list
         tagged = timm.list_pretrained()
         if not timm.is_model(name) or "." in name and name not in tagged:
@@ -165,7 +172,7 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
 
 
 def input_of(model: nn.Module, split: Split | None = None) -> InputConfig:
-    """What a model expects to be fed, from its own `pretrained_cfg`.
+    """What a model expects to be fed, from its own `pretrained_cfg`, whatever the split.
 
     Raises:
         ValueError: it has none, or none that says how large images are and how they are normalised.
@@ -191,6 +198,7 @@ def head(body: nn.Module, task: Task, seed: int = 0) -> nn.Module:
     Raises:
         ValueError: the architecture cannot be divided into a backbone and a linear layer, tried on two random images.
     """
+    check_kind("head", task, Task, "a task second, as tl.digits() gives one")
     if not hasattr(body, "reset_classifier"):
         raise ValueError(f"{type(body).__name__} has no head to replace: tl.head takes timm's models and RawCNN.")
     model = copy.deepcopy(body)
@@ -210,9 +218,9 @@ def _new_head(model: nn.Module, classes: int) -> None:
 
 @torch.no_grad()
 def _check_parts(body: nn.Module, model: nn.Module) -> None:
-    """Raise a ValueError unless the frozen model is its backbone and then its head, and the same in training: on two images.
+    """Raise a ValueError unless a frozen model is its backbone and then its head, in training too: tried on two images.
 
-    Draws other weights for the head.
+    The head has other weights afterwards.
     """
 
     def refuse(why: str):
@@ -231,17 +239,17 @@ def _check_parts(body: nn.Module, model: nn.Module) -> None:
         for parameter in last.parameters():  # some architectures begin with zeros, which hide what comes before
             nn.init.normal_(parameter)
         try:
-            vectors, whole = before_head(body.eval(), images), model.eval()(images)
-            parts = last(vectors)
+            vectors = before_head(body.eval(), images)
+            parts, whole = last(vectors).log_softmax(1), model.eval()(images).log_softmax(1)  # RawCNN's are logs already
             again = before_head(model.train(), images)
         except Exception as error:  # architectures fail in many ways
             refuse(f"on images of {' x '.join(map(str, images.shape[1:]))} it says {str(error).strip(' .')!r}")
         finally:
             for module, mode in modes:
                 module.training = mode
-    if not _near(parts.log_softmax(1), whole.log_softmax(1)):  # RawCNN answers with log-probabilities
+    if not _near(parts, whole):
         refuse("its head on features answers otherwise than all of it on images")
-    if not _near(again, vectors) or any(not torch.equal(buffer, buffers[name]) for name, buffer in model.named_buffers()):
+    if not _near(again, vectors) or not all(torch.equal(b, buffers[name]) for name, b in model.named_buffers()):
         refuse("frozen, it computes otherwise in training than in evaluation")
 
 
@@ -284,13 +292,18 @@ class Heads(nn.Module):
 
     def __init__(self, body: nn.Module, classes: Sequence[int], seed: int = 0):
         super().__init__()
+        if not isinstance(classifier(body), nn.Identity):
+            raise ValueError("Heads takes a bare backbone, as tl.backbone(name) gives one; this has a head already.")
         self.body, self.pretrained_cfg = body, body.pretrained_cfg
         with seeded(seed):
-            self.heads = nn.ModuleList(nn.Linear(body.num_features, n) for n in classes)
+            self.heads = nn.ModuleList(nn.Linear(body.head_hidden_size, n) for n in classes)
 
     def forward(self, x: Tensor) -> Tensor:
         found = self.body(x)
         return torch.cat([head(found).log_softmax(1) for head in self.heads], 1) - math.log(len(self.heads))
+
+    def no_weight_decay(self) -> set[str]:
+        return {f"body.{name}" for name in _spared(self.body)}
 
 
 def classifier(model: nn.Module) -> nn.Module:
@@ -348,11 +361,12 @@ def unfreeze(model: nn.Module, last: int | None = None) -> nn.Module:
     Raises:
         ValueError: the model has fewer blocks.
     """
+    check_kind("unfreeze", model, nn.Module, "a model; of a run take run.model")
     if last is None:
         frozen = set()
     else:
         parts = blocks(model)
-        if not 0 <= last <= len(parts):
+        if not isinstance(last, numbers.Integral) or not 0 <= last <= len(parts):
             raise ValueError(f"last must lie between 0 and {len(parts)}, the number of this model's blocks; not {last!r}.")
         frozen = {name for part in parts[: len(parts) - last] for name in part}
     for name, weights in model.named_parameters():
@@ -395,25 +409,29 @@ def at_rest(module: nn.Module) -> bool:
 
 
 def parameter_groups(model: nn.Module, lr: float, weight_decay: float, layer_decay: float | None = None) -> list[dict]:
-    """What learns, as an optimizer takes it: no weight decay on biases, norms and what the model
-    names in `no_weight_decay` (as a transformer its position embedding), and on request slower towards the input.
+    """What learns, as an optimizer takes it; on request slower towards the input.
+
+    There is no weight decay on biases, on norms, and on what a model names in `no_weight_decay`, as its position embedding.
 
     Args:
         layer_decay: the learning rate of each block is this times that of the block after it (discriminative learning
             rates: Howard and Ruder 2018, https://arxiv.org/abs/1801.06146); None for one rate everywhere.
     """
-    spared = set(model.no_weight_decay()) if hasattr(model, "no_weight_decay") else set()
     if layer_decay is None:  # what timm.optim.param_groups_weight_decay does; to import timm takes seconds
-        matrices, rest = [], []
+        groups = [{"params": [], "weight_decay": weight_decay, "lr": lr}, {"params": [], "weight_decay": 0.0, "lr": lr}]
+        spared = _spared(model)
         for name, p in model.named_parameters():
             if p.requires_grad:
-                (matrices if p.ndim > 1 and name not in spared else rest).append(p)
-        groups = ({"params": matrices, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0})
-        return [{**group, "lr": lr} for group in groups if group["params"]]
+                groups[p.ndim <= 1 or name in spared]["params"].append(p)
+        return [group for group in groups if group["params"]]
     from timm.optim import param_groups_layer_decay
 
-    groups = param_groups_layer_decay(model, weight_decay, no_weight_decay_list=spared, layer_decay=layer_decay)
+    groups = param_groups_layer_decay(model, weight_decay, no_weight_decay_list=_spared(model), layer_decay=layer_decay)
     return [{**group, "lr": lr * group["lr_scale"]} for group in groups]
+
+
+def _spared(model: nn.Module) -> set[str]:
+    return set(model.no_weight_decay()) if hasattr(model, "no_weight_decay") else set()
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:
