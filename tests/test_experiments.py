@@ -170,10 +170,10 @@ def test_a_network_that_keeps_blocks_has_them_from_the_letters_and_the_others_no
         weights = model.state_dict()
         same = [all((weights[name] == letters[name]).all() for name in part) for part in parts]
         assert same == [i < kept for i in range(5)]
-        stats = [name for name in letters if name.endswith("running_mean")]
-        assert (
-            sum(bool((weights[name] == letters[name]).all()) for name in stats) == len(stats) * (kept == 5) or 0 < kept < 5
-        )
+        layers = {name.rpartition(".")[0] for part in parts[:kept] for name in part}
+        stats = [name for name in letters if name.endswith(("running_mean", "running_var"))]
+        found = {name for name in stats if torch.equal(weights[name], letters[name])}
+        assert len(stats) == 28 and found == {name for name in stats if name.rpartition(".")[0] in layers}
 
 
 @pytest.mark.slow

@@ -63,8 +63,31 @@ def test_wrong_uses_get_a_clear_sentence(body):
     task = tl.digits(shots=1)
     with pytest.raises(ValueError, match="vectors already"):
         tl.features(body, tl.features(body, task))
+    assert len(tl.features(body, tl.Task("x", task.classes, task.train, task.val[:0], task.test[:0])).test) == 0
     for wrong in ({"views": 0}, {"views": 2}):
         with pytest.raises(ValueError, match="views must be"):
             tl.features(body, task, **wrong)
-    with pytest.raises(ValueError, match="forward_features"):
-        tl.features(torch.nn.Flatten(), task)
+    maps = tl.backbone("resnet10t.letters", global_pool="")
+    with pytest.raises(ValueError, match="one vector"):
+        tl.features(maps, task)
+
+
+def test_an_empty_split_goes_through_an_architecture_of_one_size():
+    body = tl.backbone("swin_tiny_patch4_window7_224", pretrained=False, img_size=32, depths=(1, 1), num_heads=(1, 2))
+    task = tl.digits(shots=1)
+    vectors = tl.features(body, tl.Task("x", task.classes, task.train, task.val[:3], task.test[:0]))
+    assert vectors.test.x.shape == (0, vectors.train.x.shape[1]) and vectors.test.x.dtype == torch.float32
+
+
+def test_any_module_that_makes_vectors_is_a_backbone(body):
+    class Twice(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.pretrained_cfg = body, body.pretrained_cfg
+
+        def forward(self, x):
+            return torch.cat([self.body(x), self.body(x)], 1)
+
+    task = tl.digits(shots=1)
+    found, once = tl.features(Twice(), task).train.x, tl.features(body, task).train.x
+    assert torch.equal(found, torch.cat([once, once], 1))

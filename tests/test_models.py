@@ -1,4 +1,5 @@
 import copy
+import io
 import os
 import pickle
 import subprocess
@@ -13,7 +14,7 @@ from torch import nn
 import tl_helpers as tl
 from conftest import REAL, ROOT, need
 from tl_helpers import models
-from tl_helpers.data import Split, Task
+from tl_helpers.data import Task
 
 KINDS = ["resnet18", "mobilenetv3_small_050", "efficientnet_b0", "vit_tiny_patch16_224", "convnext_atto"]
 
@@ -43,7 +44,7 @@ def test_raw_cnn_is_the_articles_net_layer_for_layer():
     for name in ("conv1", "conv2", "fc1", "fc2"):
         getattr(theirs, name).load_state_dict(getattr(ours, name).state_dict())
     x = torch.rand(8, 1, 28, 28)
-    assert models.count(ours) == (21_840, 21_840)
+    assert models.count_parameters(ours) == (21_840, 21_840)
     assert torch.allclose(ours.eval()(x), theirs.eval()(x), atol=1e-6)
     ours.train(), theirs.train()
     torch.manual_seed(0)
@@ -74,6 +75,11 @@ def test_every_kernel_and_norm_gives_a_working_network(kernel, norm):
         ({"norm": "layer"}, "None, 'batch'"),
         ({"kernel": 10}, "1 to 9"),
         ({"kernel": 2.5}, "1 to 9"),
+        ({"kernel": 5.0}, "1 to 9"),
+        ({"activation": ["relu"]}, "'relu', 'sigmoid'"),
+        ({"classes": 0}, "classes must be a whole number from 1"),
+        ({"classes": 2.5}, "classes must be a whole number from 1"),
+        ({"dropout": "0.5"}, "below 1"),
         ({"dropout": 1.0}, "below 1"),
         ({"dropout": -0.1}, "at least 0"),
     ],
@@ -85,6 +91,7 @@ def test_wrong_components_get_a_clear_sentence(wrong, words):
 
 @pytest.mark.parametrize("name", models.LETTERS)
 def test_shipped_backbones_are_timm_models(name):
+    models.register()
     name = f"{name}.letters"
     assert name in timm.list_pretrained()
     ours = tl.backbone(name).eval()
@@ -141,6 +148,29 @@ def test_weights_that_cannot_be_fetched_are_named_in_one_sentence(tmp_path, monk
         tl.backbone("resnet18.tv_in1k", cache_dir=str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ({"stem_type": ""}, "weights of 'resnet10t.letters' do not fit"),
+        ({"block_args": {"attn_layer": "se"}}, "weights of 'resnet10t.letters' do not fit"),
+        ({"layers": [1, 1, 1, 2]}, "weights of 'resnet10t.letters' do not fit"),
+        ({"no_such": 1}, "no_such"),
+        ({"in_chans": 3}, "Leave in_chans out"),
+        ({"num_classes": 3}, "Leave num_classes out"),
+        ({"classes": -1}, "classes must be"),
+        ({"classes": 2.5}, "classes must be"),
+    ],
+)
+def test_what_does_not_fit_the_weights_is_refused_and_never_left_random(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        tl.backbone("resnet10t.letters", **arguments)
+
+
+def test_a_head_is_the_same_with_loaded_weights_and_with_random_ones():
+    one, other = (tl.backbone("resnet10t.letters", classes=4, pretrained=loaded, seed=3) for loaded in (True, False))
+    assert torch.equal(one.fc.weight, other.fc.weight) and not torch.equal(one.conv1[0].weight, other.conv1[0].weight)
+
+
 def images(model, n=6):
     return torch.rand(n, *model.pretrained_cfg["input_size"])
 
@@ -148,7 +178,7 @@ def images(model, n=6):
 @pytest.mark.parametrize("name", KINDS)
 def test_freeze_keeps_everything_but_the_head_still(name):
     model = tl.freeze(tl.backbone(name, classes=3, pretrained=False))
-    trainable, whole = models.count(model)
+    trainable, whole = models.count_parameters(model)
     assert trainable == sum(p.numel() for p in model.get_classifier().parameters()) < whole
     body = {key: value.clone() for key, value in model.state_dict().items()}
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1)
@@ -172,28 +202,38 @@ def test_a_frozen_raw_cnn_drops_nothing_before_its_head():
         learned.append(run.model.fc2.weight)
     assert torch.allclose(*learned, atol=1e-5)
     awake = tl.unfreeze(tl.freeze(tl.RawCNN()), last=1).train()
+    awake(images(awake))
     assert awake.drop.training and not awake.drop2.training
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_unfreeze_thaws_from_the_head_backwards_and_wakes_the_norms_again(name):
     model = tl.backbone(name, classes=3, pretrained=False)
-    whole = models.count(model)[0]
+    whole = models.count_parameters(model)[0]
     parts = models.blocks(model)
-    counts = [models.count(tl.unfreeze(model, last=k))[0] for k in range(len(parts) + 1)]
+    counts = [models.count_parameters(tl.unfreeze(model, last=k))[0] for k in range(len(parts) + 1)]
     assert counts == sorted(set(counts)) and counts[-1] == whole
-    with pytest.raises(ValueError, match=f"between 0 and {len(parts)}"):
-        tl.unfreeze(model, last=len(parts) + 1)
+    for wrong in (len(parts) + 1, -1, 1.5, "all"):
+        with pytest.raises(ValueError, match=f"between 0 and {len(parts)}"):
+            tl.unfreeze(model, last=wrong)
     tl.freeze(model)
     tl.unfreeze(model).train()
-    assert models.count(model)[0] == whole and all(module.training for module in model.modules())
+    model(images(model))
+    assert models.count_parameters(model)[0] == whole and all(module.training for module in model.modules())
 
 
 def test_a_frozen_model_keeps_its_parameter_names_and_can_be_copied():
     model = tl.backbone("resnet10t.letters", classes=3)
     names = set(model.state_dict())
-    for frozen in (copy.deepcopy(tl.freeze(model)).train(), pickle.loads(pickle.dumps(model)).train()):
+    file = io.BytesIO()
+    torch.save(tl.freeze(model), file)
+    saved = torch.load(io.BytesIO(file.getvalue()), weights_only=False)
+    compiled = torch.compile(copy.deepcopy(model).train(), backend="eager", fullgraph=True)
+    with torch.no_grad():
+        assert torch.equal(compiled(images(model) * 0 + 1), model.eval()(images(model) * 0 + 1))
+    for frozen in (copy.deepcopy(model).train(), pickle.loads(pickle.dumps(model)).train(), saved.train()):
         assert set(frozen.state_dict()) == names
+        frozen(images(frozen))
         assert not any(m.training for m in frozen.modules() if isinstance(m, nn.BatchNorm2d))
         assert torch.equal(frozen.conv1[0].weight, model.conv1[0].weight)
 
@@ -203,9 +243,108 @@ def test_head_leaves_the_backbone_as_it_was():
     before = {key: value.clone() for key, value in body.state_dict().items()}
     task = tl.digits(shots=2)
     model = tl.head(body, task)
-    assert models.count(model)[0] == 5130 and all(p.requires_grad for p in body.parameters())
+    assert models.count_parameters(model)[0] == 5130 and all(p.requires_grad for p in body.parameters())
     tl.fit(model, task, epochs=1, progress=False)
     assert all(torch.equal(value, before[key]) for key, value in body.state_dict().items())
+
+
+@pytest.mark.parametrize("pooling", ["max", "catavgmax"])
+def test_a_head_pools_as_its_backbone_was_told_to(pooling):
+    task, body = tl.digits(shots=1), tl.backbone("resnet10t", pretrained=False, global_pool=pooling)
+    body.pretrained_cfg["input_size"] = (3, 32, 32)
+    model = tl.head(body, task)
+    assert torch.allclose(tl.predict(model, tl.features(body, task).train), tl.predict(model, task.train), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name, arguments, words",
+    [
+        ("deit_tiny_distilled_patch16_224", {}, "ModuleList. Take 'deit_tiny_patch16_224'"),
+        ("resnetv2_18", {}, "in a Conv2d. Take another architecture, 'resnet18' or"),
+        ("resnet18", {"global_pool": ""}, "makes one vector"),
+    ],
+)
+def test_what_cannot_be_divided_is_refused_in_a_sentence_that_names_another(name, arguments, words):
+    body, task = tl.backbone(name, pretrained=False, **arguments), tl.digits(shots=1)
+    with pytest.raises(ValueError, match=f"{name} cannot be taken for a backbone and a linear head: .*{words}"):
+        tl.head(body, task)
+
+
+def test_a_head_is_refused_where_its_parts_disagree_or_do_not_rest():
+    class Shifted(tl.RawCNN):
+        def forward(self, x):
+            return super().forward(x) + torch.arange(10)  # something after the last layer
+
+    class Restless(tl.RawCNN):
+        def forward_features(self, x):
+            return F.dropout(super().forward_features(x))  # in evaluation too
+
+    class Counting(tl.RawCNN):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("seen", torch.zeros(1))
+
+        def forward(self, x):
+            self.seen += 1
+            return super().forward(x)
+
+    for kind, words in (
+        (Shifted, "answers otherwise"),
+        (Restless, "otherwise"),
+        (Counting, "frozen, it computes otherwise"),
+    ):
+        body = kind().train()
+        with pytest.raises(ValueError, match=words):
+            tl.head(body, tl.digits(shots=1))
+        assert body.training and body.fc2.training
+
+
+def test_attention_drops_nothing_where_it_is_frozen():
+    body = tl.backbone("vit_tiny_patch16_224", pretrained=False, img_size=32, attn_drop_rate=0.5, depth=2)
+    model = tl.head(body, tl.digits(shots=1)).train()
+    with torch.no_grad():
+        assert torch.equal(model(images(model) * 0 + 1), model.eval()(images(model) * 0 + 1))
+    awake = tl.unfreeze(model).train()
+    assert not torch.equal(awake(images(model) * 0 + 1), awake(images(model) * 0 + 1))
+
+
+@pytest.mark.parametrize("layer_decay", [None, 0.8])
+def test_what_a_model_names_gets_no_weight_decay(layer_decay):
+    model = tl.backbone("vit_tiny_patch16_224", classes=3, pretrained=False, img_size=32, depth=2)
+    groups = models.parameter_groups(model, 1e-3, 0.05, layer_decay)
+    decays = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    named = dict(model.named_parameters())
+    assert set(decays) == {id(p) for p in named.values()} and {"pos_embed", "cls_token"} <= model.no_weight_decay()
+    for name, p in named.items():
+        spared = name in model.no_weight_decay() or p.ndim < 2
+        assert decays[id(p)] == (0 if spared else 0.05), name
+
+
+def test_a_model_without_a_head_of_its_own_cannot_be_frozen_in_part():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
+    for change in (tl.freeze, lambda m: tl.unfreeze(m, last=1)):
+        with pytest.raises(ValueError, match="Sequential has no head by itself"):
+            change(model)
+    assert all(p.requires_grad for p in tl.unfreeze(model).parameters())
+
+
+def test_heads_sit_on_what_a_bare_backbone_gives_and_on_nothing_else():
+    body = tl.backbone("mobilenetv3_small_050_s1.letters")  # whose vectors are longer than its num_features says
+    assert models.Heads(body, [2, 3]).eval()(torch.rand(2, 1, 32, 32)).exp().sum(1).tolist() == pytest.approx([1, 1])
+    with pytest.raises(ValueError, match="bare backbone"):
+        models.Heads(tl.RawCNN(), [2])
+    two = models.Heads(tl.backbone("vit_tiny_patch16_224", pretrained=False, img_size=32, depth=1), [2, 3])
+    decays = [p for group in models.parameter_groups(two, 1, 0.1) if group["weight_decay"] for p in group["params"]]
+    assert not any(p is two.body.pos_embed for p in decays)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [lambda: tl.backbone(5), lambda: tl.head(tl.RawCNN(), 10), lambda: tl.freeze("resnet18"), lambda: tl.unfreeze(None)],
+)
+def test_things_of_another_kind_are_named(use):
+    with pytest.raises(TypeError, match="takes .*; this is a"):
+        use()
 
 
 def test_layer_decay_slows_the_blocks_towards_the_input():
@@ -223,4 +362,21 @@ def test_a_model_knows_its_own_input():
     assert models.input_of(tl.RawCNN(), task.train).size == (1, 28, 28)
     smaller = tl.backbone("vit_tiny_patch16_224", pretrained=False, img_size=96)
     assert models.input_of(smaller, task.train).size == (3, 96, 96)
-    assert models.input_of(nn.Flatten(), Split(task.train.x, task.train.y)).size == (1, 8, 8)
+    mixed = tl.backbone("maxvit_pico_rw_256", pretrained=False, img_size=64)  # timm itself does not note its size
+    assert models.input_of(mixed, task.train).size == (3, 64, 64)
+
+
+@pytest.mark.parametrize("config", [None, {}, {"input_size": (1, 28, 28)}])
+def test_a_model_that_does_not_say_what_it_is_fed_is_not_fed_just_anything(config):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    model.pretrained_cfg = config
+    task = tl.digits(shots=2)
+    for use in (
+        lambda: tl.fit(model, task, epochs=1),
+        lambda: tl.evaluate(model, task.test),
+        lambda: tl.features(model, task),
+    ):
+        with pytest.raises(ValueError, match="Sequential does not say which images it takes: give it .* pretrained_cfg"):
+            use()
+    model.pretrained_cfg = tl.RawCNN.pretrained_cfg
+    assert tl.evaluate(model, task.test).n == 797

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # Each room imports only rooms above it in this list. The ground floor, with engine/ as its cellar; then upstairs.
-GROUND = "validate device glyphs data images models results plots runs engine training extraction saving".split()
+GROUND = "validate device glyphs data images engine models results plots runs training extraction saving".split()
 ORDER = [*GROUND, "datasets", "course", "widgets", "__main__"]
 LINES = {"ground floor": 2200, "training": 280, "all": 7000}
 

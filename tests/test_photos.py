@@ -279,7 +279,7 @@ def test_photographs_are_augmented_as_numbers_from_0_to_1_and_checkpoints_know_t
 
 
 def test_what_photographs_cannot_do_is_said(pets):
-    with pytest.raises(ValueError, match="does not say which size"):
+    with pytest.raises(ValueError, match="does not say which images it takes"):
         tl.evaluate(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 3)), pets.test)
     with pytest.raises(ValueError, match="no common size; take the numbers of tl.features"):
         pets.train.numpy()

@@ -53,7 +53,7 @@ def check_round_trip(model: nn.Module, folder: Path) -> nn.Module:
     assert torch.equal(tl.predict(model, split), tl.predict(loaded, split))
     assert loaded.facts.classes == CLASSES and not loaded.training
     assert all(p.requires_grad for p in loaded.parameters())
-    assert not any(isinstance(module, tl.models._Still) for module in loaded.modules())
+    assert not any(map(tl.models.at_rest, loaded.modules()))
     return loaded
 
 
@@ -73,7 +73,7 @@ def check_round_trip(model: nn.Module, folder: Path) -> nn.Module:
 def test_a_raw_cnn_of_any_kind_comes_back_bit_by_bit(tmp_path_factory, arguments, last):
     model = with_statistics(tl.unfreeze(tl.RawCNN(3, **arguments), last))
     loaded = check_round_trip(model, tmp_path_factory.mktemp("raw") / "model")
-    assert loaded.arguments == arguments and loaded.drop.p == arguments["dropout"]
+    assert loaded.pretrained_cfg["model_args"] == arguments and loaded.drop.p == arguments["dropout"]
 
 
 @pytest.mark.parametrize("name", tl.models.LETTERS)
@@ -228,7 +228,7 @@ def test_saving_again_replaces_the_model_and_leaves_other_files(tmp_path):
     tl.save(first, tmp_path, CLASSES)  # an empty folder is fine
     (tmp_path / "notes.txt").write_text("mine")
     tl.save(second, tmp_path, CLASSES)
-    assert tl.load(tmp_path).arguments["kernel"] == 3 and (tmp_path / "notes.txt").read_text() == "mine"
+    assert tl.load(tmp_path).pretrained_cfg["model_args"]["kernel"] == 3 and (tmp_path / "notes.txt").read_text() == "mine"
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [
         "README.md",
         "config.json",
@@ -262,9 +262,12 @@ def test_whenever_a_save_is_cut_off_there_is_a_whole_model_or_a_sentence(tmp_pat
         with pytest.raises(ValueError, match="holds no saved model|not whole"):
             tl.load(tmp_path / "model")
     else:
-        assert tl.load(tmp_path / "model").arguments["kernel"] == (1 if step == 1 else 2)
+        assert tl.load(tmp_path / "model").pretrained_cfg["model_args"]["kernel"] == (1 if step == 1 else 2)
     tl.save(tl.RawCNN(3, kernel=5), tmp_path / "model", CLASSES)
-    assert tl.load(tmp_path / "model").arguments["kernel"] == 5 and len(list((tmp_path / "model").iterdir())) == 3
+    assert (
+        tl.load(tmp_path / "model").pretrained_cfg["model_args"]["kernel"] == 5
+        and len(list((tmp_path / "model").iterdir())) == 3
+    )
 
 
 @pytest.mark.slow

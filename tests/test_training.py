@@ -26,6 +26,13 @@ def fit(task, model=None, **arguments):
     return tl.fit(model or tl.RawCNN(), task, **arguments)
 
 
+def of_digits(*layers: nn.Module) -> nn.Sequential:
+    """A network of these layers that takes digits as RawCNN does."""
+    model = nn.Sequential(*layers)
+    model.pretrained_cfg = tl.RawCNN.pretrained_cfg
+    return model
+
+
 def same(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values()))
 
@@ -142,9 +149,10 @@ def test_a_stop_works_from_another_thread_too(task, interruptible):
         ({"device": "tpu9"}, "cannot be used on this machine"),
         ({"model": tl.RawCNN(classes=7)}, "answers with 7 numbers .* 10 classes"),
         ({"model": tl.backbone("resnet10t.letters")}, "give it a head"),
-        ({"model": nn.Linear(5, 10)}, "cannot take 'digits"),
+        ({"model": of_digits(nn.Linear(5, 10))}, "cannot take 'digits"),
+        ({"model": nn.Linear(784, 10)}, "give it a dictionary pretrained_cfg"),
         (
-            {"model": nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).requires_grad_(False)},
+            {"model": of_digits(nn.Flatten(), nn.Linear(784, 10)).requires_grad_(False)},
             "Nothing that runs here can learn",
         ),
     ],

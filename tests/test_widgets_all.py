@@ -336,6 +336,7 @@ def test_a_filter_made_larger_moves_further_so_that_the_surface_looks_the_same()
     """Li and others' point: ReLU networks do not mind a layer times ten and the next a tenth; nor does the surface."""
     small = nn.Sequential(nn.Flatten(), nn.Linear(784, 8, bias=False), nn.ReLU(), nn.Linear(8, 10, bias=False))
     large = nn.Sequential(nn.Flatten(), nn.Linear(784, 8, bias=False), nn.ReLU(), nn.Linear(8, 10, bias=False))
+    small.pretrained_cfg = large.pretrained_cfg = tl.RawCNN.pretrained_cfg
     large.load_state_dict({"1.weight": small[1].weight * 10, "3.weight": small[3].weight / 10})
     one, other = (widgets.loss_around(model, TASK.train, steps=3) for model in (small, large))
     assert np.allclose(one, other, rtol=1e-3)
@@ -385,6 +386,7 @@ def test_thawed_frees_the_blocks_that_were_named_and_says_how_norms_behave():
     assert free == {*names[0], *names[4], *(f"fc.{end}" for end in ("weight", "bias"))}
     assert before == {name: p.requires_grad for name, p in probe().named_parameters()}
     still, moving = (widgets.thawed(probe(), [], norms).train() for norms in ("still", "moving"))
+    still(torch.zeros(2, 1, 32, 32)), moving(torch.zeros(2, 1, 32, 32))
     kinds = [m for m in still.modules() if isinstance(m, nn.BatchNorm2d)]
     assert (
         kinds

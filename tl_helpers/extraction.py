@@ -12,7 +12,7 @@ from .device import device as find_device
 from .engine.memory import on, outputs
 from .engine.progress import Progress
 from .images import prepare
-from .models import input_of
+from .models import before_head, input_of
 
 CHUNK = 64  # photographs in the memory at once
 
@@ -57,6 +57,9 @@ def features(
 
     bar = Progress(sum(len(s) for s in (task.train, task.val, task.test)), progress and isinstance(task.train.x, Files))
 
+    def of_batch(x: Tensor) -> Tensor:  # of none as well, which architectures of one fixed size do not take
+        return before_head(body, x) if len(x) else before_head(body, x.new_zeros(1, *x.shape[1:]))[:0]
+
     def vectors(split: Split, views: int = 1) -> Split:
         """Photographs go through in chunks, so that never more than a chunk of them is held in the memory."""
         wanted = input_of(body, split)
@@ -68,20 +71,10 @@ def features(
             pixels = prepare(chunk, wanted)
             for view, into in enumerate(found):
                 version = augment(in_floats(pixels), generator) if view else pixels
-                into.append(outputs(body, lambda x: before_head(body, wanted.normalise(x)), version).cpu())
+                into.append(outputs(body, lambda x: of_batch(wanted.normalise(x)), version).cpu())
             bar.step(len(chunk))
         return Split(torch.cat([part for parts in found for part in parts]), split.y.repeat(views))
 
     splits = vectors(task.train, views), vectors(task.val), vectors(task.test)
     bar.end(f"Features of {bar.done:,} photographs")
     return Task(f"{task.name}, as features", task.classes, *splits)
-
-
-def before_head(model: nn.Module, x: Tensor) -> Tensor:
-    """What a model hands to its last layer: float32, N x D, for images N x C x H x W as the model wants them."""
-    if not hasattr(model, "forward_features"):
-        raise ValueError(
-            f"{type(model).__name__} does not say what its backbone is: it needs forward_features and forward_head, as "
-            "timm's models and RawCNN have them."
-        )
-    return model.forward_head(model.forward_features(x), pre_logits=True)

@@ -6,23 +6,19 @@ timm is imported where it is used, since importing it takes longer than importin
 from __future__ import annotations
 
 import copy
-import dataclasses
 import difflib
-import functools
 import math
 import numbers
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .data import Files, InputConfig, Split, Task
-from .device import hub_cache, seeded
-
-PREFETCH = "python -m tl_helpers prefetch --only"  # gets weights or photographs, once
-DATA = Path(__file__).resolve().parent.parent / "data"
+from .data import InputConfig, Split, Task
+from .device import seeded
+from .engine.arguments import check_kind
+from .engine.weights import DATA, LETTERS, PREFETCH, create, create_pretrained, register, weights_file  # noqa: F401
 
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "gelu": nn.GELU, "none": nn.Identity}
 POOLINGS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
@@ -69,13 +65,15 @@ class RawCNN(nn.Module):
         _one_of("activation", activation, ACTIVATIONS)
         _one_of("pooling", pooling, POOLINGS)
         _one_of("norm", norm, (None, "batch"))
-        if kernel not in range(1, 10):
+        _whole("classes", classes, 1)
+        if not isinstance(kernel, numbers.Integral) or kernel not in range(1, 10):
             raise ValueError(
                 f"kernel must be a whole number from 1 to 9, so that two of them fit 28 pixels; not {kernel!r}."
             )
-        if not 0 <= dropout < 1:
+        if not isinstance(dropout, numbers.Real) or not 0 <= dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1; not {dropout!r}.")
-        self.arguments = {"activation": activation, "kernel": kernel, "pooling": pooling, "dropout": dropout, "norm": norm}
+        swapped = {"activation": activation, "kernel": kernel, "pooling": pooling, "dropout": dropout, "norm": norm}
+        self.pretrained_cfg = {**self.pretrained_cfg, "model_args": swapped}  # `save` keeps them
         side = ((28 - kernel + 1) // 2 - kernel + 1) // 2
         with seeded(seed):
             self.conv1 = nn.Conv2d(1, 10, kernel)
@@ -114,77 +112,13 @@ class RawCNN(nn.Module):
 
 
 def _one_of(name: str, value, allowed) -> None:
-    if value not in allowed:
+    if value not in tuple(allowed):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; not {value!r}.")
 
 
-# The backbones that the course pretrained on letters. Those that are no plain timm architecture are variants of one: strides
-# and patches made for 224 pixels leave too little of 32.
-
-
-def _config(name: str, given) -> dict:
-    """The configuration of our own weights: timm would look for their tag under the name of the architecture varied."""
-    import timm
-
-    if given is not None and not isinstance(given, str):  # a whole configuration, as that of a saved model
-        return given
-    return timm.get_pretrained_cfg(f"{name}.letters").to_dict()
-
-
-def mobilenetv3_small_050_s1(pretrained=False, **kwargs):
-    """timm's mobilenetv3_small_050 with a first convolution of stride 1."""
-    import timm
-
-    kwargs["pretrained_cfg"] = _config("mobilenetv3_small_050_s1", kwargs.get("pretrained_cfg"))
-    model = timm.models.mobilenetv3.mobilenetv3_small_050(pretrained, **kwargs)
-    model.conv_stem.stride = (1, 1)
-    return model
-
-
-def convnext_atto_p2(pretrained=False, **kwargs):
-    """timm's convnext_atto with patches of 2 x 2 pixels in place of 4 x 4."""
-    import timm
-
-    kwargs["pretrained_cfg"] = _config("convnext_atto_p2", kwargs.get("pretrained_cfg"))
-    return timm.models.convnext.convnext_atto(pretrained, **{"patch_size": 2, **kwargs})
-
-
-LETTERS = {  # our architecture: the timm architecture it comes from
-    "resnet10t": "resnet10t",
-    "mobilenetv3_small_050_s1": "mobilenetv3_small_050",
-    "convnext_atto_p2": "convnext_atto",
-}
-
-
-def register() -> None:
-    """Make `NAME.letters` a tag of timm's, with our weights as a local file, for every backbone in LETTERS.
-
-    timm has no public call that adds a tag to an architecture, so this writes to the registry's own tables.
-    """
-    from timm.models import _registry as registry
-
-    for name, base in LETTERS.items():
-        if name != base and not registry.is_model(name):
-            registry.register_model(globals()[name])
-        registry._model_pretrained_cfgs[f"{name}.letters"] = dataclasses.replace(
-            registry.get_pretrained_cfg(base),
-            architecture=name,
-            tag="letters",
-            file=str(DATA / f"{name}.letters.safetensors"),
-            url="",
-            hf_hub_id=None,
-            custom_load=False,
-            num_classes=172,
-            input_size=(1, 32, 32),
-            mean=(0.5,),
-            std=(0.5,),
-            interpolation="bicubic",
-            crop_pct=1.0,
-            license="mit",
-        )
-        registry._model_has_pretrained.add(f"{name}.letters")
-        if f"{name}.letters" not in registry._model_with_tags[name]:
-            registry._model_with_tags[name].append(f"{name}.letters")
+def _whole(name: str, value, least: int) -> None:
+    if not isinstance(value, numbers.Integral) or value < least:
+        raise ValueError(f"{name} must be a whole number from {least}; not {value!r}.")
 
 
 def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0, **arguments) -> nn.Module:
@@ -199,18 +133,21 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
         arguments: passed on to `timm.create_model`.
 
     Raises:
-        ValueError: timm has no such model, or no such weights of it; or in_chans is given, since images are brought to the
-            number of channels that a model's own configuration names.
+        ValueError: timm has no such model, or no such weights of it; or the weights do not fit what the arguments make of
+            it; or in_chans is given, since images are brought to the number of channels that a model's configuration names.
         ConnectionError: the weights are not on this machine and cannot be downloaded.
 
     Weights are kept where Hugging Face's library keeps them, or below TL_HOME if that is set (and HF_HOME is not).
     """
     import timm
-    from safetensors import SafetensorError
 
     register()
     if "in_chans" in arguments:
         raise ValueError("Leave in_chans out: every model takes grey and colour images here, brought to its own channels.")
+    if "num_classes" in arguments:
+        raise ValueError("Leave num_classes out: here it is called classes.")
+    check_kind("backbone", name, str, "the name of a model, as timm.list_models() gives them")
+    _whole("classes", classes, 0)
     if ":" not in name:  # "hf-hub:..." and the like are found elsewhere than in timm's own list
         tagged = timm.list_pretrained()
         if not timm.is_model(name) or "." in name and name not in tagged:
@@ -219,102 +156,125 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
             raise ValueError(f"timm has no model {name!r}.{hint}")
         if pretrained and not timm.models.is_model_pretrained(name):
             raise ValueError(f"timm has no pretrained weights for {name!r}; pass pretrained=False for random ones.")
-    where = {"cache_dir": hub_cache(), **arguments} if hub_cache() else arguments
+    loaded = create_pretrained(name, arguments).state_dict() if pretrained else {}
     with seeded(seed):
-        try:
-            own = not pretrained or {"pretrained_cfg", "pretrained_cfg_overlay"} & set(arguments)
-            kept = None if own else weights_file(name, where.get("cache_dir"))
-            overlay = {"pretrained_cfg_overlay": {"file": kept}} if kept else {}  # else timm asks the network first
-            model = timm.create_model(name, pretrained=pretrained, num_classes=0, **overlay | where)
-            if kept:
-                model.pretrained_cfg.pop("file", None)
-        except SafetensorError as error:
-            raise ValueError(
-                f"The file with the weights of {name!r} is damaged ({error}). Run `{PREFETCH} {name}` to get it anew."
-            ) from error
-        except Exception as error:
-            # What the hub's client raises where the network fails: one of these two, or its own client's.
-            network = isinstance(error, (OSError, RuntimeError)) or type(error).__module__.startswith("httpx")
-            if not pretrained or not network or isinstance(error, RuntimeError) and "size mismatch" in str(error):
-                raise
-            raise ConnectionError(
-                f"The weights of {name!r} are not on this machine and could not be fetched. Run `{PREFETCH} {name}` once "
-                "with a network (they are kept afterwards), or go on with 'resnet10t.letters', which comes with the course."
-            ) from error
-        if classes:  # by reset_classifier, since some architectures draw a far too large first head when created with one
-            model.reset_classifier(classes)
-    model.arguments = arguments  # `save` keeps them
+        model = create(name, arguments, num_classes=0)
+        if pretrained:
+            model.load_state_dict({key: loaded[key] for key in model.state_dict()})
+        model.pretrained_cfg["model_args"] = arguments  # `save` keeps them
+        if "img_size" in arguments:  # which timm does not note
+            size = arguments["img_size"]
+            sides = tuple(size) if isinstance(size, Sequence) else (size, size)
+            model.pretrained_cfg["input_size"] = (model.pretrained_cfg["input_size"][0], *sides)
+        if classes:  # by reset_classifier, since some architectures draw a far too large first head
+            _new_head(model, classes)
     return model
 
 
-def reach(address: str) -> None:
-    """Say at once that there is no network, where a library would try for a minute.
+def input_of(model: nn.Module, split: Split | None = None) -> InputConfig:
+    """What a model expects to be fed, from its own `pretrained_cfg`, whatever the split.
 
     Raises:
-        ConnectionError: nothing answers at this address.
+        ValueError: it has none, or none that says how large images are and how they are normalised.
     """
-    import requests
-
-    try:
-        requests.head(address, timeout=10)
-    except (requests.RequestException, RuntimeError) as error:
-        raise ConnectionError(f"{address} does not answer") from error
-
-
-def weights_file(name: str, cache: str | Path | None = None) -> str | None:
-    """Where the weights of a timm model lie in the cache of Hugging Face's library; None if that has to fetch them.
-
-    Raises:
-        ConnectionError: they are not there, and there is no network.
-    """
-    import timm
-    from huggingface_hub import constants, try_to_load_from_cache
-
-    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
-    if not config or not config.hf_hub_id or config.custom_load or config.file:
-        return None
-    found = try_to_load_from_cache(config.hf_hub_id, config.hf_hub_filename or "model.safetensors", cache)
-    if isinstance(found, str):
-        return found
-    if constants.HF_HUB_OFFLINE:
-        raise ConnectionError("HF_HUB_OFFLINE is set")
-    reach(constants.ENDPOINT)
-    return None
-
-
-def input_of(model: nn.Module, split: Split) -> InputConfig:
-    """What a model expects to be fed, from its own `pretrained_cfg`. A model that has none takes the images as they are.
-
-    Raises:
-        ValueError: the images are photographs, which have no common size, and the model names none either.
-    """
-    config = getattr(model, "pretrained_cfg", None)
-    if not config and isinstance(split.x, Files):
+    config = getattr(model, "pretrained_cfg", None) or {}
+    if not all(config.get(name) for name in ("input_size", "mean", "std")):
         raise ValueError(
-            f"{type(model).__name__} does not say which size it takes, and photographs have many: give it a pretrained_cfg "
-            "with input_size, mean, std and interpolation, as tl.RawCNN has one."
+            f"{type(model).__name__} does not say which images it takes: give it a dictionary pretrained_cfg with "
+            "input_size, mean, std and interpolation, as tl.RawCNN.pretrained_cfg is one."
         )
-    if not config:
-        channels = split.x.shape[1]
-        return InputConfig(tuple(split.x.shape[1:]), (0.0,) * channels, (1.0,) * channels)
     size = list(config["input_size"])
     if hasattr(model, "patch_embed") and getattr(model.patch_embed, "img_size", None):
         size[1:] = model.patch_embed.img_size  # a transformer is built for one size, which may be another than its weights'
-    crop = config.get("crop_pct") or 1.0, config.get("crop_mode") or "center"
-    return InputConfig(tuple(size), tuple(config["mean"]), tuple(config["std"]), config["interpolation"], *crop)
+    how = config.get("interpolation") or "bicubic", config.get("crop_pct") or 1.0, config.get("crop_mode") or "center"
+    return InputConfig(tuple(size), tuple(config["mean"]), tuple(config["std"]), *how)
 
 
 def head(body: nn.Module, task: Task, seed: int = 0) -> nn.Module:
     """A whole classifier for a task: a frozen copy of a backbone and a new linear layer. `body` itself never changes.
 
     Fitted on `features(body, task)` only the layer runs; on images all of it does. Either way only the layer learns.
+
+    Raises:
+        ValueError: the architecture cannot be divided into a backbone and a linear layer, tried on two random images.
     """
+    check_kind("head", task, Task, "a task second, as tl.digits() gives one")
     if not hasattr(body, "reset_classifier"):
         raise ValueError(f"{type(body).__name__} has no head to replace: tl.head takes timm's models and RawCNN.")
     model = copy.deepcopy(body)
+    _new_head(model, len(task.classes))
+    _check_parts(body, freeze(model))
     with seeded(seed):
-        model.reset_classifier(len(task.classes))
-    return freeze(model.to(next(body.parameters()).device))
+        _new_head(model, len(task.classes))
+    return freeze(model)
+
+
+def _new_head(model: nn.Module, classes: int) -> None:
+    """timm's reset_classifier, which forgets how some architectures were told to pool."""
+    pooling = getattr(model, "pretrained_cfg", {}).get("model_args", {}).get("global_pool")
+    model.reset_classifier(classes, *([] if pooling is None else [pooling]))
+    model.to(next(model.parameters()).device)
+
+
+@torch.no_grad()
+def _check_parts(body: nn.Module, model: nn.Module) -> None:
+    """Raise a ValueError unless a frozen model is its backbone and then its head, in training too: tried on two images.
+
+    The head has other weights afterwards.
+    """
+
+    def refuse(why: str):
+        name = model.pretrained_cfg.get("architecture", type(model).__name__)
+        plain = name.replace("_distilled", "")
+        other = f"{plain!r}" if plain != name else "another architecture, 'resnet18' or 'vit_tiny_patch16_224' for example"
+        raise ValueError(f"{name} cannot be taken for a backbone and a linear head: {why}. Take {other}.")
+
+    last, weights = classifier(model), next(body.parameters())
+    if not isinstance(last, nn.Linear):
+        refuse(f"it does not end in one linear layer, but in a {type(last).__name__}")
+    modes = [(module, module.training) for module in (*body.modules(), *model.modules())]
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with seeded(0):
+        images = torch.randn(2, *input_of(body).size).to(weights)
+        for parameter in last.parameters():  # some architectures begin with zeros, which hide what comes before
+            nn.init.normal_(parameter)
+        try:
+            vectors = before_head(body.eval(), images)
+            parts, whole = last(vectors).log_softmax(1), model.eval()(images).log_softmax(1)  # RawCNN's are logs already
+            again = before_head(model.train(), images)
+        except Exception as error:  # architectures fail in many ways
+            refuse(f"on images of {' x '.join(map(str, images.shape[1:]))} it says {str(error).strip(' .')!r}")
+        finally:
+            for module, mode in modes:
+                module.training = mode
+    if not _near(parts, whole):
+        refuse("its head on features answers otherwise than all of it on images")
+    if not _near(again, vectors) or not all(torch.equal(b, buffers[name]) for name, b in model.named_buffers()):
+        refuse("frozen, it computes otherwise in training than in evaluation")
+
+
+def _near(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and bool((a - b).abs().max() <= 1e-3 * b.abs().max())
+
+
+def before_head(model: nn.Module, x: Tensor) -> Tensor:
+    """What a model hands to its last layer, or a bare backbone returns: N x D, for images N x C x H x W as it wants them.
+
+    Raises:
+        ValueError: that is no vector for each image.
+    """
+    last, found = classifier(model), []
+    if last is model or isinstance(last, nn.Identity):
+        found.append(model(x))
+    else:
+        handle = last.register_forward_pre_hook(lambda _, given: found.append(given[0]))
+        try:
+            model(x)
+        finally:
+            handle.remove()
+    if len(found) != 1 or not isinstance(found[0], Tensor) or found[0].ndim != 2:
+        raise ValueError(f"{type(model).__name__} has no backbone that makes one vector (N x D) of each image.")
+    return found[0]
 
 
 class Heads(nn.Module):
@@ -332,29 +292,54 @@ class Heads(nn.Module):
 
     def __init__(self, body: nn.Module, classes: Sequence[int], seed: int = 0):
         super().__init__()
+        if not isinstance(classifier(body), nn.Identity):
+            raise ValueError("Heads takes a bare backbone, as tl.backbone(name) gives one; this has a head already.")
         self.body, self.pretrained_cfg = body, body.pretrained_cfg
         with seeded(seed):
-            self.heads = nn.ModuleList(nn.Linear(body.num_features, n) for n in classes)
+            self.heads = nn.ModuleList(nn.Linear(body.head_hidden_size, n) for n in classes)
 
     def forward(self, x: Tensor) -> Tensor:
         found = self.body(x)
         return torch.cat([head(found).log_softmax(1) for head in self.heads], 1) - math.log(len(self.heads))
 
+    def no_weight_decay(self) -> set[str]:
+        return {f"body.{name}" for name in _spared(self.body)}
+
 
 def classifier(model: nn.Module) -> nn.Module:
-    """The last layer: what maps a feature vector to one number for each class."""
-    return model.get_classifier() if hasattr(model, "get_classifier") else model
+    """The last layer: what maps a feature vector to one number for each class; of a bare backbone, nn.Identity."""
+    if not hasattr(model, "get_classifier"):
+        return model
+    if getattr(model, "num_classes", None) == 0:
+        return nn.Identity()
+    last = model.get_classifier()
+    last = last if isinstance(last, nn.Module) else nn.ModuleList(last)  # of a distilled model: two of them
+    linear = [part for part in last.modules() if isinstance(part, nn.Linear)]
+    return linear[0] if len(linear) == 1 else last  # some architectures count the pooling before it as well
 
 
 def blocks(model: nn.Module) -> list[list[str]]:
-    """The names of a model's parameters, block by block from the input to the last block; the head is in none of them."""
+    """The names of a model's parameters, block by block from the input to the last block; the head is in none of them.
+
+    Blocks are what timm says, or where it says nothing the parts of the model in their order.
+    """
     from timm.models import group_parameters
 
-    groups = group_parameters(model, model.group_matcher(coarse=True))
-    last = {id(p) for p in classifier(model).parameters()}
-    weights = dict(model.named_parameters())
-    bodies = [[name for name in groups[k] if id(weights[name]) not in last] for k in sorted(groups)]
-    return [names for names in bodies if names]
+    if not hasattr(model, "get_classifier"):
+        raise ValueError(f"{type(model).__name__} has no head by itself: freeze and unfreeze take timm's models and RawCNN.")
+    try:
+        groups = group_parameters(model, model.group_matcher(coarse=True))
+        parts = [groups[k] for k in sorted(groups)]
+    except (AttributeError, AssertionError):  # there is no group_matcher, or none that is coarse
+        groups = {}
+        lists = {name for name, part in model.named_children() if isinstance(part, (nn.Sequential, nn.ModuleList))}
+        for name, _ in model.named_parameters():
+            place = name.split(".")[:-1]
+            groups.setdefault(tuple(place[: 2 if lists & set(place[:1]) else 1]), []).append(name)
+        parts = list(groups.values())
+    weights, last = dict(model.named_parameters()), {id(p) for p in classifier(model).parameters()}
+    parts = [[name for name in part if id(weights[name]) not in last] for part in parts]
+    return [part for part in parts if part]
 
 
 def freeze(model: nn.Module) -> nn.Module:
@@ -376,78 +361,77 @@ def unfreeze(model: nn.Module, last: int | None = None) -> nn.Module:
     Raises:
         ValueError: the model has fewer blocks.
     """
+    check_kind("unfreeze", model, nn.Module, "a model; of a run take run.model")
     if last is None:
         frozen = set()
     else:
         parts = blocks(model)
-        if not 0 <= last <= len(parts):
+        if not isinstance(last, numbers.Integral) or not 0 <= last <= len(parts):
             raise ValueError(f"last must lie between 0 and {len(parts)}, the number of this model's blocks; not {last!r}.")
         frozen = {name for part in parts[: len(parts) - last] for name in part}
     for name, weights in model.named_parameters():
         weights.requires_grad_(name not in frozen)
-    _keep_frozen_parts_still(model)
+    keep_frozen_still(model)
     return model
 
 
-class _Still:
-    """Mixed into a module's class: `train()` leaves it in evaluation mode."""
+def keep_frozen_still(model: nn.Module) -> None:
+    """Let what is frozen by `requires_grad` compute in training as in evaluation, and what learns as in training again."""
+    last = classifier(model)
+    head = {id(p) for p in last.parameters()}
 
-    def train(self, mode: bool = True):
-        return super().train(False)
+    def visit(module: nn.Module, before: bool) -> bool:
+        """Whether the module is frozen. What has no weights, as a dropout, goes with the weights before it."""
+        if module is last:
+            return before
+        weights = [p for p in module.parameters() if id(p) not in head]
+        frozen = not any(p.requires_grad for p in weights) if weights else before
+        for key in [key for key, hook in module._forward_pre_hooks.items() if hook is _rest]:
+            del module._forward_pre_hooks[key]
+        if frozen:
+            module.register_forward_pre_hook(_rest)
+        for child in module.children():
+            before = visit(child, before or frozen)
+        return frozen
 
-    def __reduce_ex__(self, protocol):  # the class is made while running; pickle and torch.save find it again by this
-        return _new_still, (type(self).__mro__[2],), self.__dict__
+    visit(model, False)
 
 
-@functools.cache
-def _still(kind: type) -> type:
-    return type(kind.__name__, (_Still, kind), {"__module__": kind.__module__})
+def _rest(module: nn.Module, _) -> None:
+    """A hook before `forward`, which finds the module in evaluation mode, whatever `train()` has said."""
+    if module.training:
+        module.training = False
 
 
-def _new_still(kind: type) -> nn.Module:
-    return _still(kind).__new__(_still(kind))
-
-
-def _keep_frozen_parts_still(module: nn.Module, frozen: bool = False) -> None:
-    """Give batch norms and dropouts inside frozen parts a class that stays in evaluation mode, the others their own back.
-
-    timm.utils.freeze swaps the layers for others instead, which drops their weights from the parameters that people count
-    and changes the names under which they are saved.
-    """
-    weights = list(module.parameters())
-    frozen = frozen or bool(weights) and not any(p.requires_grad for p in weights)
-    if isinstance(module, _Still) and not frozen:
-        module.__class__ = type(module).__mro__[2]
-        module.train(True)
-    moves = isinstance(module, (nn.modules.batchnorm._NormBase, nn.modules.dropout._DropoutNd))
-    if frozen and (moves or type(module).__name__ == "DropPath") and not isinstance(module, _Still):
-        module.__class__ = _still(type(module))
-        module.train(False)
-    before = frozen
-    for child in module.children():
-        own = list(child.parameters())
-        if own:
-            before = not any(p.requires_grad for p in own)
-        # What has no weights, as a dropout, goes with the weights before it.
-        _keep_frozen_parts_still(child, frozen or before and not own)
+def at_rest(module: nn.Module) -> bool:
+    """Whether this part of a model is frozen, so that it computes in training as in evaluation."""
+    return _rest in module._forward_pre_hooks.values()
 
 
 def parameter_groups(model: nn.Module, lr: float, weight_decay: float, layer_decay: float | None = None) -> list[dict]:
-    """What learns, as an optimizer takes it: no weight decay on biases and norms, and on request slower towards the input.
+    """What learns, as an optimizer takes it; on request slower towards the input.
+
+    There is no weight decay on biases, on norms, and on what a model names in `no_weight_decay`, as its position embedding.
 
     Args:
         layer_decay: the learning rate of each block is this times that of the block after it (discriminative learning
             rates: Howard and Ruder 2018, https://arxiv.org/abs/1801.06146); None for one rate everywhere.
     """
-    if layer_decay is None:
-        learns = [p for p in model.parameters() if p.requires_grad]
-        matrices, rest = [p for p in learns if p.ndim > 1], [p for p in learns if p.ndim <= 1]
-        groups = ({"params": matrices, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0})
-        return [{**group, "lr": lr} for group in groups if group["params"]]
+    if layer_decay is None:  # what timm.optim.param_groups_weight_decay does; to import timm takes seconds
+        groups = [{"params": [], "weight_decay": weight_decay, "lr": lr}, {"params": [], "weight_decay": 0.0, "lr": lr}]
+        spared = _spared(model)
+        for name, p in model.named_parameters():
+            if p.requires_grad:
+                groups[p.ndim <= 1 or name in spared]["params"].append(p)
+        return [group for group in groups if group["params"]]
     from timm.optim import param_groups_layer_decay
 
-    groups = param_groups_layer_decay(model, weight_decay, layer_decay=layer_decay)
+    groups = param_groups_layer_decay(model, weight_decay, no_weight_decay_list=_spared(model), layer_decay=layer_decay)
     return [{**group, "lr": lr * group["lr_scale"]} for group in groups]
+
+
+def _spared(model: nn.Module) -> set[str]:
+    return set(model.no_weight_decay()) if hasattr(model, "no_weight_decay") else set()
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:

@@ -235,6 +235,7 @@ def _config(model: nn.Module, facts: Facts) -> dict:
     """What it takes besides the weights, as JSON holds it, in the layout of timm's models on the hub."""
     raw = isinstance(model, RawCNN)
     own = dict(getattr(model, "pretrained_cfg", None) or {})
+    arguments = own.pop("model_args", {})
     architecture = "RawCNN" if raw else own.pop("architecture", None)
     if architecture is None:
         raise ValueError(f"Only RawCNN and timm's models can be saved and exported; this is a {type(model).__name__}.")
@@ -246,7 +247,7 @@ def _config(model: nn.Module, facts: Facts) -> dict:
         "num_classes": len(facts.classes),
         "num_features": model.num_features,
         "label_names": facts.classes,
-        "model_args": getattr(model, "arguments", {}),
+        "model_args": arguments,
         "pretrained_cfg": own,
         "tl_helpers": {
             "format": FORMAT,
@@ -272,7 +273,7 @@ def _build(config: dict) -> nn.Module:
         own["architecture"] = name
     kept = config["tl_helpers"]
     threshold = kept["unsure" if kept["format"] == 1 else "threshold"]
-    model.pretrained_cfg, model.arguments = own, arguments
+    model.pretrained_cfg = own | {"model_args": arguments}
     model.facts = Facts(tuple(map(str, classes)), kept["temperature"], threshold)
     return model.eval()
 
