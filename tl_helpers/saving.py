@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from .data import Files, InputConfig, Split, Task
 from .device import device as find_device
 from .engine.arguments import check_kind
-from .engine.memory import on, outputs
+from .engine.memory import predict_logits, to_device
 from .images import READ, images_below, in_threads, prepare, shown
 from .models import RawCNN, backbone, classifier, count_parameters, input_of
 from .results import Evaluation
@@ -233,7 +233,7 @@ def predictions(
         found = f"{shown(path)} holds no photographs ({', '.join(sorted(READ))})."
         raise ValueError(found if path.exists() else f"There is no file or folder {shown(path)}.")
     least = _probability(getattr(model, "unsure", None) if unsure is None else unsure) or 0.0
-    return _predictions(on(model, find_device()), path, files, classes, least)
+    return _predictions(to_device(model, find_device()), path, files, classes, least)
 
 
 def _predictions(model: nn.Module, root: Path, files: list[Path], classes: Sequence[str], least: float) -> Iterator[dict]:
@@ -374,7 +374,7 @@ def _check_it_comes_back(model: nn.Module, config: dict, weights: dict) -> None:
         again = _build(json.loads(json.dumps(config)))
         again.load_state_dict(weights)
         x = _noise(_wanted(model).size)
-        same = torch.allclose(outputs(again, again, x), outputs(model, model, x), equal_nan=True)
+        same = torch.allclose(predict_logits(again, again, x), predict_logits(model, model, x), equal_nan=True)
     except Exception as error:
         raise ValueError(
             f"This {config['architecture']} cannot be saved, since it could not be built anew: {_short(error)}"
