@@ -51,7 +51,7 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, int]]:
         order = torch.randperm(len(self.x), generator=self.generators["order"]).to(self.x.device)
         for number, batch in enumerate(order.tensor_split(self.number)):
-            images, labels = (to_device(part[self.share(batch)], self.device) for part in (self.x, self.y))
+            images, labels = (to_device(_rows(part, self.share(batch)), self.device) for part in (self.x, self.y))
             if self.augment is not None:
                 images = self._augmented(in_floats(images), first=not number)
             yield self.normalise(images), labels, len(batch)
@@ -70,3 +70,8 @@ class Batches:
                 f"augment must return images as it gets them ({images.dtype}, {shape(images)}); it returned {what}."
             )
         return found
+
+
+def _rows(x: Tensor, places: Tensor) -> Tensor:
+    """x[places]. index_select is quicker, but would put images whose channels lie last in memory into the usual order."""
+    return x.index_select(0, places) if x.is_contiguous() else x[places]
