@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .data import Files, Split, Task, in_floats
 from .device import device as find_device
-from .engine.memory import on, outputs
+from .engine.memory import predict_logits, to_device
 from .engine.progress import Progress
 from .images import prepare
 from .models import before_head, input_of
@@ -52,7 +52,7 @@ def features(
             f"views must be at least 1, and above 1 it needs augment, tl.glyphs.augment for example; not {views!r}."
         )
     where = find_device(device)
-    body = on(body, where)
+    body = to_device(body, where)
     generator = torch.Generator().manual_seed(seed)
 
     bar = Progress(sum(len(s) for s in (task.train, task.val, task.test)), progress and isinstance(task.train.x, Files))
@@ -71,10 +71,10 @@ def features(
             pixels = prepare(chunk, wanted)
             for view, into in enumerate(found):
                 version = augment(in_floats(pixels), generator) if view else pixels
-                into.append(outputs(body, lambda x: of_batch(wanted.normalise(x)), version).cpu())
-            bar.step(len(chunk))
+                into.append(predict_logits(body, lambda x: of_batch(wanted.normalise(x)), version).cpu())
+            bar.update(len(chunk))
         return Split(torch.cat([part for parts in found for part in parts]), split.y.repeat(views))
 
     splits = vectors(task.train, views), vectors(task.val), vectors(task.test)
-    bar.end(f"Features of {bar.done:,} photographs")
+    bar.end(f"Features of {bar.total:,} photographs")
     return Task(f"{task.name}, as features", task.classes, *splits)

@@ -6,6 +6,7 @@ timm is imported where it is used, since importing it takes longer than importin
 from __future__ import annotations
 
 import copy
+import dataclasses
 import difflib
 import math
 import numbers

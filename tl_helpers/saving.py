@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .data import InputConfig, Split, Task
-from .engine.memory import outputs
+from .engine.memory import predict_logits
 from .models import Facts, RawCNN, backbone, classifier, count_parameters, facts_of, input_of
 from .results import Evaluation
 from .training import predict
@@ -173,7 +173,9 @@ def export(model: nn.Module, path: str | os.PathLike, task: Task | Sequence[str]
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise ValueError(f"{error.name} is missing here; to export, run `pip install onnx onnxscript onnxruntime`.") from error
+        raise ValueError(
+            f"{error.name} is missing here; to export, run `pip install onnx onnxscript onnxruntime`."
+        ) from error
 
     path, config = as_path(path), _config(model, known(model, task))
     if not path.name or path.is_dir():
@@ -322,7 +324,7 @@ def _check_it_comes_back(model: nn.Module, config: dict, weights: dict) -> None:
         again = _build(json.loads(json.dumps(config)))
         again.load_state_dict(weights)
         x = _noise(_wanted(model).size)
-        same = torch.allclose(outputs(again, again, x), outputs(model, model, x), equal_nan=True)
+        same = torch.allclose(predict_logits(again, again, x), predict_logits(model, model, x), equal_nan=True)
     except Exception as error:
         words = f"This {config['architecture']} cannot be saved, since it could not be built anew"
         raise ValueError(f"{words}: {shorten(str(error), 300).rstrip('.')}.") from error

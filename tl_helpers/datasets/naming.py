@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..data import Files, Split, Task
 from ..device import device
-from ..engine.memory import on
+from ..engine.memory import to_device
 from ..images import READ, images_below, in_threads, prepare, shown
 from ..models import Facts, input_of
 from ..saving import known
