@@ -126,7 +126,8 @@ def results(options) -> int:
     if axis in ("shots", "lr"):
         x, y = {"shots": "labelled images a class", "lr": "learning rate"}[axis], "accuracy on the test images"
         rows = rows.sort_values("method", key=lambda names: names.map(list(experiments.METHODS).index), kind="stable")
-        figure = plots.lines(rows.rename(columns={axis: x, "test": y}), x, y, by="method", log=True)
+        rows = rows.assign(**{x: rows[axis], y: experiments.values(rows)})
+        figure = plots.lines(rows, x, y, by="method", log=True, n=experiments.test_images(rows.task.iloc[0]))
         figure.set_figheight(5)
         figure.axes[0].set_yscale("logit", one_half="0.5")  # spreads out what is close to 1
         figure.axes[0].set_ylim(0.08, 0.998)

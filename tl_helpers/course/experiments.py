@@ -10,6 +10,7 @@ from __future__ import annotations
 import concurrent.futures
 import csv
 import dataclasses
+import functools
 import itertools
 import math
 import multiprocessing
@@ -20,6 +21,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
@@ -27,10 +29,10 @@ from torch import Tensor
 
 from ..device import device, machine
 from ..models import DATA
-from ..results import mean_interval
+from ..results import Interval, mean_interval
 from ..runs import Diverged
 from . import pretraining
-from .methods import MAIN, METHODS, PROBE, RESNET, SCRATCH, SHIFTS, STRENGTHS, TUNED, Cell, _task, shifted
+from .methods import MAIN, METHODS, PROBE, RESNET, SCRATCH, SHIFTS, STRENGTHS, TASKS, TUNED, Cell, _held_out, _task, shifted
 
 RESULTS = DATA / "results"
 
@@ -154,7 +156,8 @@ def measure(cell: Cell, shift: bool = False) -> dict:
     """Run one cell: its row, with what is needed to run it again.
 
     train, val and test are accuracies (for fraud the area under the ROC curve); loss is the mean cross-entropy on the test
-    images in nats, and calibration their expected calibration error (Guo et al. 2017; 10 bins).
+    images in nats, and calibration their expected calibration error (Guo et al. 2017; 10 bins). right has a bit for each
+    test image that was named rightly, as hexadecimal digits: of results whose test accuracy is the share of these.
     """
     start = time.perf_counter()
     options = dict(pair.split("=") for pair in cell.variant.split(",") if pair)
@@ -176,7 +179,8 @@ def measure(cell: Cell, shift: bool = False) -> dict:
     for kind, strength in itertools.product(SHIFTS, STRENGTHS) if shift else ():
         there = shifted(task.test, kind, strength) if wanted else None
         row[f"{kind} {strength}"] = _score(cell.task, answer(there), there.y) if wanted else ""
-    return row
+    told = cell.stage == "result" and cell.task != "fraud"
+    return row | {"right": np.packbits(p.argmax(1).numpy() == y.numpy()).tobytes().hex() if told else ""}
 
 
 def repeat(name: str, **axes) -> pd.DataFrame:
@@ -242,7 +246,7 @@ def run(name: str, processes: int | None = None) -> pd.DataFrame:
             while cells := _missing(grid, path):
                 running = concurrent.futures.as_completed([pool.submit(measure, cell, grid.shift) for cell in cells])
                 for future in tqdm(running, total=len(cells), disable=None):  # None: shown in a terminal only
-                    _append(path, future.result() | facts)
+                    _append(path, facts | future.result())
         except BaseException:  # Ctrl-C too: what has not begun is not begun
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -278,10 +282,13 @@ def _facts() -> dict[str, str]:
 def _append(path: Path, row: dict) -> None:
     """One whole line, on the disk before this returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists() or not path.stat().st_size
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(row), lineterminator="\n")
-        if new:
+    with open(path, "a+", newline="", encoding="utf-8") as file:
+        file.seek(0)
+        columns = next(csv.reader(file), None)
+        if columns and set(columns) != set(row):
+            raise ValueError(f"{path} has the columns of another version ({set(columns) ^ set(row)}): move it away.")
+        writer = csv.DictWriter(file, columns or list(row), lineterminator="\n")
+        if not columns:
             writer.writeheader()
         writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
         file.flush()
@@ -303,6 +310,7 @@ def _frame(path: Path) -> pd.DataFrame:
     rows = pd.read_csv(
         path,
         keep_default_na=False,
+        dtype={"right": str},
         na_values={name: ["nan", ""] for name in ("lr", "loss", "calibration", *_shift_columns())},
     )
     return rows.drop_duplicates([field.name for field in dataclasses.fields(Cell)])  # of two runs at once
@@ -325,16 +333,49 @@ def chosen(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame.stage == "result"]
 
 
+def values(rows: pd.DataFrame) -> list[np.ndarray | float]:
+    """For each row which test images were named rightly, if it is stored, or else the accuracy; see `mean_interval`."""
+    return [
+        np.unpackbits(np.frombuffer(bytes.fromhex(row["right"]), np.uint8), count=test_images(row["task"]))
+        if row.get("right")
+        else row["test"]
+        for row in rows.to_dict("records")
+    ]
+
+
+def test_images(task: str) -> int | None:
+    """How many there are; None for fraud, whose results are no accuracies."""
+    return len(_held_out(task)[1]) if task != "fraud" else None
+
+
+def interval(rows: pd.DataFrame, minus: pd.DataFrame | None = None) -> Interval:
+    """The mean test accuracy of results of one method and task, or its lead over another's with the same seeds.
+
+    Where it is stored which test images were named rightly, the 95% interval covers draws and test images. Where it is not,
+    that of an accuracy does as well, and is wider than it need be; that of a lead covers the draws only.
+    """
+    parts = [part.set_index("seed").loc[sorted(rows.seed)] for part in (rows, minus) if part is not None]
+    task, shots, variant = rows[["task", "shots", "variant"]].iloc[0]
+    stored = all("right" in part and part.right.astype(bool).all() for part in parts)
+    first, *other = [values(part) if stored else part.test for part in parts]
+    of = "initial weights, all with the same training images" if _same_images(task, shots, variant) else "training images"
+    return mean_interval(first, test_images(task) if stored or not other else None, minus=other[0] if other else None, of=of)
+
+
+@functools.lru_cache
+def _same_images(task: str, shots: int, variant: str) -> bool:
+    """Whether all seeds train on the same images, because there are no more or because the variant says so."""
+    one, other = (TASKS[task](shots, seed).train.x.flatten(1).numpy() for seed in (0, 1))
+    return "images=" in variant or np.array_equal(*(part[np.lexsort(part.T)] for part in (one, other)))
+
+
 def table(frame: pd.DataFrame, by: str = "shots") -> pd.DataFrame:
-    """Mean test accuracy and its 95% interval over the seeds: a row for each method, a column for each value of `by`."""
+    """Mean test accuracy and its 95% interval (see `interval`): a row for each method, a column for each value of `by`."""
     rows = chosen(frame)
-
-    def cell(values: pd.Series) -> str:
-        middle, low, high = mean_interval(values)
-        return f"{middle:.3f} ({max(low, 0.0):.3f}-{min(high, 1.0):.3f})"
-
     order = [name for name in METHODS if name in set(rows.method)]
-    return rows.groupby(["method", by], sort=False).test.apply(cell).unstack(sort=False).loc[order]
+    groups = rows.groupby(["method", by], sort=False)
+    found = {keys: "{:.3f} ({:.3f}-{:.3f})".format(*interval(part)) for keys, part in groups}
+    return pd.Series(found).rename_axis(["method", by]).unstack(sort=False).loc[order]
 
 
 def markdown(frame: pd.DataFrame) -> str:

@@ -154,7 +154,7 @@ def card(facts: dict) -> str:
     recipe = ", ".join(f"{key} {value}" for key, value in facts["recipe"].items())
     rows = "\n".join(
         f"| {shots} | {mean:.3f} | {low:.3f} to {high:.3f} |"
-        for shots, (mean, low, high) in ((s, mean_interval(v)) for s, v in facts["digits"].items())
+        for shots, (mean, low, high) in ((s, mean_interval(v, 797)) for s, v in facts["digits"].items())
     )
     return f"""# {facts["name"]}
 

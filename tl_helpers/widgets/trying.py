@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import models, plots
+from ..course import experiments
 from ..course.experiments import chosen, load
 from ..course.methods import BEND, METHODS
 from ..data import Split, Task, digits, letters
@@ -292,8 +293,8 @@ def explore(grid: str = "digits", epochs: int = 20) -> Widget:
 
 
 @functools.lru_cache(maxsize=4)
-def _results(grid: str) -> dict[int, tuple[dict[str, list[float]], int]]:
-    """For each number of shots the test accuracies of every method, and how many seeds they come from.
+def _results(grid: str) -> dict[int, tuple[dict[str, list], int | None]]:
+    """For each number of shots the results of every method (see `experiments.values`), and how many test images they are of.
 
     Plain numbers: a frame that is kept and asked again and again piles up references, hundreds for each of its columns.
     """
@@ -301,22 +302,23 @@ def _results(grid: str) -> dict[int, tuple[dict[str, list[float]], int]]:
     for shots, part in chosen(load(grid)).groupby("shots"):
         keys = ["method", "backbone"] if part.groupby("method").backbone.nunique().max() > 1 else ["method"]
         groups = sorted(part.groupby(keys, sort=False), key=lambda group: (*order, group[0][0]).index(group[0][0]))
-        found[shots] = {", ".join(filter(None, key)): group.test.tolist() for key, group in groups}, part.seed.nunique()
+        n = experiments.test_images(part.task.iloc[0]) if part.task.nunique() == 1 else None
+        found[shots] = {", ".join(filter(None, key)): experiments.values(group) for key, group in groups}, n
     return found
 
 
 @functools.lru_cache(maxsize=16)
 def _compared(grid: str, shots: int) -> tuple[np.ndarray, str]:
     """How far each method gets with so many labels, drawn, and in words."""
-    results, seeds = _results(grid)[shots]
+    results, n = _results(grid)[shots]
     figure = plots.Figure(5.6, max(4.6, 0.9 + 0.36 * len(results)))
     figure.sheet()
     axis = figure.part(2.6, 0.15, 2.8, figure.get_figheight() - 0.7)
-    words = plots.intervals(axis, results)
+    words, covers = plots.intervals(axis, results, n)
     axis.tick_params("y", labelsize=8)
-    axis.set_xlabel(f"test accuracy of {seeds} seeds, 95% interval", fontsize=9)
+    axis.set_xlabel(f"test accuracy, 95% interval:\n{covers}", fontsize=9)
     axis.set_xlim(0, 1.02)
-    return figure.pixels(), f"mean of {seeds} seeds with its 95% interval: {words}"
+    return figure.pixels(), f"mean with its 95% interval ({covers}): {words}"
 
 
 def sampled(shots: int, seed: int = 0, grid: str = "digits") -> plots.Figure:
@@ -441,7 +443,7 @@ def parts(model: nn.Module, results: dict[str, dict[str, Evaluation]] | None = N
     if lines:
         flat = {f"{name}: {asked}": found for name, asked_of in results.items() for asked, found in asked_of.items()}
         axis = figure.part(7.0, 0.15, 2.6, figure.get_figheight() - 0.65)
-        figure.alt += f" Accuracies with 95% intervals: {plots.intervals(axis, flat)}."
+        figure.alt += f" Accuracies with 95% intervals: {plots.intervals(axis, flat)[0]}."
         axis.tick_params("y", labelsize=8)
         axis.set(xlabel="accuracy", xlim=(0, 1.02))
     return figure
