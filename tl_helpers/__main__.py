@@ -130,7 +130,7 @@ def results(options) -> int:
         figure = plots.lines(rows, x, y, by="method", log=True, n=experiments.test_images(rows.task.iloc[0]))
         figure.set_figheight(5)
         figure.axes[0].set_yscale("logit", one_half="0.5")  # spreads out what is close to 1
-        figure.axes[0].set_ylim(0.08, 0.998)
+        figure.axes[0].set_ylim(0.07, 0.999)
         ticks = (0.1, 0.2, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
         figure.axes[0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         figure.axes[0].set_yticks([], minor=True)

@@ -56,11 +56,11 @@ def mean_interval(
 ) -> Interval:
     """The mean of several draws (of training images, of initial weights), and the interval that they leave open.
 
-    An accuracy could have turned out otherwise with other draws and with other test images, two effects that add up (a
-    two-way random-effects model): margin^2 = t^2 s^2 / k + z^2 v / n. Here s is the standard deviation of the k draws, t is
-    Student's, and v is the variance between the n test images, of which some are harder than others for every draw. Of one
-    draw it is Wilson's interval (1927), and as there the mean is not in the middle when it is near 1. How often the truth
-    lies inside, and how much wider it is than it need be: tests/test_results.py.
+    An accuracy could have turned out otherwise with other draws and with other test images. The two effects add up (a
+    two-way random-effects model), and so do the squares of their margins (Zou and Donner 2008): t^2 s^2 / k + z^2 v / n.
+    Here s is the standard deviation of the k draws, t is Student's, and v is the variance between the n test images, of
+    which some are harder than others for every draw. Of one draw it is Wilson's interval (1927), and as there the mean is
+    not in the middle when it is near 1. How often the truth lies inside, and how much too wide it is: tests/test_results.py.
 
     Args:
         values: k x n answers (1 right, 0 wrong), of which v is estimated. Or k accuracies with n; v is then taken to be as
@@ -83,7 +83,7 @@ def mean_interval(
             raise ValueError("For a difference give the answers of both methods in the same draws, or numbers without n.")
         draws = draws - other
     k, means = len(draws), draws.mean(1) if draws.ndim == 2 else draws
-    covers = f"{k} draw{'s' * (k > 1)}{of and f' of {of}'}" + ", all with one result" * bool(k > 1 and np.ptp(means) == 0)
+    covers = f"{k} draw{'s' * (k > 1)}{of and f' of {of}'}"
     if draws.ndim == 2:
         n, one = draws.shape[1], draws.var()
         v = _between_images(means, draws.mean(0), one)

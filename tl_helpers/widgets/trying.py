@@ -313,7 +313,7 @@ def _compared(grid: str, shots: int) -> tuple[np.ndarray, str]:
     results, n = _results(grid)[shots]
     figure = plots.Figure(5.6, max(4.6, 0.9 + 0.36 * len(results)))
     figure.sheet()
-    axis = figure.part(2.6, 0.15, 2.8, figure.get_figheight() - 0.7)
+    axis = figure.part(2.6, 0.15, 2.8, figure.get_figheight() - 0.85)
     words, covers = plots.intervals(axis, results, n)
     axis.tick_params("y", labelsize=8)
     axis.set_xlabel(f"test accuracy, 95% interval:\n{covers}", fontsize=9)
