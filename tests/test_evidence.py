@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from tl_helpers.course import experiments
+from tl_helpers.course.experiments import labels_to_match
 from tl_helpers.course.methods import PROBE, SCRATCH, STRENGTHS, TUNED
-from tl_helpers.results import labels_to_match, mean_interval
+from tl_helpers.results import mean_interval
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 RAW, LOGISTIC, CENTROID = "raw CNN from scratch", "logistic regression on pixels", "nearest centroid on letters features"

@@ -13,9 +13,9 @@ import torch
 
 import tl_helpers as tl
 from tl_helpers.course import experiments, methods, pretraining
-from tl_helpers.course.experiments import Grid, best_rates, chosen, measure, table
+from tl_helpers.course.experiments import Grid, best_rates, chosen, labels_to_match, measure, table
 from tl_helpers.course.methods import PROBE, RESNET, SHIFTS, Cell, shifted
-from tl_helpers.results import labels_to_match, mean_interval
+from tl_helpers.results import mean_interval
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = Grid(("nearest centroid on pixels", "raw CNN from scratch", PROBE), (1, 2), (5, 6), search=(0,))

@@ -16,7 +16,8 @@ from scipy.optimize import brentq
 from scipy.stats import binomtest
 
 from tl_helpers import results
-from tl_helpers.results import Evaluation, labels_to_match, mean_interval, prediction_interval
+from tl_helpers.course.experiments import labels_to_match, prediction_interval
+from tl_helpers.results import Evaluation, mean_interval
 
 N, EXPERIMENTS = 797, 4000
 SETTINGS = list(itertools.product((0.6, 0.8, 0.95, 0.99), (0.0, 1.0, 3.0), (0.0, 0.2, 0.5)))

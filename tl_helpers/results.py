@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import numbers
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
+
+from .validate import check_number
 
 SKEWED = 1.1  # by so much grows the square of a margin over draws, which are not quite Gaussian, least of all near 1
 
@@ -48,11 +48,7 @@ class Interval(tuple):
 
 
 def mean_interval(
-    values: Sequence[ArrayLike],
-    n: int | None = None,
-    level: float = 0.95,
-    minus: Sequence[ArrayLike] | None = None,
-    of: str = "",
+    values: ArrayLike, n: int | None = None, level: float = 0.95, minus: ArrayLike | None = None, of: str = ""
 ) -> Interval:
     """The mean of several draws (of training images, of initial weights), and the interval that they leave open.
 
@@ -92,8 +88,7 @@ def mean_interval(
     if n and minus is None:
         low, high = _wilson(means, v, n, level)
     else:
-        if n:  # that one image sets two methods apart can never be ruled out
-            v = max(v, 1 / n)
+        v = max(v, 1 / n) if n else v  # that an image sets two methods apart can never be ruled out
         margin = np.sqrt(_square(means, v, one, n, level))
         low, high = means.mean() - margin, means.mean() + margin
     return Interval((means.mean(), low, high), f"{covers}, {n} test images" if n else f"{covers}; not other test images")
@@ -101,8 +96,7 @@ def mean_interval(
 
 def _between_images(means: np.ndarray, images: np.ndarray, one: np.ndarray) -> np.ndarray:
     """v, from the means of the draws (... x k) and of the images (... x n), and the variance of single answers (...)."""
-    k, n = means.shape[-1], images.shape[-1]
-    if k == 1 or n == 1:
+    if 1 in (k := means.shape[-1], n := images.shape[-1]):
         return one
     by_draw, by_image = means.var(-1, ddof=1), images.var(-1, ddof=1)
     rest = (one * k * n - by_draw * n * (k - 1) - by_image * k * (n - 1)) / ((k - 1) * (n - 1))
@@ -133,10 +127,9 @@ def _wilson(means: np.ndarray, v: np.ndarray, n: int, level: float) -> tuple[np.
 
 def _checked(values: Sequence[ArrayLike], n: int | None, level: float) -> np.ndarray:
     """The values as floats, k or k x n, if they fit."""
-    if not 0 < level < 1:
-        raise ValueError(f"level={level!r}: give a share between 0 and 1, such as 0.95.")
-    if n is not None and (not isinstance(n, numbers.Integral) or n < 1):
-        raise ValueError(f"n={n!r}: give the number of test images that each draw was tested on.")
+    check_number("level", level, "a share between 0 and 1, such as 0.95", 1e-9, 1 - 1e-9)
+    if n is not None:
+        check_number("n", n, "the number of test images that each draw was tested on", 1, whole=True)
     try:
         draws = np.stack([np.asarray(value, dtype=float) for value in values]) if len(values) else np.empty(0)
     except (TypeError, ValueError):
@@ -150,47 +143,3 @@ def _checked(values: Sequence[ArrayLike], n: int | None, level: float) -> np.nda
     if n and (draws.min() < 0 or draws.max() > 1):
         raise ValueError(f"Accuracies are between 0 and 1, not {draws.min():g} to {draws.max():g}: for others leave n out.")
     return draws
-
-
-def prediction_interval(values: Sequence[float], level: float = 0.99, runs: int = 1) -> Interval:
-    """The mean of several runs, and where the mean of so many new ones on the same test images will lie (Student's t).
-
-    Raises:
-        ValueError: there are fewer than two values or one new run, or they do not fit.
-    """
-    old = _checked(values, None, level)
-    if old.ndim > 1 or len(old) < 2 or runs < 1:
-        raise ValueError("Where one new run or more will lie can be told from two old ones or more: give their results.")
-    middle, _, high = mean_interval(old, level=level)
-    margin = (high - middle) * np.sqrt(1 + len(old) / runs)
-    return Interval((middle, middle - margin, middle + margin), f"the next {runs} after {len(old)}, not other test images")
-
-
-def labels_to_match(curve: pd.DataFrame, goals: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
-    """How many labelled images a class a method needs to reach the mean of `goals`, with a bootstrap interval over seeds.
-
-    Args:
-        curve: accuracies of the method: a row for each seed, a column for each number of images a class, ascending.
-        goals: accuracies of the other method, one for each seed; the rows of `curve` and these are drawn anew together.
-        level: of the interval.
-
-    Returns: the number, and the ends of its percentile interval. Between two columns the number is read off a straight line
-        over its logarithm; a goal below the first column gives that column, one above all of them infinity.
-    """
-    if len(goals) != len(curve) or not curve.columns.is_monotonic_increasing:
-        raise ValueError("Give a goal for each row of the curve, whose columns ascend.")
-    _checked(curve.to_numpy().ravel(), None, level), _checked(goals, None, level)
-    shots, values, goals = np.log(curve.columns.to_numpy(float)), curve.to_numpy(float), np.asarray(goals, float)
-
-    def needed(rows: np.ndarray) -> float:
-        means, goal = np.maximum.accumulate(values[rows].mean(0)), goals[rows].mean()
-        after = int(np.searchsorted(means, goal))
-        if after in (0, len(means)):
-            return float(np.exp(shots[0])) if after == 0 else np.inf
-        share = (goal - means[after - 1]) / (means[after] - means[after - 1])
-        return float(np.exp(shots[after - 1] + share * (shots[after] - shots[after - 1])))
-
-    draws = np.random.default_rng(0).integers(len(values), size=(2000, len(values)))
-    found = [needed(rows) for rows in draws]  # some may be infinite, so the ends are drawn values and nothing in between
-    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2], method="nearest")
-    return needed(np.arange(len(values))), float(low), float(high)

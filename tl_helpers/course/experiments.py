@@ -369,6 +369,50 @@ def _same_images(task: str, shots: int, variant: str) -> bool:
     return "images=" in variant or np.array_equal(*(part[np.lexsort(part.T)] for part in (one, other)))
 
 
+def prediction_interval(values: Sequence[float], level: float = 0.99, runs: int = 1) -> Interval:
+    """The mean of several runs, and where the mean of so many new ones on the same test images will lie (Student's t).
+
+    Raises:
+        ValueError: there are fewer than two values or one new run, or they do not fit.
+    """
+    if len(values) < 2 or runs < 1 or np.ndim(values) > 1:
+        raise ValueError("Where one new run or more will lie can be told from two old ones or more: give their results.")
+    middle, _, high = mean_interval(values, level=level)
+    margin = (high - middle) * np.sqrt(1 + len(values) / runs)
+    return Interval((middle, middle - margin, middle + margin), f"new runs on the same test images; {runs} at once")
+
+
+def labels_to_match(curve: pd.DataFrame, goals: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
+    """How many labelled images a class a method needs to reach the mean of `goals`, with a bootstrap interval over seeds.
+
+    Args:
+        curve: accuracies of the method: a row for each seed, a column for each number of images a class, ascending.
+        goals: accuracies of the other method, one for each seed; the rows of `curve` and these are drawn anew together.
+        level: of the interval.
+
+    Returns: the number, and the ends of its percentile interval. Between two columns the number is read off a straight line
+        over its logarithm; a goal below the first column gives that column, one above all of them infinity.
+    """
+    if len(goals) != len(curve) or not curve.columns.is_monotonic_increasing:
+        raise ValueError("Give a goal for each row of the curve, whose columns ascend.")
+    for accuracies in (curve.to_numpy().ravel(), goals):  # raises a ValueError where they are none
+        mean_interval(accuracies, level=level)
+    shots, values, goals = np.log(curve.columns.to_numpy(float)), curve.to_numpy(float), np.asarray(goals, float)
+
+    def needed(rows: np.ndarray) -> float:
+        means, goal = np.maximum.accumulate(values[rows].mean(0)), goals[rows].mean()
+        after = int(np.searchsorted(means, goal))
+        if after in (0, len(means)):
+            return float(np.exp(shots[0])) if after == 0 else np.inf
+        share = (goal - means[after - 1]) / (means[after] - means[after - 1])
+        return float(np.exp(shots[after - 1] + share * (shots[after] - shots[after - 1])))
+
+    draws = np.random.default_rng(0).integers(len(values), size=(2000, len(values)))
+    found = [needed(rows) for rows in draws]  # some may be infinite, so the ends are drawn values and nothing in between
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2], method="nearest")
+    return needed(np.arange(len(values))), float(low), float(high)
+
+
 def table(frame: pd.DataFrame, by: str = "shots") -> pd.DataFrame:
     """Mean test accuracy and its 95% interval (see `interval`): a row for each method, a column for each value of `by`."""
     rows = chosen(frame)

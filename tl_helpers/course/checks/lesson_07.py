@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ...results import mean_interval, prediction_interval
+from ...results import mean_interval
+from ..experiments import prediction_interval
 from .base import NotYet, exercise, returned
 
 
