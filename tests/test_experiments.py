@@ -13,9 +13,9 @@ import torch
 
 import tl_helpers as tl
 from tl_helpers.course import experiments, methods, pretraining
-from tl_helpers.course.experiments import Grid, best_rates, chosen, measure, table
+from tl_helpers.course.experiments import Grid, best_rates, chosen, labels_to_match, measure, table
 from tl_helpers.course.methods import PROBE, RESNET, SHIFTS, Cell, shifted
-from tl_helpers.results import labels_to_match, mean_interval, prediction_interval
+from tl_helpers.results import mean_interval
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = Grid(("nearest centroid on pixels", "raw CNN from scratch", PROBE), (1, 2), (5, 6), search=(0,))
@@ -81,20 +81,38 @@ def test_a_learning_rate_is_chosen_by_validation_alone_and_results_are_of_other_
     frame = pd.DataFrame(rows)
     assert best_rates(frame) == {("raw CNN from scratch", "", "digits", "", 5): 0.01}
     assert chosen(frame).seed.tolist() == [7]
-    assert table(frame).loc["raw CNN from scratch", 5] == "0.400 (0.400-0.400)"
+    low, high = tl.results.Evaluation(0.4, 0.0, 797).interval
+    assert table(frame).loc["raw CNN from scratch", 5] == f"0.400 ({low:.3f}-{high:.3f})"
 
 
-def test_the_interval_of_a_mean_is_students():
-    assert mean_interval([1, 2, 3, 4, 5]) == pytest.approx((3, 1.0368, 4.9632), abs=1e-4)
-    assert mean_interval([0.5]) == (0.5, 0.5, 0.5)
+def rows_of(method, seeds=range(3), **more):
+    cell = Cell(method, "", 2, float("nan"), 0)
+    return pd.DataFrame([measure(dataclasses.replace(cell, seed=seed, **more)) for seed in seeds])
 
 
-def test_new_runs_fall_into_the_prediction_interval_as_often_as_it_says():
-    runs = np.random.default_rng(0).normal(size=(4000, 12))
-    hits = [low < new < high for *old, new in runs for _, low, high in [prediction_interval(old, 0.9)]]
-    assert 0.88 < np.mean(hits) < 0.92
-    pairs = [low < np.mean(row[10:]) < high for row in runs for _, low, high in [prediction_interval(row[:10], 0.9, runs=2)]]
-    assert 0.88 < np.mean(pairs) < 0.92
+def test_a_result_knows_which_test_images_were_named_rightly_and_its_interval_uses_it():
+    one, other = rows_of("nearest centroid on pixels"), rows_of("logistic regression on pixels", range(4))
+    answers = np.array(experiments.values(one))
+    assert answers.shape == (3, 797) and answers.mean(1) == pytest.approx(one.test)
+    assert experiments.interval(one) == mean_interval(answers)
+    assert experiments.interval(one).covers == "3 draws of training images, 797 test images"
+    lead = experiments.interval(one[::-1], minus=other)  # paired by seed
+    assert lead == mean_interval(answers, minus=experiments.values(other[:3]))
+    for blank in (one.assign(right=""), one.assign(right=["", *one.right[1:]]), one.drop(columns="right")):
+        assert experiments.interval(blank) == mean_interval(one.test, 797)
+        lead = experiments.interval(blank, minus=other)
+        assert lead == mean_interval(one.test, minus=other.test[:3]) and "not other test images" in lead.covers
+
+
+def test_an_interval_says_where_all_draws_have_the_same_images():
+    assert (
+        "all with the same training images" in experiments.interval(rows_of("nearest centroid on pixels", shots=90)).covers
+    )
+    assert experiments.interval(rows_of("nearest centroid on pixels", shots=50)).covers.startswith(
+        "3 draws of training images,"
+    )
+    rows = rows_of("logistic regression on pixels", (0, 1), task="fraud", shots=5)
+    assert not rows.right.any() and "not other test images" in experiments.interval(rows).covers  # no accuracy
 
 
 def test_how_many_labels_match_is_read_off_the_curve():
@@ -196,6 +214,26 @@ def test_a_file_that_a_crash_left_empty_gets_its_header_and_a_row_counts_once(he
     for _ in range(2):
         experiments._append(here, row)
     assert len(experiments._rows(here)) == 2 and len(experiments.load("small")) == 1
+
+
+def test_a_row_is_written_under_the_columns_of_its_file_or_not_at_all(here):
+    row = {name: str(value) for name, value in dataclasses.asdict(Cell("m", "", 1, 0.1, 0)).items()}
+    experiments._append(here, row)
+    experiments._append(here, dict(reversed(row.items())))
+    assert experiments._rows(here) == [row, row]
+    before = here.read_bytes()
+    for other in (row | {"new": 1}, {name: row[name] for name in ("method", "seed")}):
+        with pytest.raises(ValueError, match="the columns of another version"):
+            experiments._append(here, other)
+    assert here.read_bytes() == before
+
+
+def test_the_stored_answers_are_those_of_the_stored_accuracies():
+    rows = experiments.chosen(experiments.load("digits"))
+    stored = rows[rows.right != ""]
+    assert [answers.mean() for answers in experiments.values(stored)] == pytest.approx(stored.test, abs=1e-6)
+    whole = stored.groupby(["method", "shots"]).size()
+    assert len(whole) and (whole == 10).all() and (10, 10) == (whole.max(), stored[stored.shots == 10].seed.nunique())
 
 
 @pytest.mark.slow

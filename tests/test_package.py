@@ -13,7 +13,7 @@ import yaml
 
 import tl_helpers as tl
 from tl_helpers.course import experiments
-from tl_helpers.results import labels_to_match
+from tl_helpers.course.experiments import labels_to_match
 
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

@@ -28,9 +28,16 @@ FIGURES = {
     "compare": (lambda: plots.compare(RUN, RUN, names=["one", "other"]), "one 0.55; other 0.55"),
     "accuracies": (
         lambda: plots.accuracies({"one": Evaluation(0.5, 0.0, 100), "many": [0.7, 0.8, 0.9]}),
-        r"one 0.500 \(0.404 to 0.596\); many 0.800 \(0.552 to 1.000\)",
+        r"\(1 draw, 100 test images or 3 draws; not other .*\): one 0.500 \(0.404 to 0.596\); many 0.800 \(0.552 to 1.000\)",
+    ),
+    "accuracies on test images": (
+        lambda: plots.accuracies({"many": [0.7, 0.8, 0.9], "answers": [[0, 1], [1, 1]]}, n=None),
+        r"\(3 draws; not other test images or 2 draws, 2 test images\)",
     ),
     "lines": (lambda: plots.lines(ROWS, "shots", by="method", log=True), "probe: 0.550 at 1, 0.900 at 5"),
+    "lines on test images": (lambda: plots.lines(ROWS, "shots", n=100), r"\(2 draws, 100 test images\)"),
+    "lines of single runs": (lambda: plots.lines(ROWS[::2], "shots"), "0.500 at 1, 0.800 at 5"),
+    "lines of answers": (lambda: plots.lines(ROWS.assign(accuracy=[[0, 1]] * 4), "shots"), "0.500 at 1, 0.500 at 5"),
     "scatter": (lambda: plots.scatter(np.eye(2), [0, 1], ["cat", "dog"]), "cat, dog"),
 }
 

@@ -363,14 +363,14 @@ def test_explore_trains_and_draws_the_surface_of_the_last_run():
 
 def test_shots_shows_what_is_stored_whatever_methods_and_columns_come(monkeypatch):
     rows = experiments.load("digits")
-    more = rows[rows.method == "nearest centroid on pixels"].assign(method="a new one", test=0.5, colour="blue")
+    more = rows[rows.method == "nearest centroid on pixels"].assign(method="a new one", test=0.5, right="", colour="blue")
     monkeypatch.setattr(trying, "load", lambda grid: pd.concat([rows, more]))
     words = widgets.sampled(5, grid="with a new one").alt
-    assert "a new one 0.500 (0.500 to 0.500)" in words
+    equal = "a new one {:.3f} ({:.3f} to {:.3f})".format(*tl.results.mean_interval([0.5] * 10, 797))
+    assert equal in words and "10 draws, 797 test images" in words
     stored = experiments.chosen(rows)
-    part = stored[(stored.method == "raw CNN from scratch") & (stored.shots == 5)].test
-    middle, low, high = tl.results.mean_interval(part)
-    assert f"raw CNN from scratch {middle:.3f} ({low:.3f} to {min(high, 1):.3f})" in words
+    part = stored[(stored.method == "raw CNN from scratch") & (stored.shots == 5)]
+    assert "raw CNN from scratch {:.3f} ({:.3f} to {:.3f})".format(*experiments.interval(part)) in words
     with pytest.raises(ValueError, match="not for 7"):
         widgets.sampled(7)
 

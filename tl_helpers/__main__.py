@@ -126,10 +126,11 @@ def results(options) -> int:
     if axis in ("shots", "lr"):
         x, y = {"shots": "labelled images a class", "lr": "learning rate"}[axis], "accuracy on the test images"
         rows = rows.sort_values("method", key=lambda names: names.map(list(experiments.METHODS).index), kind="stable")
-        figure = plots.lines(rows.rename(columns={axis: x, "test": y}), x, y, by="method", log=True)
+        rows = rows.assign(**{x: rows[axis], y: experiments.values(rows)})
+        figure = plots.lines(rows, x, y, by="method", log=True, n=experiments.test_images(rows.task.iloc[0]))
         figure.set_figheight(5)
         figure.axes[0].set_yscale("logit", one_half="0.5")  # spreads out what is close to 1
-        figure.axes[0].set_ylim(0.08, 0.998)
+        figure.axes[0].set_ylim(0.07, 0.999)
         ticks = (0.1, 0.2, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
         figure.axes[0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         figure.axes[0].set_yticks([], minor=True)

@@ -245,27 +245,34 @@ def curves(axis, runs: Sequence[tuple]) -> str:
     return "; ".join(texts)
 
 
-def accuracies(results: dict[str, Evaluation | Sequence[float]], xlabel: str = "accuracy on the test images") -> Figure:
-    """A row for each method: one evaluation with its interval, or several accuracies with their mean and its interval."""
-    figure = Figure(7.0, 0.7 + 0.4 * len(results))
+def accuracies(
+    results: dict[str, Evaluation | Sequence], xlabel: str = "accuracy on the test images", n: int | None = None
+) -> Figure:
+    """A row for each method: one evaluation with its interval, or several draws with their mean and its interval.
+
+    Args:
+        results: evaluations, or what `mean_interval` takes: accuracies with n, answers, or other numbers.
+        n: how many images the accuracies were measured on.
+    """
+    figure = Figure(7.0, 0.9 + 0.4 * len(results))
     axis = figure.axes_of()
-    figure.alt = f"{xlabel}, with 95% intervals: {intervals(axis, results)}"
-    axis.set(xlabel=xlabel)
+    words, covers = intervals(axis, results, n)
+    figure.alt = f"{xlabel}, with 95% intervals ({covers}): {words}"
+    axis.set(xlabel=f"{xlabel}\n95% intervals: {covers}")
     return figure
 
 
-def intervals(axis, results: dict[str, Evaluation | Sequence[float]]) -> str:
-    """Draw what `accuracies` shows on an axis, and return it in words."""
-    texts, bars, dots = [], [], []
+def intervals(axis, results: dict[str, Evaluation | Sequence], n: int | None = None) -> tuple[str, str]:
+    """Draw what `accuracies` shows on an axis, and return in words what it shows, and what the intervals cover."""
+    texts, bars, dots, covers = [], [], [], {}
     for row, (name, result) in enumerate(results.items()):
-        if isinstance(result, Evaluation):
-            middle, (low, high) = result.accuracy, result.interval
-        else:
-            middle, low, high = mean_interval(result)
-            if min(result) >= 0 and max(result) <= 1:
-                low, high = max(low, 0.0), min(high, 1.0)
-            dots += [(value, row + 0.22) for value in result]  # below the interval, which would hide them
+        one = isinstance(result, Evaluation)
+        found = mean_interval([result.accuracy], result.n) if one else mean_interval(result, n)
+        values = [] if one else [float(np.mean(value)) for value in result]
+        dots += [(value, row + 0.22) for value in values]  # below the interval, which would hide them
+        middle, low, high = _within(found, values)
         bars.append((middle, low, high))
+        covers[found.covers] = True
         axis.annotate(f"{middle:.3f}", (middle, row), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=9)
         texts.append(f"{name} {middle:.3f} ({low:.3f} to {high:.3f})")
     middles, lows, highs = zip(*bars)
@@ -274,19 +281,28 @@ def intervals(axis, results: dict[str, Evaluation | Sequence[float]]) -> str:
     axis.plot(middles, range(len(bars)), MARKERS[0], color=COLOURS[0])
     axis.set_yticks(range(len(results)), list(results))
     axis.set(ylim=(len(results) - 0.4, -0.7))
-    return "; ".join(texts)
+    return "; ".join(texts), " or ".join(covers)
 
 
-def lines(frame: pd.DataFrame, x: str, y: str = "accuracy", by: str | None = None, log: bool = False) -> Figure:
+def _within(found: Sequence[float], values: Sequence[float]) -> tuple[float, ...]:
+    """Student's interval of shares may reach beyond what they can be; here it ends there."""
+    return tuple(np.clip(found, 0, 1)) if min(values, default=0) >= 0 and max(values, default=1) <= 1 else tuple(found)
+
+
+def lines(
+    frame: pd.DataFrame, x: str, y: str = "accuracy", by: str | None = None, log: bool = False, n: int | None = None
+) -> Figure:
     """y against x, a line for each value of `by`: a dot for each run, the mean of the runs, and its 95% interval as a band.
 
     Args:
         frame: one row for each run.
         log: draw x on a logarithmic axis.
+        y: a number, or the answers to all test images (see `mean_interval`).
+        n: how many test images y is the accuracy on, so that the band covers them too.
     """
     figure = Figure(8.0, 3.8)
     axis = figure.axes_of()
-    texts = []
+    texts, covers = [], {}
     groups = [(None, frame)] if by is None else list(frame.groupby(by, sort=False))
     for i, (name, part) in enumerate(groups):
         style = {
@@ -294,13 +310,14 @@ def lines(frame: pd.DataFrame, x: str, y: str = "accuracy", by: str | None = Non
             "marker": MARKERS[i % len(MARKERS)],
             "linestyle": LINES[i // len(COLOURS)],
         }
-        table = pd.DataFrame({at: mean_interval(group[y]) for at, group in part.groupby(x)}, index=["mean", "low", "high"]).T
+        found = {at: mean_interval(group[y], n) for at, group in part.groupby(x)}
+        covers |= {interval.covers: True for interval in found.values()}
+        dots = part[y].map(np.mean)
+        bands = {at: _within(interval, dots) for at, interval in found.items()}
+        table = pd.DataFrame(bands, index=["mean", "low", "high"]).T
         axis.plot(table.index, table["mean"], label=name, markersize=5, **style)
-        low, high = table["low"], table["high"]
-        if part[y].between(0, 1).all():  # shares: the interval of few and different ones may reach beyond what they can be
-            low, high = low.clip(0, 1), high.clip(0, 1)
-        axis.fill_between(table.index, low, high, color=style["color"], alpha=0.15, linewidth=0)
-        axis.plot(part[x], part[y], ".", color=style["color"], markersize=3, alpha=0.5)
+        axis.fill_between(table.index, table["low"], table["high"], color=style["color"], alpha=0.15, linewidth=0)
+        axis.plot(part[x], dots, ".", color=style["color"], markersize=3, alpha=0.5)
         values = ", ".join(f"{value:.3f} at {at:g}" for at, value in table["mean"].items())
         texts.append(f"{'' if name is None else f'{name}: '}{values}")
     if log:
@@ -309,10 +326,11 @@ def lines(frame: pd.DataFrame, x: str, y: str = "accuracy", by: str | None = Non
         ticks = ticks[:: 1 + (len(ticks) > 7)]  # more would not fit beside each other
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.minorticks_off()
-    axis.set(xlabel=x, ylabel=y)
+    covers = " or ".join(covers)
+    axis.set(xlabel=f"{x}\nbands: 95% intervals, {covers}", ylabel=y)
     if by is not None:
         axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.alt = f"{y} against {x}, means of the runs. " + "; ".join(texts)
+    figure.alt = f"{y} against {x}, means of the runs, with 95% intervals ({covers}) as bands. " + "; ".join(texts)
     return figure
 
 

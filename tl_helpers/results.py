@@ -1,4 +1,4 @@
-"""How sure are we? Intervals for what several runs with different seeds say."""
+"""How sure are we? An evaluation, and intervals that say what they cover. Lessons 01, 06 and 07 open it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
+from numpy.typing import ArrayLike
+
+from .validate import check_number
+
+SKEWED = 1.1  # by so much grows the square of a margin over draws, which are not quite Gaussian, least of all near 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,9 +24,7 @@ class Evaluation:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95% interval of the accuracy (Wilson's) that the number of test examples alone leaves open."""
-        from scipy.stats import binomtest
-
-        return tuple(binomtest(round(self.accuracy * self.n), self.n).proportion_ci(0.95, method="wilson"))
+        return mean_interval([self.accuracy], self.n)[1:]
 
     def __repr__(self) -> str:
         if not self.n:
@@ -31,49 +33,113 @@ class Evaluation:
         return f"accuracy {self.accuracy:.3f} (95% interval {low:.3f} to {high:.3f}), loss {self.loss:.3f}, n = {self.n}"
 
 
-def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
-    """The mean of several runs and its interval (Student's t); of a single run, the value three times."""
-    return _interval(values, level, lambda spread, n: spread / np.sqrt(n))
+class Interval(tuple):
+    """(mean, low, high); `covers` says in words what could have turned out otherwise."""
+
+    covers: str
+
+    def __new__(cls, ends: Sequence[float], covers: str = "") -> Interval:
+        self = super().__new__(cls, map(float, ends))
+        self.covers = covers
+        return self
+
+    def __repr__(self) -> str:
+        return "{:.3f} (interval {:.3f} to {:.3f}: {})".format(*self, self.covers)
 
 
-def prediction_interval(values: Sequence[float], level: float = 0.99, runs: int = 1) -> tuple[float, float, float]:
-    """The mean of several runs, and where the mean of so many new runs will lie at this level (Student's t)."""
-    return _interval(values, level, lambda spread, n: spread * np.sqrt(1 / n + 1 / runs))
+def mean_interval(
+    values: ArrayLike, n: int | None = None, level: float = 0.95, minus: ArrayLike | None = None, of: str = ""
+) -> Interval:
+    """The mean of several draws (of training images, of initial weights), and the interval that they leave open.
 
-
-def _interval(values: Sequence[float], level: float, width) -> tuple[float, float, float]:
-    from scipy import stats
-
-    values = np.asarray(values, dtype=float)
-    middle = float(values.mean())
-    if len(values) < 2 or np.ptp(values) == 0:
-        return middle, middle, middle
-    low, high = stats.t.interval(level, len(values) - 1, loc=middle, scale=width(values.std(ddof=1), len(values)))
-    return middle, float(low), float(high)
-
-
-def labels_to_match(curve: pd.DataFrame, goals: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
-    """How many labelled images a class a method needs to reach the mean of `goals`, with a bootstrap interval over seeds.
+    An accuracy could have turned out otherwise with other draws and with other test images. The two effects add up (a
+    two-way random-effects model), and so do the squares of their margins (Zou and Donner 2008): t^2 s^2 / k + z^2 v / n.
+    Here s is the standard deviation of the k draws, t is Student's, and v is the variance between the n test images, of
+    which some are harder than others for every draw. Of one draw it is Wilson's interval (1927), and as there the mean is
+    not in the middle when it is near 1. How often the truth lies inside, and how much too wide it is: tests/test_results.py.
 
     Args:
-        curve: accuracies of the method: a row for each seed, a column for each number of images a class, ascending.
-        goals: accuracies of the other method, one for each seed; the rows of `curve` and these are drawn anew together.
+        values: k x n answers (1 right, 0 wrong), of which v is estimated. Or k accuracies with n; v is then taken to be as
+            large as it can be, so that the interval is rather too wide than too narrow. Or k numbers of any kind without n:
+            the interval covers the draws only.
+        n: how many test images all draws were tested on.
         level: of the interval.
+        minus: the same of another method, draw by draw, for the interval of the difference: answers, or numbers without n.
+        of: what the draws are of, for the words in `covers`.
 
-    Returns: the number, and the ends of its percentile interval. Between two columns the number is read off a straight line
-        over its logarithm; a goal below the first column gives that column, one above all of them infinity.
+    Returns: the mean and the ends; NaN as ends where there is one number and no n.
+
+    Raises:
+        ValueError: there are no values, or they do not fit.
     """
-    shots, values, goals = np.log(curve.columns.to_numpy(float)), curve.to_numpy(float), np.asarray(goals, float)
+    draws = _checked(values, n, level)
+    if minus is not None:
+        other = _checked(minus, n, level)
+        if other.shape != draws.shape or n and draws.ndim == 1:
+            raise ValueError("For a difference give the answers of both methods in the same draws, or numbers without n.")
+        draws = draws - other
+    k, means = len(draws), draws.mean(1) if draws.ndim == 2 else draws
+    covers = f"{k} draw{'s' * (k > 1)}{of and f' of {of}'}"
+    if draws.ndim == 2:
+        n, one = draws.shape[1], draws.var()
+        v = _between_images(means, draws.mean(0), one)
+    else:
+        one = v = means.mean() * (1 - means.mean())
+    if n and minus is None:
+        low, high = _wilson(means, v, n, level)
+    else:
+        v = max(v, 1 / n) if n else v  # that an image sets two methods apart can never be ruled out
+        margin = np.sqrt(_square(means, v, one, n, level))
+        low, high = means.mean() - margin, means.mean() + margin
+    return Interval((means.mean(), low, high), f"{covers}, {n} test images" if n else f"{covers}; not other test images")
 
-    def needed(rows: np.ndarray) -> float:
-        means, goal = np.maximum.accumulate(values[rows].mean(0)), goals[rows].mean()
-        after = int(np.searchsorted(means, goal))
-        if after in (0, len(means)):
-            return float(np.exp(shots[0])) if after == 0 else np.inf
-        share = (goal - means[after - 1]) / (means[after] - means[after - 1])
-        return float(np.exp(shots[after - 1] + share * (shots[after] - shots[after - 1])))
 
-    draws = np.random.default_rng(0).integers(len(values), size=(2000, len(values)))
-    found = [needed(rows) for rows in draws]  # some may be infinite, so the ends are drawn values and nothing in between
-    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2], method="nearest")
-    return needed(np.arange(len(values))), float(low), float(high)
+def _between_images(means: np.ndarray, images: np.ndarray, one: np.ndarray) -> np.ndarray:
+    """v, from the means of the draws (... x k) and of the images (... x n), and the variance of single answers (...)."""
+    if 1 in (k := means.shape[-1], n := images.shape[-1]):
+        return one
+    by_draw, by_image = means.var(-1, ddof=1), images.var(-1, ddof=1)
+    rest = (one * k * n - by_draw * n * (k - 1) - by_image * k * (n - 1)) / ((k - 1) * (n - 1))
+    return np.maximum(by_image - rest / k, 0)
+
+
+def _square(means: np.ndarray, v: np.ndarray, one: np.ndarray, n: int | None, level: float) -> np.ndarray:
+    """The square of the margin; of answers it is never below the standard error of k n independent ones."""
+    from scipy.special import ndtri, stdtrit
+
+    k, tail = means.shape[-1], (1 + level) / 2
+    by_draws = stdtrit(k - 1, tail) ** 2 * means.var(-1, ddof=1) / k if k > 1 else 0.0
+    if not n:
+        return by_draws if k > 1 else np.nan
+    square = by_draws + ndtri(tail) ** 2 * v / n
+    return np.maximum(SKEWED * square, one / (k * n)) if k > 1 else square
+
+
+def _wilson(means: np.ndarray, v: np.ndarray, n: int, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Every accuracy a from which the mean is at most so far off as the margin would be if a (1 - a) were the variance."""
+    mean = means.mean(-1)
+    one = mean * (1 - mean)
+    none = one == 0  # where all answers are right, or all wrong, it is that of one draw
+    share = _square(means, v + none, one + none, n, level) / (one + none)
+    middle, margin = mean + share / 2, np.sqrt(share * one + share**2 / 4)
+    return (middle - margin) / (1 + share), (middle + margin) / (1 + share)
+
+
+def _checked(values: Sequence[ArrayLike], n: int | None, level: float) -> np.ndarray:
+    """The values as floats, k or k x n, if they fit."""
+    check_number("level", level, "a share between 0 and 1, such as 0.95", 1e-9, 1 - 1e-9)
+    if n is not None:
+        check_number("n", n, "the number of test images that each draw was tested on", 1, whole=True)
+    try:
+        draws = np.stack([np.asarray(value, dtype=float) for value in values]) if len(values) else np.empty(0)
+    except (TypeError, ValueError):
+        raise ValueError("Give a list of numbers, or for each draw its answers to the same test images.") from None
+    if not draws.size:
+        raise ValueError("There are no draws: give at least one value.")
+    if not np.isfinite(draws).all():
+        raise ValueError("Some values are infinite or no numbers (NaN): leave them out, or find out where they come from.")
+    if draws.ndim > 2 or (draws.ndim == 2 and (n not in (None, draws.shape[1]) or not np.isin(draws, (0, 1)).all())):
+        raise ValueError("Answers are a row of n for each draw, 1 where right and 0 where wrong; these are something else.")
+    if n and (draws.min() < 0 or draws.max() > 1):
+        raise ValueError(f"Accuracies are between 0 and 1, not {draws.min():g} to {draws.max():g}: for others leave n out.")
+    return draws

@@ -10,6 +10,7 @@ from __future__ import annotations
 import concurrent.futures
 import csv
 import dataclasses
+import functools
 import itertools
 import math
 import multiprocessing
@@ -20,6 +21,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
@@ -27,10 +29,10 @@ from torch import Tensor
 
 from ..device import device, machine
 from ..models import DATA
-from ..results import mean_interval
+from ..results import Interval, mean_interval
 from ..runs import Diverged
 from . import pretraining
-from .methods import MAIN, METHODS, PROBE, RESNET, SCRATCH, SHIFTS, STRENGTHS, TUNED, Cell, _task, shifted
+from .methods import MAIN, METHODS, PROBE, RESNET, SCRATCH, SHIFTS, STRENGTHS, TASKS, TUNED, Cell, _held_out, _task, shifted
 
 RESULTS = DATA / "results"
 
@@ -154,7 +156,8 @@ def measure(cell: Cell, shift: bool = False) -> dict:
     """Run one cell: its row, with what is needed to run it again.
 
     train, val and test are accuracies (for fraud the area under the ROC curve); loss is the mean cross-entropy on the test
-    images in nats, and calibration their expected calibration error (Guo et al. 2017; 10 bins).
+    images in nats, and calibration their expected calibration error (Guo et al. 2017; 10 bins). right has a bit for each
+    test image that was named rightly, as hexadecimal digits: of results whose test accuracy is the share of these.
     """
     start = time.perf_counter()
     options = dict(pair.split("=") for pair in cell.variant.split(",") if pair)
@@ -176,7 +179,8 @@ def measure(cell: Cell, shift: bool = False) -> dict:
     for kind, strength in itertools.product(SHIFTS, STRENGTHS) if shift else ():
         there = shifted(task.test, kind, strength) if wanted else None
         row[f"{kind} {strength}"] = _score(cell.task, answer(there), there.y) if wanted else ""
-    return row
+    told = cell.stage == "result" and cell.task != "fraud"
+    return row | {"right": np.packbits(p.argmax(1).numpy() == y.numpy()).tobytes().hex() if told else ""}
 
 
 def repeat(name: str, **axes) -> pd.DataFrame:
@@ -242,7 +246,7 @@ def run(name: str, processes: int | None = None) -> pd.DataFrame:
             while cells := _missing(grid, path):
                 running = concurrent.futures.as_completed([pool.submit(measure, cell, grid.shift) for cell in cells])
                 for future in tqdm(running, total=len(cells), disable=None):  # None: shown in a terminal only
-                    _append(path, future.result() | facts)
+                    _append(path, facts | future.result())
         except BaseException:  # Ctrl-C too: what has not begun is not begun
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -278,10 +282,13 @@ def _facts() -> dict[str, str]:
 def _append(path: Path, row: dict) -> None:
     """One whole line, on the disk before this returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists() or not path.stat().st_size
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(row), lineterminator="\n")
-        if new:
+    with open(path, "a+", newline="", encoding="utf-8") as file:
+        file.seek(0)
+        columns = next(csv.reader(file), None)
+        if columns and set(columns) != set(row):
+            raise ValueError(f"{path} has the columns of another version ({set(columns) ^ set(row)}): move it away.")
+        writer = csv.DictWriter(file, columns or list(row), lineterminator="\n")
+        if not columns:
             writer.writeheader()
         writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
         file.flush()
@@ -303,6 +310,7 @@ def _frame(path: Path) -> pd.DataFrame:
     rows = pd.read_csv(
         path,
         keep_default_na=False,
+        dtype={"right": str},
         na_values={name: ["nan", ""] for name in ("lr", "loss", "calibration", *_shift_columns())},
     )
     return rows.drop_duplicates([field.name for field in dataclasses.fields(Cell)])  # of two runs at once
@@ -325,16 +333,89 @@ def chosen(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame.stage == "result"]
 
 
+def values(rows: pd.DataFrame) -> tuple[tuple[int, ...] | float, ...]:
+    """For each row which test images were named rightly, if it is stored, or else the accuracy; see `mean_interval`."""
+    bits = lambda row: np.unpackbits(np.frombuffer(bytes.fromhex(row["right"]), np.uint8), count=test_images(row["task"]))
+    return tuple(tuple(bits(row).tolist()) if row.get("right") else row["test"] for row in rows.to_dict("records"))
+
+
+def test_images(task: str) -> int | None:
+    """How many there are; None for fraud, whose results are no accuracies."""
+    return len(_held_out(task)[1]) if task != "fraud" else None
+
+
+def interval(rows: pd.DataFrame, minus: pd.DataFrame | None = None) -> Interval:
+    """The mean test accuracy of results of one method and task, or its lead over another's with the same seeds.
+
+    Where it is stored which test images were named rightly, the 95% interval covers draws and test images. Where it is not,
+    that of an accuracy does as well, and is wider than it need be; that of a lead covers the draws only.
+    """
+    parts = [part.set_index("seed").loc[sorted(rows.seed)] for part in (rows, minus) if part is not None]
+    task, shots, variant = rows[["task", "shots", "variant"]].iloc[0]
+    stored = all("right" in part and part.right.astype(bool).all() for part in parts)
+    first, *other = [values(part) if stored else part.test for part in parts]
+    of = "initial weights, all with the same training images" if _same_images(task, shots, variant) else "training images"
+    return mean_interval(first, test_images(task) if stored or not other else None, minus=other[0] if other else None, of=of)
+
+
+@functools.lru_cache
+def _same_images(task: str, shots: int, variant: str) -> bool:
+    """Whether all seeds train on the same images, because there are no more or because the variant says so."""
+    one, other = (TASKS[task](shots, seed).train.x.flatten(1).numpy() for seed in (0, 1))
+    return "images=" in variant or np.array_equal(*(part[np.lexsort(part.T)] for part in (one, other)))
+
+
+def prediction_interval(values: Sequence[float], level: float = 0.99, runs: int = 1) -> Interval:
+    """The mean of several runs, and where the mean of so many new ones on the same test images will lie (Student's t).
+
+    Raises:
+        ValueError: there are fewer than two values or one new run, or they do not fit.
+    """
+    if len(values) < 2 or runs < 1 or np.ndim(values) > 1:
+        raise ValueError("Where one new run or more will lie can be told from two old ones or more: give their results.")
+    middle, _, high = mean_interval(values, level=level)
+    margin = (high - middle) * np.sqrt(1 + len(values) / runs)
+    return Interval((middle, middle - margin, middle + margin), f"new runs on the same test images; {runs} at once")
+
+
+def labels_to_match(curve: pd.DataFrame, goals: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
+    """How many labelled images a class a method needs to reach the mean of `goals`, with a bootstrap interval over seeds.
+
+    Args:
+        curve: accuracies of the method: a row for each seed, a column for each number of images a class, ascending.
+        goals: accuracies of the other method, one for each seed; the rows of `curve` and these are drawn anew together.
+        level: of the interval.
+
+    Returns: the number, and the ends of its percentile interval. Between two columns the number is read off a straight line
+        over its logarithm; a goal below the first column gives that column, one above all of them infinity.
+    """
+    if len(goals) != len(curve) or not curve.columns.is_monotonic_increasing:
+        raise ValueError("Give a goal for each row of the curve, whose columns ascend.")
+    for accuracies in (curve.to_numpy().ravel(), goals):  # raises a ValueError where they are none
+        mean_interval(accuracies, level=level)
+    shots, values, goals = np.log(curve.columns.to_numpy(float)), curve.to_numpy(float), np.asarray(goals, float)
+
+    def needed(rows: np.ndarray) -> float:
+        means, goal = np.maximum.accumulate(values[rows].mean(0)), goals[rows].mean()
+        after = int(np.searchsorted(means, goal))
+        if after in (0, len(means)):
+            return float(np.exp(shots[0])) if after == 0 else np.inf
+        share = (goal - means[after - 1]) / (means[after] - means[after - 1])
+        return float(np.exp(shots[after - 1] + share * (shots[after] - shots[after - 1])))
+
+    draws = np.random.default_rng(0).integers(len(values), size=(2000, len(values)))
+    found = [needed(rows) for rows in draws]  # some may be infinite, so the ends are drawn values and nothing in between
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2], method="nearest")
+    return needed(np.arange(len(values))), float(low), float(high)
+
+
 def table(frame: pd.DataFrame, by: str = "shots") -> pd.DataFrame:
-    """Mean test accuracy and its 95% interval over the seeds: a row for each method, a column for each value of `by`."""
+    """Mean test accuracy and its 95% interval (see `interval`): a row for each method, a column for each value of `by`."""
     rows = chosen(frame)
-
-    def cell(values: pd.Series) -> str:
-        middle, low, high = mean_interval(values)
-        return f"{middle:.3f} ({max(low, 0.0):.3f}-{min(high, 1.0):.3f})"
-
     order = [name for name in METHODS if name in set(rows.method)]
-    return rows.groupby(["method", by], sort=False).test.apply(cell).unstack(sort=False).loc[order]
+    groups = rows.groupby(["method", by], sort=False)
+    found = {keys: "{:.3f} ({:.3f}-{:.3f})".format(*interval(part)) for keys, part in groups}
+    return pd.Series(found).rename_axis(["method", by]).unstack(sort=False).loc[order]
 
 
 def markdown(frame: pd.DataFrame) -> str:

@@ -152,9 +152,10 @@ def card(facts: dict) -> str:
     letters_result = Evaluation(facts["letters"]["accuracy"], 0.0, facts["letters"]["n"])
     low, high = letters_result.interval
     recipe = ", ".join(f"{key} {value}" for key, value in facts["recipe"].items())
+    n = len(digits().test)
     rows = "\n".join(
         f"| {shots} | {mean:.3f} | {low:.3f} to {high:.3f} |"
-        for shots, (mean, low, high) in ((s, mean_interval(v)) for s, v in facts["digits"].items())
+        for shots, (mean, low, high) in ((s, mean_interval(v, n)) for s, v in facts["digits"].items())
     )
     return f"""# {facts["name"]}
 
@@ -170,7 +171,8 @@ letters drawn by a computer, for teaching transfer learning. Weights: `{facts["n
 - **Input**: grey, 1 x 32 x 32, in [0, 1], normalised with mean 0.5 and standard deviation 0.5, white on black.
 - **Accuracy on letters** (2,752 bent ones, other bends than in training): {letters_result.accuracy:.3f}
   (95% interval {low:.3f} to {high:.3f}).
-- **Accuracy on handwritten digits** (797 test images) of a linear probe on the frozen backbone, {len(SEEDS)} seeds:
+- **Accuracy on handwritten digits** ({n} test images) of a linear probe on the frozen backbone, {len(SEEDS)} seeds; the
+  intervals cover the draws of training images and, amply, the choice of test images:
 
 | labelled digits a class | accuracy | 95% interval |
 |---|---|---|

@@ -49,7 +49,7 @@ def predictions(
         found = f"{shown(root)} holds no photographs ({', '.join(sorted(READ))})."
         raise ValueError(found if root.exists() else f"There is no file or folder {shown(root)}.")
     parts = (files[start : start + CHUNK] for start in range(0, len(files), CHUNK))
-    model = on(model, device())
+    model = to_device(model, device())
     return (row for part in parts for row in _rows(model, root, part, facts))
 
 

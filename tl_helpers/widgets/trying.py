@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import models, plots
+from ..course import experiments
 from ..course.experiments import chosen, load
 from ..course.methods import BEND, METHODS
 from ..data import Split, Task, digits, letters
@@ -280,16 +281,16 @@ def explore(grid: str = "digits", epochs: int = 20) -> Widget:
 
 
 @functools.lru_cache(maxsize=16)
-def _compared(results: tuple[tuple[str, tuple[float, ...]], ...], seeds: int) -> tuple[np.ndarray, str]:
-    """How far each method gets, from its accuracies: drawn, and in words."""
+def _compared(results: tuple[tuple[str, tuple], ...], n: int | None) -> tuple[np.ndarray, str]:
+    """How far each method gets, from its results (see `experiments.values`): drawn, and in words."""
     figure = plots.Figure(5.6, max(4.6, 0.9 + 0.36 * len(results)))
     figure.sheet()
-    axis = figure.part(2.6, 0.15, 2.8, figure.get_figheight() - 0.7)
-    words = plots.intervals(axis, dict(results))
+    axis = figure.part(2.6, 0.15, 2.8, figure.get_figheight() - 0.85)
+    words, covers = plots.intervals(axis, dict(results), n)
     axis.tick_params("y", labelsize=8)
-    axis.set_xlabel(f"test accuracy of {seeds} seeds, 95% interval", fontsize=9)
+    axis.set_xlabel(f"test accuracy, 95% interval:\n{covers}", fontsize=9)
     axis.set_xlim(0, 1.02)
-    return figure.pixels(), f"mean of {seeds} seeds with its 95% interval: {words}"
+    return figure.pixels(), f"mean with its 95% interval ({covers}): {words}"
 
 
 def sampled(shots: int, seed: int = 0, grid: str = "digits") -> plots.Figure:
@@ -310,8 +311,9 @@ def sampled(shots: int, seed: int = 0, grid: str = "digits") -> plots.Figure:
         raise ValueError(f"There are stored results for {known} labelled images a class; not for {shots}.")
     keys = ["method", "backbone"] if part.groupby("method").backbone.nunique().max() > 1 else ["method"]
     groups = sorted(part.groupby(keys, sort=False), key=lambda group: (*order, group[0][0]).index(group[0][0]))
-    results = tuple((", ".join(filter(None, key)), tuple(group.test)) for key, group in groups)
-    drawn, words = _compared(results, part.seed.nunique())
+    n = experiments.test_images(part.task.iloc[0]) if part.task.nunique() == 1 else None
+    results = tuple((", ".join(filter(None, key)), experiments.values(group)) for key, group in groups)
+    drawn, words = _compared(results, n)
     figure = plots.Figure(9.6, len(drawn) / 120)
     sheet, columns = figure.sheet(), -(-shots // -(-shots // 25))
     plots.paste(sheet, drawn, left=4.0)
@@ -418,7 +420,7 @@ def parts(model: nn.Module, results: dict[str, dict[str, Evaluation]] | None = N
     if lines:
         flat = {f"{name}: {asked}": found for name, asked_of in results.items() for asked, found in asked_of.items()}
         axis = figure.part(7.0, 0.15, 2.6, figure.get_figheight() - 0.65)
-        figure.alt += f" Accuracies with 95% intervals: {plots.intervals(axis, flat)}."
+        figure.alt += f" Accuracies with 95% intervals: {plots.intervals(axis, flat)[0]}."
         axis.tick_params("y", labelsize=8)
         axis.set(xlabel="accuracy", xlim=(0, 1.02))
     return figure

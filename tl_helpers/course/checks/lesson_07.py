@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ...results import mean_interval, prediction_interval
+from ...results import mean_interval
+from ..experiments import prediction_interval
 from .base import NotYet, exercise, returned
 
 
@@ -37,7 +38,7 @@ def labels_for(function) -> str:
 def predicts(function) -> str:
     """function(old, new): whether a new run lies in the 99% prediction interval of the old ones."""
     old = [0.91, 0.95, 0.93, 0.96, 0.92, 0.94]
-    (middle, _, high), (_, _, mean_high) = prediction_interval(old), mean_interval(old, 0.99)
+    (middle, _, high), (_, _, mean_high) = prediction_interval(old), mean_interval(old, level=0.99)
     if function(list(old), middle) is None or function(list(old), middle) is ...:
         raise NotYet("The function returns nothing so far: put its body in place of the dots.")
     n, spread = len(old), np.std(old)
