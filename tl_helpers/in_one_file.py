@@ -12,11 +12,11 @@ two ways to take it over, and one to do without:
     from scratch    the same network, the same images, as many steps; but its first weights are random
 
 Each then reads 797 digits that nothing here has seen. This is one draw of fifty images, and two points more or less may be
-chance: the README has ten draws with their intervals. It also has every method with images that are bent a little anew in each
-epoch, which brings training from scratch nearer.
+chance: the README has ten draws with their intervals. There all methods see the images a little bent, anew in each
+epoch, and training from scratch comes nearer.
 
-All here is plain torch, timm and scikit-learn. The rest of tl_helpers does the same with more care (photographs, checkpoints,
-GPUs, wrong input), and a test holds the two together. Read from the top, or begin with `main`.
+All of this is plain torch, timm and scikit-learn. The rest of tl_helpers does the same with more care (photographs,
+checkpoints, GPUs, wrong input), and a test holds the two together. Read it from the top, or begin with `main`.
 """
 
 import math
@@ -132,7 +132,7 @@ def main(shots: int = 5, seed: int = 0) -> dict[str, float]:
     report("from scratch", sum(p.numel() for p in scratch.parameters()), start, outputs(scratch, test_x).argmax(1))
 
     start = time.perf_counter()
-    backbone = network(True, classes=0)
+    backbone = network(True, classes=0, seed=seed)
     features, test_features = outputs(backbone, x), outputs(backbone, test_x)  # once: the backbone stays as it is
     probe = train(nn.Linear(512, 10), features, y, lr=1e-2, seed=seed)
     report("linear probe", sum(p.numel() for p in probe.parameters()), start, outputs(probe, test_features).argmax(1))
