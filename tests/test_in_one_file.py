@@ -91,7 +91,7 @@ def test_its_fine_tuning_ends_as_that_of_the_package(task, accuracies):
 
 def test_its_table_says_that_transfer_wins(accuracies):
     """Over the ten draws of seeds 0 to 9 transfer led the same network from scratch by .098 to .217, and logistic
-    regression on pixels by .053 to .122; the lowest accuracy was .936."""
+    regression on pixels by .057 to .122; the lowest accuracy was .936."""
     scratch, logistic = accuracies["from scratch"], accuracies["logistic regression"]
     for transfer in (accuracies["linear probe"], accuracies["fine-tuning"]):
         assert transfer > 0.92 and transfer - scratch > 0.06 and transfer - logistic > 0.03
