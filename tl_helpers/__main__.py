@@ -172,7 +172,7 @@ def predict(options) -> int:
     return 0 if named else 1
 
 
-def number(kind: type, low: float, high: float) -> Callable[[str], float]:
+def as_number(kind: type, low: float, high: float) -> Callable[[str], float]:
     """For argparse: what turns a word into a number between low and high, or says that it is none."""
 
     def read(word: str) -> float:
@@ -184,21 +184,21 @@ def number(kind: type, low: float, high: float) -> Callable[[str], float]:
     return read
 
 
-def path(word: str) -> Path:
+def as_path(word: str) -> Path:
     """For argparse: the path of something that should be there."""
     if not word:
         raise argparse.ArgumentTypeError("it takes a path, and this is none")
     return Path(word)
 
 
-def folder(word: str) -> Path:
+def as_folder(word: str) -> Path:
     """For argparse: a folder to write to, which need not be there yet."""
     if not word or Path(word).exists() and not Path(word).is_dir():
         raise argparse.ArgumentTypeError(f"it takes a folder, and {word!r} is none")
     return Path(word)
 
 
-def new_file(word: str) -> Path:
+def as_new_file(word: str) -> Path:
     """For argparse: a file to write, in a folder that is there. What would fail after an hour's work fails at once."""
     path = Path(word)
     if not path.name or path.is_dir() or not path.parent.is_dir():
@@ -221,26 +221,28 @@ def main(words: Sequence[str] | None = None) -> int:
     add = commands.add_parser("prefetch", help=about[0], description=about[1], formatter_class=style)
     what = "a lesson's number, a set (pets, ants-and-bees) or a timm model; several times if you like (default: all lessons)"
     add.add_argument("--only", action="append", metavar="WHAT", help=what)
-    add.add_argument("--to", type=folder, metavar="FOLDER", help="where to (default: TL_HOME, else your cache folder)")
+    add.add_argument("--to", type=as_folder, metavar="FOLDER", help="where to (default: TL_HOME, else your cache folder)")
     add.set_defaults(run=prefetch)
     add = commands.add_parser("pretrain", help=pretrain.__doc__)
     add.add_argument("name", choices=[f"{name}.letters" for name in LETTERS])
-    add.add_argument("--to", type=folder, default=Path("pretrained"), help="folder to write to (default: %(default)s)")
+    add.add_argument("--to", type=as_folder, default=Path("pretrained"), help="folder to write to (default: %(default)s)")
     add.add_argument(
-        "--epochs", type=number(int, 1, 10**6), help="passes over the 2,752 letters (default: the backbone's own recipe)"
+        "--epochs", type=as_number(int, 1, 10**6), help="passes over the 2,752 letters (default: the backbone's own recipe)"
     )
-    add.add_argument("--seed", type=number(int, 0, 2**31 - 1), default=0)
+    add.add_argument("--seed", type=as_number(int, 0, 2**31 - 1), default=0)
     add.set_defaults(run=pretrain)
     add = commands.add_parser("results", help=results.__doc__)
     add.add_argument("grid", nargs="?", choices=GRIDS, default="digits", help="which (default: %(default)s)")
-    add.add_argument("--processes", type=number(int, 1, 1000), help="how many at once (default: one a core; on a GPU, one)")
+    add.add_argument(
+        "--processes", type=as_number(int, 1, 1000), help="how many at once (default: one a core; on a GPU, one)"
+    )
     add.set_defaults(run=results)
     add = commands.add_parser("predict", help=predict.__doc__)
-    add.add_argument("model", type=path, help="folder that tl.save wrote")
-    add.add_argument("folder", type=path, help="folder of photographs, with folders in it if you like; or a single one")
-    add.add_argument("--to", type=new_file, help="CSV file to write (default: the screen)")
+    add.add_argument("model", type=as_path, help="folder that tl.save wrote")
+    add.add_argument("folder", type=as_path, help="folder of photographs, with folders in it if you like; or a single one")
+    add.add_argument("--to", type=as_new_file, help="CSV file to write (default: the screen)")
     add.add_argument(
-        "--unsure", type=number(float, 0, 1), help="below this probability (default: the model's own) an answer is unsure"
+        "--unsure", type=as_number(float, 0, 1), help="below this probability (default: the model's own) an answer is unsure"
     )
     add.set_defaults(run=predict)
     options = parser.parse_args(words)
