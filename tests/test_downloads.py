@@ -367,29 +367,28 @@ def test_two_at_once_fetch_a_set_once(server, sets):
 # The command.
 
 
-def prefetch(monkeypatch, capsys, *words: str) -> tuple[int, str]:
-    monkeypatch.setattr(sys, "argv", ["tl_helpers", "prefetch", *words])
-    code = command.main()
+def prefetch(capsys, *words: str) -> tuple[int, str]:
+    code = command.main(["prefetch", *words])
     return code, "".join(capsys.readouterr())
 
 
 def test_prefetch_says_how_much_fetches_it_and_is_content(server, sets, monkeypatch, capsys, tmp_path):
     to = tmp_path / "stick"
-    code, text = prefetch(monkeypatch, capsys, "--only", "pets", "--only", "ants-and-bees", "--to", str(to))
+    code, text = prefetch(capsys, "--only", "pets", "--only", "ants-and-bees", "--to", str(to))
     assert code == 0 and "To fetch: pets (2 MB), ants-and-bees (1 MB); in all 3 MB." in text and f"Set TL_HOME={to}" in text
     count = len(server.requests)
-    code, text = prefetch(monkeypatch, capsys, "--only", "pets", "--to", str(to))
+    code, text = prefetch(capsys, "--only", "pets", "--to", str(to))
     assert code == 0 and "To fetch" not in text and len(server.requests) == count
     monkeypatch.setenv("TL_HOME", str(to))
     assert len(tl.photos("pets").test) == 6 and len(server.requests) == count and not sets.exists()
-    assert prefetch(monkeypatch, capsys, "--only", "03")[0] == 0
-    code, text = prefetch(monkeypatch, capsys, "--only", "pet")
+    assert prefetch(capsys, "--only", "03")[0] == 0
+    code, text = prefetch(capsys, "--only", "pet")
     assert code == 1 and "timm has no model 'pet'" in text
 
 
-def test_prefetch_that_fails_is_one_sentence_and_a_code(server, sets, monkeypatch, capsys):
+def test_prefetch_that_fails_is_one_sentence_and_a_code(server, sets, capsys):
     server.plan = [404]
-    code, text = prefetch(monkeypatch, capsys, "--only", "ants-and-bees")
+    code, text = prefetch(capsys, "--only", "ants-and-bees")
     assert code == 1 and text.splitlines()[-1].startswith("The ants and bees are not on this machine") and "404" in text
 
 
@@ -399,7 +398,7 @@ def test_prefetch_of_what_is_there_needs_no_network(tmp_path, monkeypatch, capsy
         (tmp_path / name).symlink_to(REAL / place)
     monkeypatch.setenv("TL_HOME", str(tmp_path))
     monkeypatch.delenv("HF_HOME", raising=False)
-    code, text = prefetch(monkeypatch, capsys)
+    code, text = prefetch(capsys)
     assert code == 0 and text.startswith("All that is asked for is there")
 
 

@@ -144,18 +144,6 @@ except Exception as error:
         socket.create_connection(("192.0.2.1", 80), timeout=5)
 
 
-def test_doctor_says_that_this_machine_is_ready():
-    done = subprocess.run([sys.executable, "-m", "tl_helpers", "doctor"], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0 and "torch 2" in done.stdout and "ready" in done.stdout
-
-
-def test_the_command_line_answers_wrong_words_in_a_sentence():
-    done = subprocess.run(
-        [sys.executable, "-m", "tl_helpers", "pretrain", "resnet99"], capture_output=True, text=True, cwd=ROOT
-    )
-    assert done.returncode == 2 and "invalid choice" in done.stderr and "Traceback" not in done.stderr
-
-
 def test_readme_and_ci_give_the_same_test_command():
     command = re.search(r"^.*&& \.uv/bin/uv run pytest$", README, re.M)[0].strip()
     assert command in (ROOT / ".ci" / "run").read_text()

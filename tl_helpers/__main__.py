@@ -12,6 +12,7 @@ import inspect
 import os
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
@@ -42,12 +43,17 @@ def prefetch(options) -> int:
     of it to other machines, on a stick say: --to FOLDER, copy the folder, and set the variable TL_HOME to it there.
     """
     from .datasets.photos import NEEDS, SOURCES, WEIGHTS, get, missing
-    from .device import cache_folder as find_home
-    from .device import hub_cache
+    from .device import cache_folder, hub_cache
+    from .images import shown
+    from .models import DATA
 
-    home = options.to or find_home()
+    home = options.to or cache_folder()
     cache = options.to / "hf" / "hub" if options.to else hub_cache()
-    needed = [NEEDS.get(only, ()) if only.isdigit() else (only,) for only in options.only or NEEDS]
+    lessons = {path.name[:2] for path in (DATA.parent / "notebooks").glob("[0-9][0-9]_*.ipynb")}
+    for only in options.only or ():
+        if only.isdecimal() and only not in lessons:
+            raise ValueError(f"There is no lesson {only}: --only takes two digits, {min(lessons)} to {max(lessons)}.")
+    needed = [NEEDS.get(only, ()) if only in lessons else (only,) for only in options.only or NEEDS]
     sizes = {}
     for name in dict.fromkeys(name for names in needed for name in names):
         if name in SOURCES and missing(name, home / SOURCES[name].place):
@@ -67,6 +73,7 @@ def prefetch(options) -> int:
             if not _whole_weights(name, cache):
                 raise ConnectionError(f"The weights of {name!r} came damaged and are deleted; run the same command again.")
         print(f"{name}: there, and whole.", flush=True)
+    home = shown(home)
     print(f"All that is asked for is there, in {home}." + f" Set TL_HOME={home} to use it." * bool(options.to))
     return 0
 
@@ -99,9 +106,10 @@ def _whole_weights(name: str, cache: Path | None) -> bool:
 def pretrain(options) -> int:
     """Pretrain a letters backbone, write weights and model card, and compare it with the shipped one."""
     from .course import pretraining
+    from .images import shown
 
     path = pretraining.pretrain(options.name, options.to, options.epochs, options.seed)
-    print(f"Written: {path} and its card beside it.")
+    print(f"Written: {shown(path)} and its card beside it.")
     if options.to.resolve() != pretraining.DATA and (pretraining.DATA / path.name).exists():
         print(pretraining.compare_with_shipped(path))
     return 0
@@ -143,6 +151,7 @@ def predict(options) -> int:
     """Name the photographs in a folder with a saved model, as CSV: file, class, probability, below_threshold, problem."""
     from . import saving
     from .datasets import naming
+    from .validate import shown
 
     rows = naming.predictions(saving.load(options.model), options.folder, threshold=options.threshold)
     named = broken = 0
@@ -164,12 +173,48 @@ def predict(options) -> int:
             writer.writerow(row)
     if part:
         os.replace(part, options.to)
-        print(f"Written: {options.to}: {named:,} photographs named, {broken:,} could not be read.")
+        print(f"Written: {shown(options.to)}: {named:,} photographs named, {broken:,} could not be read.")
     return 0 if named else 1
 
 
-def main() -> int:
+def as_number(kind: type, low: float, high: float) -> Callable[[str], float]:
+    """For argparse: what turns a word into a number between low and high, or says that it is none."""
+
+    def read(word: str) -> float:
+        with contextlib.suppress(ValueError):
+            if low <= kind(word) <= high:
+                return kind(word)
+        raise argparse.ArgumentTypeError(f"it takes a {'whole ' * (kind is int)}number from {low} to {high}, not {word!r}")
+
+    return read
+
+
+def as_path(word: str) -> Path:
+    """For argparse: the path of something that should be there."""
+    if not word:
+        raise argparse.ArgumentTypeError("it takes a path, and this is none")
+    return Path(word)
+
+
+def as_folder(word: str) -> Path:
+    """For argparse: a folder to write to, which need not be there yet."""
+    if not word or Path(word).exists() and not Path(word).is_dir():
+        raise argparse.ArgumentTypeError(f"it takes a folder, and {word!r} is none")
+    return Path(word)
+
+
+def as_new_file(word: str) -> Path:
+    """For argparse: a file to write, in a folder that is there. What would fail after an hour's work fails at once."""
+    path = Path(word)
+    if not path.name or path.is_dir() or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"it takes a file in a folder that is there, and {word!r} is none")
+    return path
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; words are those after `python -m tl_helpers`, None for this process's own."""
     from .course.experiments import GRIDS
+    from .images import shown
     from .models import LETTERS
 
     parser = argparse.ArgumentParser(prog="python -m tl_helpers", description=__doc__)
@@ -181,37 +226,44 @@ def main() -> int:
     add = commands.add_parser("prefetch", help=about[0], description=about[1], formatter_class=style)
     what = "a lesson's number, a set (pets, ants-and-bees) or a timm model; several times if you like (default: all lessons)"
     add.add_argument("--only", action="append", metavar="WHAT", help=what)
-    add.add_argument("--to", type=Path, metavar="FOLDER", help="where to (default: TL_HOME, else your cache folder)")
+    add.add_argument("--to", type=as_folder, metavar="FOLDER", help="where to (default: TL_HOME, else your cache folder)")
     add.set_defaults(run=prefetch)
     add = commands.add_parser("pretrain", help=pretrain.__doc__)
     add.add_argument("name", choices=[f"{name}.letters" for name in LETTERS])
-    add.add_argument("--to", type=Path, default=Path("pretrained"), help="folder to write to (default: %(default)s)")
-    add.add_argument("--epochs", type=int, help="passes over the 2,752 letters (default: the backbone's own recipe)")
-    add.add_argument("--seed", type=int, default=0)
+    add.add_argument("--to", type=as_folder, default=Path("pretrained"), help="folder to write to (default: %(default)s)")
+    add.add_argument(
+        "--epochs", type=as_number(int, 1, 10**6), help="passes over the 2,752 letters (default: the backbone's own recipe)"
+    )
+    add.add_argument("--seed", type=as_number(int, 0, 2**31 - 1), default=0)
     add.set_defaults(run=pretrain)
     add = commands.add_parser("results", help=results.__doc__)
     add.add_argument("grid", nargs="?", choices=GRIDS, default="digits", help="which (default: %(default)s)")
-    add.add_argument("--processes", type=int, help="how many at once (default: one a core; on a GPU, one)")
+    add.add_argument(
+        "--processes", type=as_number(int, 1, 1000), help="how many at once (default: one a core; on a GPU, one)"
+    )
     add.set_defaults(run=results)
     add = commands.add_parser("predict", help=predict.__doc__)
-    add.add_argument("model", type=Path, help="folder that tl.save wrote")
-    add.add_argument("folder", type=Path, help="folder of photographs, with folders in it if you like; or a single one")
-    add.add_argument("--to", type=Path, help="CSV file to write (default: the screen)")
+    add.add_argument("model", type=as_path, help="folder that tl.save wrote")
+    add.add_argument("folder", type=as_path, help="folder of photographs, with folders in it if you like; or a single one")
+    add.add_argument("--to", type=as_new_file, help="CSV file to write (default: the screen)")
     what = "the probability below which an answer is to count as \"I don't know\" (default: the model's own)"
-    add.add_argument("--threshold", type=float, metavar="PROBABILITY", help=what)
+    add.add_argument("--threshold", type=as_number(float, 0, 1), metavar="PROBABILITY", help=what)
     add.set_defaults(run=predict)
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     try:
         return options.run(options)
-    except (ValueError, ConnectionError) as error:
-        print(error, file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("Stopped." + " The same command goes on from here." * (options.run is not predict), file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever read our output has had enough, as `| head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except (ValueError, ConnectionError) as error:
+        text = str(error)
+    except OSError as error:
+        text = f"{error.filename or 'A file'} cannot be read or written: {error.strerror or error}."
+    print(shown(text), file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

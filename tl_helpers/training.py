@@ -146,7 +146,7 @@ def fit(
 def one_epoch(net, data, criterion, optimizer, scheduler, scaler, memory, bar) -> Tensor:
     """The training loop: each batch forward, backward, and a step. Returns the sum of the losses, and of right answers."""
     net.train()
-    seen = []  # the loss of each batch and which answers are right; to add up here would make a GPU wait, and cost 2% on a CPU
+    seen = []  # the loss of each batch, and which answers are right: to add up here would make a GPU wait
     for micro_batches in memory.of(data):  # a list of one, the whole batch, unless the memory is short
         optimizer.zero_grad()
         parts = []
