@@ -16,9 +16,9 @@ from PIL import Image
 import tl_helpers as tl
 from conftest import REAL, need
 from tl_helpers.data import Files, InputConfig, Split, Task, in_floats
+from tl_helpers.engine.loading import load
 from tl_helpers.images import open_photograph, prepare
 from tl_helpers.models import input_of
-from tl_helpers.training import _load
 
 SMALL = InputConfig((3, 32, 32), (0.5,) * 3, (0.5,) * 3)
 ANY = settings(suppress_health_check=list(HealthCheck), deadline=None)
@@ -118,7 +118,7 @@ def test_a_photograph_comes_to_a_model_as_timm_brings_it(how, tmp_path):
 
 def test_photographs_stay_bytes_and_each_batch_is_normalised(pets):
     model = tl.backbone("resnet10t.letters", classes=3)
-    x, _, normalise = _load(model, pets.train, torch.device("cpu"))
+    x, _, normalise = load(model, pets.train, torch.device("cpu"))
     assert x.dtype == torch.uint8 and x.shape == (36, 1, 32, 32)
     wanted = input_of(model, pets.train)
     assert torch.equal(normalise(x), (x.float() / 255 - 0.5) / 0.5) and normalise(x).dtype == torch.float32

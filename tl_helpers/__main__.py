@@ -44,8 +44,8 @@ def prefetch(options) -> int:
     """
     from .datasets.photos import NEEDS, SOURCES, WEIGHTS, get, missing
     from .device import cache_folder, hub_cache
-    from .images import shown
     from .models import DATA
+    from .validate import shown
 
     home = options.to or cache_folder()
     cache = options.to / "hf" / "hub" if options.to else hub_cache()
@@ -106,7 +106,7 @@ def _whole_weights(name: str, cache: Path | None) -> bool:
 def pretrain(options) -> int:
     """Pretrain a letters backbone, write weights and model card, and compare it with the shipped one."""
     from .course import pretraining
-    from .images import shown
+    from .validate import shown
 
     path = pretraining.pretrain(options.name, options.to, options.epochs, options.seed)
     print(f"Written: {shown(path)} and its card beside it.")
@@ -214,8 +214,8 @@ def as_new_file(word: str) -> Path:
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; words are those after `python -m tl_helpers`, None for this process's own."""
     from .course.experiments import GRIDS
-    from .images import shown
     from .models import LETTERS
+    from .validate import shown
 
     parser = argparse.ArgumentParser(prog="python -m tl_helpers", description=__doc__)
     commands = parser.add_subparsers(required=True)

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from .data import InputConfig, Split, Task
 from .device import seeded
-from .engine.arguments import check_kind
 from .engine.weights import DATA, LETTERS, PREFETCH, create, create_pretrained, register, weights_file  # noqa: F401
+from .validate import check_kind
 
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "gelu": nn.GELU, "none": nn.Identity}
 POOLINGS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from .data import Files, Split, Task
 from .device import autocast, layout, precision, seeded
 from .device import device as find_device
-from .engine.arguments import SCHEDULES, Settings, check_kind, shape
+from .engine.arguments import SCHEDULES, Settings, shape
 from .engine.checkpoint import Checkpoint
 from .engine.distributed import Distributed
 from .engine.loading import Batches, load
@@ -31,6 +31,7 @@ from .engine.progress import Progress
 from .models import Facts, classifier, count_parameters, parameter_groups
 from .results import Evaluation
 from .runs import Diverged, Run
+from .validate import check_kind
 
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds")  # of the history
 

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from ..data import Files, Split, Task
 from ..device import device
 from ..engine.memory import to_device
-from ..images import READ, images_below, in_threads, prepare, shown
+from ..images import READ, images_below, in_threads, prepare
 from ..models import Facts, input_of
 from ..saving import known
 from ..training import predict
-from ..validate import as_path
+from ..validate import as_path, shown
 
 COLUMNS = ("file", "class", "probability", "below_threshold", "problem")
 CHUNK = 64  # photographs in the memory at once

@@ -20,9 +20,8 @@ import torch
 
 from ..data import Files, Split, Task, draw
 from ..device import cache_folder
-from ..images import shown
 from ..models import PREFETCH
-from ..validate import brief
+from ..validate import brief, shown
 from .downloads import download, part_of
 
 
