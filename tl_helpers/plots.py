@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import matplotlib.figure
 import numpy as np
@@ -25,6 +25,7 @@ from torch import Tensor
 from .data import Files, InputConfig, Split
 from .images import prepare
 from .results import Evaluation, mean_interval
+from .validate import brief, check_choice, check_kind, check_number
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#E69F00", "#7F7F7F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -101,6 +102,8 @@ def images(pictures: Split | Tensor, labels: Sequence | None = None, columns: in
     if isinstance(pictures, Split):
         labels = pictures.y.tolist() if labels is None else labels
         pictures = pictures.x
+    check_kind("plots.images", pictures, (Files, Tensor), "a split of images, or a tensor of them")
+    labels = _checked(len(pictures), columns, size, labels)
     if not len(pictures):
         figure = Figure(2.0, 0.4)
         figure.text(0.05, 0.4, "no pictures")
@@ -109,11 +112,10 @@ def images(pictures: Split | Tensor, labels: Sequence | None = None, columns: in
     if isinstance(pictures, Files):
         side = max(32, round(size * 150))
         pictures = prepare(Split(pictures, torch.zeros(len(pictures))), InputConfig((3, side, side), (0,) * 3, (1,) * 3))
-    labels = [""] * len(pictures) if labels is None else [str(label) for label in labels]
-    columns = min(columns, len(pictures))
+    colours, columns = shades(pictures), min(columns, len(pictures))
     rows, line = -(-len(pictures) // columns), _line(pictures.shape[2:], size, labels)
     figure = Figure(columns * size, rows * line)
-    tiles(figure.sheet(), shades(pictures), columns, size, labels)
+    tiles(figure.sheet(), colours, columns, size, labels)
     what = ", ".join(labels) if any(labels) else "no labels"
     figure.alt = f"{len(pictures)} small picture{'s' * (len(pictures) > 1)}. Labels in reading order: {what}."
     return figure
@@ -125,6 +127,10 @@ def maps(values: Tensor | np.ndarray, columns: int = 10, size: float = 0.75, tit
     Args:
         values: N x H x W.
     """
+    check_kind("plots.maps", values, (Tensor, np.ndarray), "maps as a tensor or an array")
+    if values.ndim != 3 or 0 in values.shape:
+        raise ValueError(f"Maps are N x H x W numbers, at least one; these are {' x '.join(map(str, values.shape))}.")
+    titles = titles and _checked(len(values), columns, size, titles)
     columns = min(columns, len(values))
     rows, line = -(-len(values) // columns), _line(values.shape[1:], size, titles or [])
     figure = Figure(columns * size, rows * line)
@@ -134,8 +140,27 @@ def maps(values: Tensor | np.ndarray, columns: int = 10, size: float = 0.75, tit
     return figure
 
 
+def _checked(count: int, columns: int, size: float, labels: Sequence | None) -> list[str]:
+    """A text for each picture, where the arguments of `images` and `maps` are what they must be."""
+    check_number("columns", columns, "a whole number from 1", 1, whole=True)
+    check_number("size", size, "inches, from 0.1 to 10", 0.1, 10)
+    labels = [""] * count if labels is None else labels
+    check_kind("A figure", labels, Iterable, "a label for each picture")
+    if len(labels := [str(label) for label in labels]) != count:
+        raise ValueError(f"There are {count} pictures and {len(labels)} labels; each picture needs one.")
+    return labels
+
+
 def shades(pictures: Tensor) -> np.ndarray:
     """Pictures, uint8 or float in [0, 1], N x C x H x W, as colours for `tiles`: float, N x H x W x 3, in [0, 1]."""
+    fits = (
+        isinstance(pictures, Tensor) and pictures.ndim == 4 and pictures.shape[1] in (1, 3) and 0 not in pictures.shape[2:]
+    )
+    if not fits or not (pictures.dtype == torch.uint8 or pictures.is_floating_point()):
+        what = (
+            f"{pictures.dtype}, {' x '.join(map(str, pictures.shape))}" if isinstance(pictures, Tensor) else brief(pictures)
+        )
+        raise ValueError(f"Pictures are uint8 or floats from 0 to 1, N x C x H x W with C 1 or 3; these are {what}.")
     pixels = pictures.detach().cpu().float() / (255 if pictures.dtype == torch.uint8 else 1)
     return pixels.clamp(0, 1).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
 
@@ -200,8 +225,7 @@ def paste(axis, pixels: np.ndarray, left: float = 0, top: float = 0) -> None:
 
 def history(run) -> Figure:
     """Loss and accuracy of one run, epoch by epoch, in training and in validation."""
-    figure = Figure(7.5, 2.8)
-    frame = run.history
+    frame, figure = _history(run), Figure(7.5, 2.8)
     for axis, what in zip(figure.axes_of(1, 2), ("loss", "accuracy")):
         for i, (column, label) in enumerate(((what, "training"), (f"val_{what}", "validation"))):
             if column in frame:
@@ -214,8 +238,20 @@ def history(run) -> Figure:
     return figure
 
 
+def _history(run) -> pd.DataFrame:
+    if not isinstance(getattr(run, "history", None), pd.DataFrame):
+        raise TypeError(f"This figure takes a run, as tl.fit returns one; this is {brief(run)}.")
+    return run.history
+
+
 def compare(*runs, names: Sequence[str] | None = None) -> Figure:
     """The validation accuracy of several runs, epoch by epoch."""
+    for run in runs:
+        _history(run)
+    if not runs:
+        raise ValueError("There is no run to show: give at least one.")
+    if names is not None and (not isinstance(names, Sequence) or len(names) != len(runs)):
+        raise ValueError(f"names must be {len(runs)} names, one for each run; not {brief(names)}.")
     figure = Figure(7.5, 3.2)
     axis = figure.axes_of()
     names = [run.name for run in runs] if names is None else names
@@ -254,6 +290,8 @@ def accuracies(
         results: evaluations, or what `mean_interval` takes: accuracies with n, answers, or other numbers.
         n: how many images the accuracies were measured on.
     """
+    if not isinstance(results, dict) or not results:
+        raise ValueError(f"results must be accuracies or evaluations by their names; not {brief(results)}.")
     figure = Figure(7.0, 0.9 + 0.4 * len(results))
     axis = figure.axes_of()
     words, covers = intervals(axis, results, n)
@@ -300,6 +338,11 @@ def lines(
         y: a number, or the answers to all test images (see `mean_interval`).
         n: how many test images y is the accuracy on, so that the band covers them too.
     """
+    check_kind("plots.lines", frame, pd.DataFrame, "a table, one row for each run")
+    for name, column in (("x", x), ("y", y), ("by", y if by is None else by)):
+        check_choice(name, column, list(frame.columns))
+    if not len(frame) or not pd.api.types.is_numeric_dtype(frame[x]) or log and frame[x].min() <= 0:
+        raise ValueError(f"The column {x!r} must hold numbers{', above 0 on a logarithmic axis' * bool(log)}.")
     figure = Figure(8.0, 3.8)
     axis = figure.axes_of()
     texts, covers = [], {}
@@ -341,8 +384,16 @@ def scatter(points: Tensor | np.ndarray, labels: Sequence, names: Sequence[str])
         points: N x 2.
         labels: the class of each, counted from 0.
     """
-    points, labels = np.asarray(points), np.asarray(labels)
-    figure = Figure(5.5, 5.0)
+    try:
+        points, labels = np.asarray(points, dtype=float), np.asarray(labels)
+    except (TypeError, ValueError):
+        raise ValueError("Points and labels must be numbers, in a tensor or an array.") from None
+    if not isinstance(names, Sequence) or isinstance(names, bytes):
+        raise ValueError(f"names must be the names of the classes; not {brief(names)}.")
+    fits = points.ndim == 2 and points.shape[1] == 2 and labels.shape == (len(points),) and labels.dtype.kind in "iu"
+    if not len(points) or not fits or not 0 <= labels.min() <= labels.max() < len(names) or not np.isfinite(points).all():
+        raise ValueError("Give finite points, N x 2, and for each the number of its class, from 0 and below that of names.")
+    names, figure = [str(name) for name in names], Figure(5.5, 5.0)
     axis = figure.axes_of()
     for (px, py), label in zip(points, labels):
         colour = COLOURS[label % len(COLOURS)]
@@ -356,6 +407,8 @@ def scatter(points: Tensor | np.ndarray, labels: Sequence, names: Sequence[str])
 
 def report(found) -> Figure:
     """What `tl.folder` found (`task.report`): images by class and split, and how large they are."""
+    if not isinstance(getattr(found, "files", None), pd.DataFrame):
+        raise TypeError(f"This figure takes the report of a folder, task.report; this is {brief(found)}.")
     counts, kept = found.counts, found.files[found.files.split != ""]
     figure = Figure(8.5, max(2.6, 0.8 + 0.22 * len(counts)))
     bars, sizes = figure.axes_of(1, 2)
@@ -387,11 +440,18 @@ def probabilities(picture: Tensor, answers: dict[str, Tensor], classes: Sequence
         picture: 1 x H x W or 3 x H x W, uint8.
         answers: for each model by its name, one number for each class.
     """
+    if not isinstance(classes, Sequence) or not classes or not isinstance(answers, dict):
+        raise ValueError("Give answers by the names of the models, and the names of the classes.")
+    classes = [str(name) for name in classes]
+    for name, shares in answers.items():
+        if not isinstance(shares, Tensor) or shares.shape != (len(classes),):
+            raise ValueError(f"The answer of {name!r} must be {len(classes)} probabilities, one for each class.")
+    colours = shades(picture[None] if isinstance(picture, Tensor) else picture)[0]
     height = max(2.2, 0.75 + 0.22 * len(classes))
     room = 0.15 + 0.08 * max(map(len, classes))  # for their names
     figure = Figure(1.7 + (1.6 + room) * len(answers), height)
     axis = figure.sheet()
-    axis.imshow(shades(picture[None])[0], extent=(0.1, 1.6, 2.1, 0.6), aspect="auto")
+    axis.imshow(colours, extent=(0.1, 1.6, 2.1, 0.6), aspect="auto")
     axis.text(0.85, 0.5, "as the networks see it", ha="center", fontsize=9)
     rows = 0.7 + 0.22 * np.arange(len(classes))
     texts = []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .validate import check_number
+from .validate import check_kind, check_number
 
 SKEWED = 1.1  # by so much grows the square of a margin over draws, which are not quite Gaussian, least of all near 1
 
@@ -20,6 +21,12 @@ class Evaluation:
     accuracy: float
     loss: float
     n: int
+
+    def __post_init__(self):
+        check_number("n", self.n, "a number of examples", 0, whole=True)
+        check_kind("loss", self.loss, numbers.Real, "a number")
+        if self.n:
+            check_number("accuracy", self.accuracy, "a share from 0 to 1", 0, 1)
 
     @property
     def interval(self) -> tuple[float, float]:
