@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .data import InputConfig, Split, Task
-from .engine.memory import outputs
+from .engine.memory import predict_logits
 from .models import Facts, RawCNN, backbone, classifier, count_parameters, facts_of, input_of
 from .results import Evaluation
 from .training import predict
@@ -173,7 +173,9 @@ def export(model: nn.Module, path: str | os.PathLike, task: Task | Sequence[str]
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise ValueError(f"{error.name} is missing here: run `pip install onnx onnxscript onnxruntime`.") from error
+        raise ValueError(
+            f"{error.name} is missing here; to export, run `pip install onnx onnxscript onnxruntime`."
+        ) from error
 
     path, config = as_path(path), _config(model, known(model, task))
     if not path.name or path.is_dir():
@@ -235,6 +237,7 @@ def _config(model: nn.Module, facts: Facts) -> dict:
     """What it takes besides the weights, as JSON holds it, in the layout of timm's models on the hub."""
     raw = isinstance(model, RawCNN)
     own = dict(getattr(model, "pretrained_cfg", None) or {})
+    arguments = own.pop("model_args", {})
     architecture = "RawCNN" if raw else own.pop("architecture", None)
     if architecture is None:
         raise ValueError(f"Only RawCNN and timm's models can be saved and exported; this is a {type(model).__name__}.")
@@ -246,7 +249,7 @@ def _config(model: nn.Module, facts: Facts) -> dict:
         "num_classes": len(facts.classes),
         "num_features": model.num_features,
         "label_names": facts.classes,
-        "model_args": getattr(model, "arguments", {}),
+        "model_args": arguments,
         "pretrained_cfg": own,
         "tl_helpers": {
             "format": FORMAT,
@@ -272,7 +275,7 @@ def _build(config: dict) -> nn.Module:
         own["architecture"] = name
     kept = config["tl_helpers"]
     threshold = kept["unsure" if kept["format"] == 1 else "threshold"]
-    model.pretrained_cfg, model.arguments = own, arguments
+    model.pretrained_cfg = own | {"model_args": arguments}
     model.facts = Facts(tuple(map(str, classes)), kept["temperature"], threshold)
     return model.eval()
 
@@ -321,7 +324,7 @@ def _check_it_comes_back(model: nn.Module, config: dict, weights: dict) -> None:
         again = _build(json.loads(json.dumps(config)))
         again.load_state_dict(weights)
         x = _noise(_wanted(model).size)
-        same = torch.allclose(outputs(again, again, x), outputs(model, model, x), equal_nan=True)
+        same = torch.allclose(predict_logits(again, again, x), predict_logits(model, model, x), equal_nan=True)
     except Exception as error:
         words = f"This {config['architecture']} cannot be saved, since it could not be built anew"
         raise ValueError(f"{words}: {shorten(str(error), 300).rstrip('.')}.") from error
