@@ -14,7 +14,7 @@ import torch
 import tl_helpers as tl
 from tl_helpers.course import experiments, methods, pretraining
 from tl_helpers.course.experiments import Grid, best_rates, chosen, labels_to_match, measure, table
-from tl_helpers.course.methods import PROBE, RESNET, SHIFTS, Cell, shifted
+from tl_helpers.course.methods import PROBE, RESNET, SHIFTS, Cell, apply_shift
 from tl_helpers.results import mean_interval
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -165,10 +165,10 @@ def test_tables_become_pictures_with_disjoint_splits(name):
 @pytest.mark.parametrize("kind", SHIFTS)
 def test_a_shift_grows_with_its_strength_and_is_the_same_every_time(kind):
     split = tl.digits().test[:64]
-    changes = [(shifted(split, kind, s).x.float() - split.x.float()).abs().mean().item() for s in methods.STRENGTHS]
+    changes = [(apply_shift(split, kind, s).x.float() - split.x.float()).abs().mean().item() for s in methods.STRENGTHS]
     assert 0 < changes[0] and changes == sorted(changes)
-    again = methods.shifted.__wrapped__(split, kind, 3)
-    assert (again.x == shifted(split, kind, 3).x).all() and again.x.dtype == split.x.dtype
+    again = methods.apply_shift.__wrapped__(split, kind, 3)
+    assert (again.x == apply_shift(split, kind, 3).x).all() and again.x.dtype == split.x.dtype
 
 
 def test_the_calibration_error_is_the_gap_between_confidence_and_accuracy():

@@ -32,7 +32,7 @@ from ..models import DATA
 from ..results import Interval, mean_interval
 from ..runs import Diverged
 from . import pretraining
-from .methods import MAIN, METHODS, PROBE, RESNET, SCRATCH, SHIFTS, STRENGTHS, TASKS, TUNED, Cell, _held_out, _task, shifted
+from .methods import MAIN, METHODS, PROBE, RESNET, SCRATCH, SHIFTS, STRENGTHS, TASKS, TUNED, Cell, _held_out, _task, apply_shift
 
 RESULTS = DATA / "results"
 
@@ -177,7 +177,7 @@ def measure(cell: Cell, shift: bool = False) -> dict:
     row["seconds"] = round(time.perf_counter() - start, 2)
     wanted = shift and cell.shots == 10 and cell.stage == "result"
     for kind, strength in itertools.product(SHIFTS, STRENGTHS) if shift else ():
-        there = shifted(task.test, kind, strength) if wanted else None
+        there = apply_shift(task.test, kind, strength) if wanted else None
         row[f"{kind} {strength}"] = _score(cell.task, answer(there), there.y) if wanted else ""
     told = cell.stage == "result" and cell.task != "fraud"
     return row | {"right": np.packbits(p.argmax(1).numpy() == y.numpy()).tobytes().hex() if told else ""}
