@@ -280,7 +280,11 @@ def _facts() -> dict[str, str]:
 
 
 def _append(path: Path, row: dict) -> None:
-    """One whole line, on the disk before this returns."""
+    """One whole line, on the disk before this returns.
+
+    Raises:
+        ValueError: the file has other columns, or the same in another order.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+", newline="", encoding="utf-8") as file:
         file.seek(0)
