@@ -39,7 +39,7 @@ def test_progress_counts_what_a_learner_passed_and_no_solution(cell):
 def test_without_a_notebook_nothing_is_noted(tmp_path, monkeypatch):
     monkeypatch.setenv("TL_HOME", str(tmp_path))
     monkeypatch.delenv("TL_PROGRESS")
-    base._remember("output_size")
+    base._note_passed("output_size")
     assert not list(tmp_path.iterdir())
 
 
@@ -48,7 +48,7 @@ def test_a_damaged_file_stops_nothing(cell, content):
     base._store().write_text(content)
     assert "0 of" in repr(check.progress("02"))
     cell("tl.check.output_size(mine)")
-    base._remember("output_size")
+    base._note_passed("output_size")
     assert check.progress("02").passed["output_size"]
 
 
@@ -56,13 +56,13 @@ def test_a_place_that_cannot_be_written_to_stops_nothing(cell, tmp_path, monkeyp
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TL_HOME", str(tmp_path / "file"))
     cell("tl.check.output_size(mine)")
-    base._remember("output_size")
+    base._note_passed("output_size")
 
 
 def test_forgetting_deletes_no_file_that_the_variable_names(cell, tmp_path, monkeypatch):
     monkeypatch.setenv("TL_PROGRESS", str(tmp_path / "mine"))
     cell("tl.check.output_size(mine)")
-    base._remember("output_size")
+    base._note_passed("output_size")
     assert check.progress("02").passed["output_size"] and [path.name for path in tmp_path.iterdir()] == ["mine"]
     check.forget_progress()
     assert (tmp_path / "mine").exists() and not check.progress("02").passed["output_size"]

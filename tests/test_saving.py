@@ -49,7 +49,7 @@ def check_round_trip(model: nn.Module, folder: Path) -> nn.Module:
     before = {module: module.training for module in model.modules()}
     loaded = tl.load(tl.save(model, folder, CLASSES))
     assert before == {module: module.training for module in model.modules()}, "save must leave the model as it is"
-    split = noise(9, 3, 40, 36)
+    split = noise(3, 3, 40, 36)
     assert torch.equal(tl.predict(model, split), tl.predict(loaded, split))
     assert loaded.facts.classes == CLASSES and not loaded.training
     assert all(p.requires_grad for p in loaded.parameters())

@@ -81,7 +81,7 @@ def move(widget, times: int) -> None:
         widget.controls[name].value = values[(i + 1) % 2]
 
 
-def test_moving_a_control_changes_the_picture_and_leaves_nothing_behind(widget, times=12):
+def test_moving_a_control_changes_the_picture_and_leaves_nothing_behind(widget, times=6):
     move(widget, 2)
     before = widget.picture.value
     move(widget, 1)

@@ -31,8 +31,8 @@ from ..device import device, machine
 from ..models import DATA
 from ..results import Interval, mean_interval
 from ..runs import Diverged
-from . import pretraining
-from .methods import MAIN, METHODS, PROBE, RESNET, SCRATCH, SHIFTS, STRENGTHS, TASKS, TUNED, Cell, _held_out, _task, shifted
+from . import methods, pretraining
+from .methods import MAIN, METHODS, PROBE, RESNET, SCRATCH, SHIFTS, STRENGTHS, TASKS, TUNED, Cell
 
 RESULTS = DATA / "results"
 
@@ -161,7 +161,7 @@ def measure(cell: Cell, shift: bool = False) -> dict:
     """
     start = time.perf_counter()
     options = dict(pair.split("=") for pair in cell.variant.split(",") if pair)
-    task = _task(cell, **options)
+    task = methods._task(cell, **options)
     try:
         answer, trainable = METHODS[cell.method].run(task, cell, **options)
     except Diverged:  # a result too: such a network names the classes at random
@@ -177,7 +177,7 @@ def measure(cell: Cell, shift: bool = False) -> dict:
     row["seconds"] = round(time.perf_counter() - start, 2)
     wanted = shift and cell.shots == 10 and cell.stage == "result"
     for kind, strength in itertools.product(SHIFTS, STRENGTHS) if shift else ():
-        there = shifted(task.test, kind, strength) if wanted else None
+        there = methods.apply_shift(task.test, kind, strength) if wanted else None
         row[f"{kind} {strength}"] = _score(cell.task, answer(there), there.y) if wanted else ""
     told = cell.stage == "result" and cell.task != "fraud"
     return row | {"right": np.packbits(p.argmax(1).numpy() == y.numpy()).tobytes().hex() if told else ""}
@@ -280,7 +280,11 @@ def _facts() -> dict[str, str]:
 
 
 def _append(path: Path, row: dict) -> None:
-    """One whole line, on the disk before this returns."""
+    """One whole line, on the disk before this returns.
+
+    Raises:
+        ValueError: the file has other columns, or the same in another order.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+", newline="", encoding="utf-8") as file:
         file.seek(0)
@@ -341,7 +345,7 @@ def values(rows: pd.DataFrame) -> tuple[tuple[int, ...] | float, ...]:
 
 def test_images(task: str) -> int | None:
     """How many there are; None for fraud, whose results are no accuracies."""
-    return len(_held_out(task)[1]) if task != "fraud" else None
+    return len(methods._held_out(task)[1]) if task != "fraud" else None
 
 
 def interval(rows: pd.DataFrame, minus: pd.DataFrame | None = None) -> Interval:

@@ -138,7 +138,7 @@ STRENGTHS = range(1, 6)
 
 
 @functools.lru_cache(maxsize=64)
-def shifted(split: Split, kind: str, strength: int) -> Split:
+def apply_shift(split: Split, kind: str, strength: int) -> Split:
     """A split of images, changed in one way of SHIFTS at a strength from 1 to 5, the same every time.
 
     rotation: 10 degrees a step; translation: a pixel a step each way; blur: sigma 0.6 pixels a step; noise: Gaussian, sigma
@@ -269,7 +269,7 @@ def _classic(task: Task, cell: Cell, estimator: Callable, **_) -> tuple[Answer, 
     return lambda split: torch.from_numpy(model.predict_proba(taken(split)[0])), 0
 
 
-def _chance(seed: int):
+def _guessing(seed: int):
     from sklearn.dummy import DummyClassifier
 
     return DummyClassifier(strategy="uniform", random_state=seed)
@@ -304,7 +304,7 @@ class Method:
 
 HIGH, LOW = (1e-3, 3e-3, 1e-2), (3e-4, 1e-3, 3e-3)
 METHODS = {
-    "chance": Method(functools.partial(_classic, estimator=_chance)),
+    "chance": Method(functools.partial(_classic, estimator=_guessing)),
     "nearest centroid on pixels": Method(functools.partial(_classic, estimator=_centroid)),
     "logistic regression on pixels": Method(functools.partial(_classic, estimator=_logistic)),
     "random forest on pixels": Method(functools.partial(_classic, estimator=_forest)),

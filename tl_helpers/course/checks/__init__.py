@@ -3,27 +3,13 @@
 `claims` holds the sentences of a lesson against what this machine measured. The checks of each lesson have a file.
 """
 
-import importlib
+from .base import LESSONS, Claims, NotYet, Progress, Verdict, checks_of, claims, exercise, forget_progress, progress
 
-from .base import CHECKS, LESSONS, Claims, NotYet, Progress, Verdict, claims, exercise, forget_progress, progress
-
-__all__ = [
-    "CHECKS",
-    "LESSONS",
-    "Claims",
-    "NotYet",
-    "Progress",
-    "Verdict",
-    "claims",
-    "exercise",
-    "forget_progress",
-    "progress",
-]
+__all__ = ["Claims", "NotYet", "Progress", "Verdict", "claims", "exercise", "forget_progress", "progress"]
 
 
 def __getattr__(name: str):
     for lesson in () if name.startswith("_") else LESSONS:
-        importlib.import_module(f".lesson_{lesson}", __name__)
-        if name in CHECKS[lesson]:
-            return CHECKS[lesson][name]
+        if name in checks_of(lesson):
+            return checks_of(lesson)[name]
     raise AttributeError(f"There is no check {name!r}.")

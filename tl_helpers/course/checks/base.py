@@ -1,4 +1,4 @@
-"""What every check is, and what it remembers."""
+"""What every check is, and which have passed. The first cells of each lesson with exercises open this file."""
 
 from __future__ import annotations
 
@@ -28,14 +28,20 @@ class Verdict:
         return f"{'✔ Passed.' if self.passed else 'Not yet.'} {self.text}"
 
 
-LESSONS = tuple(f"{number:02}" for number in range(12))
-CHECKS: dict[str, dict[str, Callable[..., Verdict]]] = {}  # by lesson, then by name
+LESSONS = sorted(path.stem.removeprefix("lesson_") for path in Path(__file__).parent.glob("lesson_*.py"))
+CHECKS: dict[str, dict[str, Callable[..., Verdict]]] = {}  # by lesson, then by name; filled by `exercise`
+
+
+def checks_of(lesson: str) -> dict[str, Callable[..., Verdict]]:
+    """The checks of a lesson by their names, in the order of its exercises."""
+    importlib.import_module(f".lesson_{lesson}", __package__)
+    return CHECKS[lesson]
 
 
 def exercise(lesson: str) -> Callable:
-    """Registers a check under its lesson: a function that raises NotYet, or returns what the learner has shown.
+    """Register a check under its lesson: a function that raises NotYet, or returns what the learner has shown.
 
-    What it registers never raises.
+    Called with `...` or None, or with code that fails, what is registered says "Not yet."; it never raises.
     """
 
     def register(check: Callable[..., str]) -> Callable[..., Verdict]:
@@ -45,7 +51,7 @@ def exercise(lesson: str) -> Callable:
                 return Verdict(False, "Put your answer in place of the dots and run the cell again.")
             try:
                 verdict = Verdict(True, check(*answers))
-                _remember(check.__name__)
+                _note_passed(check.__name__)
                 return verdict
             except NotYet as hint:
                 return Verdict(False, str(hint))
@@ -59,19 +65,20 @@ def exercise(lesson: str) -> Callable:
 
 
 def returned(found, wanted: str) -> None:
+    """Raise NotYet if the learner's function returned nothing; `wanted` says what it should."""
     if found is None or found is ...:
         raise NotYet(f"The function returns nothing so far: {wanted}")
 
 
-# Progress: which checks have passed on this machine, for the learner's own eyes.
+# Which checks have passed on this machine, for the learner's own eyes.
 
 
 def _store() -> Path:
     """The file that keeps it: TL_PROGRESS if that is set, else one in TL_HOME or where this system keeps a user's data."""
     import platformdirs
 
-    home = os.environ.get("TL_HOME") or platformdirs.user_data_dir("tl_helpers", appauthor=False)
-    return Path(os.environ.get("TL_PROGRESS") or Path(home, "progress.json"))
+    folder = os.environ.get("TL_HOME") or platformdirs.user_data_dir("tl_helpers", appauthor=False)
+    return Path(os.environ.get("TL_PROGRESS") or Path(folder, "progress.json"))
 
 
 def _passed() -> list[str]:
@@ -81,7 +88,7 @@ def _passed() -> list[str]:
         return []
 
 
-def _remember(name: str) -> None:
+def _note_passed(name: str) -> None:
     """Note that a check passed, if a learner's cell called it.
 
     That is a cell of a notebook that names no `solution_...`, as every solution of the course does. What tests and scripts
@@ -119,9 +126,8 @@ def progress(lesson: str) -> Progress:
     """
     if lesson not in LESSONS:
         raise ValueError(f"There are exercises in lessons {', '.join(LESSONS)}; not in {lesson!r}.")
-    importlib.import_module(f".lesson_{lesson}", __package__)
     done = _passed()
-    return Progress(lesson, {name: name in done for name in CHECKS[lesson]})
+    return Progress(lesson, {name: name in done for name in checks_of(lesson)})
 
 
 def forget_progress() -> None:
