@@ -107,6 +107,13 @@ def test_a_result_knows_which_test_images_were_named_rightly_and_its_interval_us
         assert lead == mean_interval(one.test, minus=other.test[:3]) and "not other test images" in lead.covers
 
 
+def test_an_interval_of_no_one_question_is_refused():
+    one, other = rows_of("nearest centroid on pixels"), rows_of("nearest centroid on pixels", range(1, 4))
+    for wrong in ([one[:0]], [pd.concat([one, one])], [one, other], [one, pd.concat([one, one])], [one, one[:0]]):
+        with pytest.raises(ValueError, match="interval takes results of one method"):
+            experiments.interval(*wrong)
+
+
 def test_an_interval_says_where_all_draws_have_the_same_images():
     assert (
         "all with the same training images" in experiments.interval(rows_of("nearest centroid on pixels", shots=90)).covers

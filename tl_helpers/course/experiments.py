@@ -353,8 +353,13 @@ def interval(rows: pd.DataFrame, minus: pd.DataFrame | None = None) -> Interval:
 
     Where it is stored which test images were named rightly, the 95% interval covers draws and test images. Where it is not,
     that of an accuracy does as well, and is wider than it need be; that of a lead covers the draws only.
+
+    Raises:
+        ValueError: there are no results, several of one seed, or not the same seeds of both.
     """
-    parts = [part.set_index("seed").loc[sorted(rows.seed)] for part in (rows, minus) if part is not None]
+    parts = [part[part.seed.isin(rows.seed)].sort_values("seed") for part in (rows, minus) if part is not None]
+    if rows.empty or not all(part.seed.is_unique and len(part) == len(rows) for part in parts):
+        raise ValueError("interval takes results of one method and task, one a seed, and of another with the same seeds.")
     task, shots, variant = rows[["task", "shots", "variant"]].iloc[0]
     stored = all("right" in part and part.right.astype(bool).all() for part in parts)
     first, *other = [values(part) if stored else part.test for part in parts]
@@ -418,7 +423,7 @@ def table(frame: pd.DataFrame, by: str = "shots") -> pd.DataFrame:
     rows = chosen(frame)
     order = [name for name in METHODS if name in set(rows.method)]
     groups = rows.groupby(["method", by], sort=False)
-    found = {keys: "{:.3f} ({:.3f}-{:.3f})".format(*interval(part)) for keys, part in groups}
+    found = {keys: "{:.3f} ({:.3f}-{:.3f})".format(*np.clip(interval(part), 0, 1)) for keys, part in groups}
     return pd.Series(found).rename_axis(["method", by]).unstack(sort=False).loc[order]
 
 
