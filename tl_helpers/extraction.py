@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .data import Files, Split, Task, in_floats
 from .device import device as find_device
-from .engine.memory import on, outputs
+from .engine.memory import predict_logits, to_device
 from .engine.progress import Progress
 from .images import prepare
 from .models import input_of
@@ -52,10 +52,12 @@ def features(
             f"views must be at least 1, and above 1 it needs augment, tl.glyphs.augment for example; not {views!r}."
         )
     where = find_device(device)
-    body = on(body, where)
+    body = to_device(body, where)
     generator = torch.Generator().manual_seed(seed)
 
-    bar = Progress(sum(len(s) for s in (task.train, task.val, task.test)), progress and isinstance(task.train.x, Files))
+    bar = Progress(
+        sum(len(s) for s in (task.train, task.val, task.test)), shown=progress and isinstance(task.train.x, Files)
+    )
 
     def vectors(split: Split, views: int = 1) -> Split:
         """Photographs go through in chunks, so that never more than a chunk of them is held in the memory."""
@@ -68,12 +70,12 @@ def features(
             pixels = prepare(chunk, wanted)
             for view, into in enumerate(found):
                 version = augment(in_floats(pixels), generator) if view else pixels
-                into.append(outputs(body, lambda x: before_head(body, wanted.normalise(x)), version).cpu())
-            bar.step(len(chunk))
+                into.append(predict_logits(body, lambda x: before_head(body, wanted.normalise(x)), version).cpu())
+            bar.update(len(chunk))
         return Split(torch.cat([part for parts in found for part in parts]), split.y.repeat(views))
 
     splits = vectors(task.train, views), vectors(task.val), vectors(task.test)
-    bar.end(f"Features of {bar.done:,} photographs")
+    bar.end(f"Features of {bar.total:,} photographs")
     return Task(f"{task.name}, as features", task.classes, *splits)
 
 

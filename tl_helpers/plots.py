@@ -225,14 +225,24 @@ def compare(*runs, names: Sequence[str] | None = None) -> Figure:
 
 
 def curves(axis, runs: Sequence[tuple]) -> str:
-    """Draw what `compare` shows on an axis, and return the last accuracies in words."""
+    """Draw what `compare` shows on an axis, and return the accuracies of the models in words."""
+    texts = []
     for i, (name, run) in enumerate(runs):
-        frame, style = run.history, {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
-        last = frame.val_accuracy.iloc[-1]
-        axis.plot(frame.epoch, frame.val_accuracy, markersize=4, label=f"{name}: {last:.2f} at the end", **style)
+        frame, row, style = (
+            run.history,
+            run.result,
+            {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]},
+        )
+        if row is None:
+            texts.append(f"{name} no finished epoch")
+            continue
+        early = bool(row.epoch < len(frame))
+        when = f"in epoch {row.epoch:.0f}, which is kept" if early else "at the end"
+        axis.plot(frame.epoch, frame.val_accuracy, markersize=4, label=f"{name}: {row.val_accuracy:.2f} {when}", **style)
+        texts.append(f"{name} {row.val_accuracy:.2f}{f' {when}' * early}")
     axis.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1.02))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return "; ".join(f"{name} {run.history.val_accuracy.iloc[-1]:.2f}" for name, run in runs)
+    return "; ".join(texts)
 
 
 def accuracies(results: dict[str, Evaluation | Sequence[float]], xlabel: str = "accuracy on the test images") -> Figure:

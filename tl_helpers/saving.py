@@ -24,11 +24,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .data import InputConfig, Split, Task
-from .engine.arguments import check_kind
-from .engine.memory import outputs
+from .engine.memory import predict_logits
 from .models import Facts, RawCNN, backbone, classifier, count_parameters, facts_of, input_of
 from .results import Evaluation
 from .training import predict
+from .validate import check_kind
 
 FORMAT = 2  # of a saved model; raised when an older version of this file could no longer read a new one
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -311,7 +311,7 @@ def _check_it_comes_back(model: nn.Module, config: dict, weights: dict) -> None:
         again = _build(json.loads(json.dumps(config)))
         again.load_state_dict(weights)
         x = _noise(_wanted(model).size)
-        same = torch.allclose(outputs(again, again, x), outputs(model, model, x), equal_nan=True)
+        same = torch.allclose(predict_logits(again, again, x), predict_logits(model, model, x), equal_nan=True)
     except Exception as error:
         words = f"This {config['architecture']} cannot be saved, since it could not be built anew"
         raise ValueError(f"{words}: {shorten(str(error), 300)}") from error

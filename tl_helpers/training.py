@@ -1,33 +1,38 @@
-"""How it learns: `fit`, the training loop, written to be read; and `evaluate`.
+"""How it learns: `fit` and its training loop, written to be read; `evaluate` and `predict`. Lesson 03 opens this file.
 
-The loop does what every PyTorch tutorial does: take a batch, compute the loss, go backward, take a step. Around it stand a
-learning-rate schedule, early stopping, and honest bookkeeping.
+The loop, `one_epoch`, does what every PyTorch tutorial does: take a batch, compute the loss, go backward, take a step.
+Around it stand a learning-rate schedule, early stopping, and honest bookkeeping.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import math
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .data import Split, Task, in_floats
-from .device import autocast, layout, place_for, precision, seeded
+from .data import Files, Split, Task
+from .device import autocast, layout, precision, seeded
 from .device import device as find_device
-from .engine.arguments import SCHEDULES, check_arguments, check_kind, recipe_of
+from .engine.arguments import SCHEDULES, Settings, shape
 from .engine.checkpoint import Checkpoint
-from .engine.distributed import Team
-from .engine.memory import Steps, bring, on, outputs
+from .engine.distributed import Distributed
+from .engine.loading import Batches, load
+from .engine.memory import MicroBatches, predict_logits, to_device
 from .engine.progress import Progress
-from .images import prepare
-from .models import Facts, classifier, count_parameters, input_of, parameter_groups
+from .models import Facts, classifier, count_parameters, parameter_groups
 from .results import Evaluation
 from .runs import Diverged, Run
+from .validate import check_kind
+
+COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds")  # of the history
 
 
 def fit(
@@ -78,81 +83,53 @@ def fit(
 
     Raises:
         ValueError: an argument does not fit; the message says which and what to do.
-        Diverged: the loss is no number any more; `.run` of it holds the finished epochs.
+        Diverged: the loss is infinite or NaN; `.run` of it holds the finished epochs.
         ConnectionError: of several processes another one has ended.
     """
-    given = dict(locals())
-    check_arguments(given)
-    team, where, seed = Team(), find_device(device), int(seed)
-    lr = float(lr) if lr is not None else 1e-2 if task.train.are_vectors else 1e-3
-    model = copy.deepcopy(model).to(where, memory_format=layout(where))
+    check_kind("fit", model, nn.Module, "a model first; of a run take run.model")
+    check_kind("fit", task, Task, "a task second, as tl.digits() gives one")
+    lr = (1e-2 if task.train.are_vectors else 1e-3) if lr is None else lr
+    how = Settings(epochs, lr, batch_size, schedule, weight_decay, layer_decay, label_smoothing, augment, patience, seed)
+    how.check(task)
+    processes, device = Distributed(), find_device(device)
+    recipe = how.recipe(model, task, device) if checkpoint else {}
+    model = copy.deepcopy(model).to(device, memory_format=layout(device))
     model.facts = Facts(task.classes)  # a temperature or threshold was that of the old weights
     forward = classifier(model) if task.train.are_vectors else model  # what runs: all of the model, or its head
-    x, y, normalise = _load(model, task.train, where, raw=augment is not None)
-    val = _load(model, task.val, where)
-    _check_model(model, forward, normalise(x[:2]), task)
+    data, val = Batches(model, task.train, how, device, processes), load(model, task.val, device)
+    _check_model(model, forward, *data.first(2), task)
 
-    batches = team.batches(len(x), batch_size)
-    groups = parameter_groups(model, lr, weight_decay, layer_decay)
-    optimizer = torch.optim.AdamW(groups, fused=where.type in ("cpu", "cuda"))
-    rate = SCHEDULES[schedule]
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step / (batches * epochs)))
-    scaler = torch.amp.GradScaler(where.type, enabled=precision(where) is torch.float16)
-    order = torch.Generator().manual_seed(seed)  # of the data; always on the CPU, so that every machine draws the same
-    bending = torch.Generator(where).manual_seed(seed + team.rank)
-    net = team.wrap(forward)
-
-    def learn(images: Tensor, labels: Tensor, share: float) -> Tensor:
-        """Forward and backward: adds to the gradients. Returns the sum of the losses and the number of right answers."""
-        with autocast(where), team.norms():
-            logits = net(images)
-            loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-        scaler.scale(loss * share).backward()  # share is 1, and with bfloat16 or float32 this is loss.backward()
-        return torch.stack([loss.detach() * len(labels), (logits.argmax(1) == labels).sum()])
-
-    def one_epoch() -> tuple[float, float]:
-        """The training loop proper. Returns the epoch's mean loss and accuracy."""
-        model.train()
-        sums = torch.zeros(2, device=where)  # kept on the device: asking for a number makes a GPU wait
-        for batch in torch.randperm(len(x), generator=order).to(x.device).tensor_split(batches):
-            images, labels = (bring(part[team.share(batch)], where) for part in (x, y))
-            if augment is not None:
-                images = augment(in_floats(images), bending)
-            sums += step(normalise(images), labels, len(batch))  # zero_grad and learn, in parts where memory is short
-            scaler.step(optimizer)
-            scaler.update()
-            scheduler.step()
-            bar.step()
-        total, correct = team.sum(sums).tolist()
-        return total / len(x), correct / len(x)
+    net, memory = processes.wrap(forward), MicroBatches(forward, processes.size)
+    groups, steps = parameter_groups(model, how.lr, how.weight_decay, how.layer_decay), epochs * len(data)
+    share_of_lr = functools.partial(SCHEDULES[schedule], steps=steps)
+    criterion = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
+    optimizer = torch.optim.AdamW(groups, fused=device.type in ("cpu", "cuda"))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share_of_lr)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision(device) is torch.float16)
 
     run = Run(model, pd.DataFrame(), _name(model, forward))
-    recipe = recipe_of(given, where) if checkpoint else {}
     state = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
-    store = Checkpoint(checkpoint, recipe, state, {"order": order, "bending": bending}, team)
-    step, bar = Steps(learn, optimizer, team), Progress(batches * epochs, progress and not team.rank)
-    with seeded(seed + team.rank), team.all_alive(checkpoint):
+    store = Checkpoint(checkpoint, recipe, state, data.generators, processes)
+    with seeded(seed + processes.rank), processes.together(checkpoint):
         rows, kept = store.resume() or ([], copy.deepcopy(forward.state_dict()))
-        bar.done, start = len(rows) * batches, time.perf_counter() - (rows[-1]["seconds"] if rows else 0)
+        bar = Progress(steps, len(rows) * len(data), progress and not processes.rank)
+        start = time.perf_counter() - (rows[-1]["seconds"] if rows else 0)
         try:
             for epoch in range(len(rows) + 1, epochs + 1):
                 if patience is not None and rows and len(rows) - _best(rows)["epoch"] >= patience:
                     run.stopped = f"stopped early: no better validation accuracy in {patience} epochs"
                     break
-                loss, accuracy = one_epoch()
-                if not math.isfinite(loss):
-                    raise Diverged(
-                        f"The loss is {loss} after epoch {epoch}: training has diverged. Try a learning rate below {lr:g}, "
-                        f"{lr / 10:g} say, and look for values in the data that are no numbers."
-                    )
-                checked = _evaluate(model, forward, *val, team)
-                row = {"epoch": epoch, "loss": loss, "accuracy": accuracy}
-                row |= {"val_loss": checked.loss, "val_accuracy": checked.accuracy}
-                rows.append(row | {"lr": optimizer.param_groups[-1]["lr"], "seconds": time.perf_counter() - start})
+                sums = one_epoch(net, data, criterion, optimizer, scheduler, scaler, memory, bar)
+                loss, accuracy = (value / len(task.train) for value in processes.sum(sums).tolist())
+                checked = _evaluate(model, forward, *val, processes)
+                after = checked if checked.n else _evaluate(model, forward, *data.first(2))
+                _check_finite(epoch, how.lr, loss, after.loss)  # the last step may have exploded
+                rate, seconds = scheduler.base_lrs[-1] * share_of_lr(epoch * len(data) - 1), time.perf_counter() - start
+                rows.append(dict(zip(COLUMNS, (epoch, loss, accuracy, checked.loss, checked.accuracy, rate, seconds))))
                 if patience is None or _best(rows) is rows[-1]:
                     kept = copy.deepcopy(forward.state_dict())
                 store.save(rows, kept)
-                bar.say(f"epoch {epoch}: loss {loss:.3f}, validation accuracy {checked.accuracy:.3f}")
+                bar.set_postfix_str(f"epoch {epoch}: loss {loss:.3f}, validation accuracy {checked.accuracy:.3f}")
         except KeyboardInterrupt:
             run.stopped = f"stopped by hand after {len(rows)} epochs"
         except Diverged as error:
@@ -161,74 +138,111 @@ def fit(
         finally:
             forward.load_state_dict(kept)
             model.eval()
-            run.history = pd.DataFrame(rows)
+            run.history, run.kept = pd.DataFrame(rows), _best(rows)["epoch"] if rows and patience is not None else None
             bar.end(repr(run))
     return run
+
+
+def one_epoch(net, data, criterion, optimizer, scheduler, scaler, memory, bar) -> Tensor:
+    """The training loop: each batch forward, backward, and a step. Returns the sum of the losses, and of right answers."""
+    net.train()
+    seen = []  # the loss of each batch, and which answers are right; adding up in each step would cost 2% of it
+    for micro_batches in memory.of(data):  # a list of one, the whole batch, unless the memory is short
+        optimizer.zero_grad()
+        parts = []
+        try:
+            for images, labels, share in micro_batches:
+                with autocast(images.device):  # numbers of 16 bits on a GPU
+                    logits = net(images)
+                    loss = criterion(logits, labels)
+                scaler.scale(loss * share).backward()
+                parts.append((loss.detach(), logits.argmax(1) == labels))
+        except (RuntimeError, ValueError) as error:
+            memory.halve(error)  # raises it, unless it was the memory: then the batch comes again, in smaller parts
+            continue
+        scaler.step(optimizer)  # optimizer.step(), unless the numbers are float16
+        scaler.update()
+        scheduler.step()
+        seen += parts
+        bar.update()
+    return torch.stack([sum(loss * len(right) for loss, right in seen), torch.cat([right for _, right in seen]).sum()])
 
 
 def evaluate(model: nn.Module, split: Split, device: str | None = None) -> Evaluation:
     """Accuracy and loss of a model on a split of images, or of its head on a split of vectors."""
     check_kind("evaluate", model, nn.Module, "a model; of a run take run.model")
     check_kind("evaluate", split, Split, "a split, as task.test is one")
-    where = find_device(device)
-    model = on(model, where)
-    return _evaluate(model, classifier(model) if split.are_vectors else model, *_load(model, split, where))
+    device = find_device(device)
+    model = to_device(model, device)
+    return _evaluate(model, classifier(model) if split.are_vectors else model, *load(model, split, device))
 
 
-def predict(model: nn.Module, split: Split, device: str | None = None) -> Tensor:
-    """The probability that a model gives each class: float32, N x classes, on the CPU; each row adds up to 1."""
-    where = find_device(device)
-    model = on(model, where)
-    x, _, normalise = _load(model, split, where)
-    forward = classifier(model) if split.are_vectors else model
-    return outputs(model, lambda x: forward(normalise(x)), x).softmax(1).cpu()
+def predict(
+    model: nn.Module, images: Split | str | os.PathLike | Iterable[str | os.PathLike], device: str | None = None
+) -> Tensor:
+    """The probability that a model gives each class: float32, N x classes, on the CPU; each row adds up to 1.
+
+    Args:
+        images: a split, or the path of a photograph, or a list of such paths.
+
+    Raises:
+        ValueError: there is no such photograph, or it cannot be read.
+    """
+    check_kind("predict", model, nn.Module, "a model; of a run take run.model")
+    if not isinstance(images, Split):
+        files = Files(images)
+        images = Split(files, torch.zeros(len(files), dtype=torch.int64))
+    device = find_device(device)
+    model = to_device(model, device)
+    x, _, normalise = load(model, images, device)
+    forward = classifier(model) if images.are_vectors else model
+    return _logits(model, forward, x, normalise).softmax(1).cpu()
 
 
 def _evaluate(
-    model: nn.Module, forward: Callable, x: Tensor, y: Tensor, normalise: Callable, team: Team | None = None
+    model: nn.Module, forward: Callable, x: Tensor, y: Tensor, normalise: Callable, processes: Distributed | None = None
 ) -> Evaluation:
     if not len(y):
         return Evaluation(math.nan, math.nan, 0)
-    look = lambda x: outputs(model, lambda part: forward(normalise(part)), x)
-    logits = team.join(look, x) if team else look(x)
+    look = lambda x: _logits(model, forward, x, normalise)
+    logits = processes.join(look, x) if processes else look(x)
     y = y.to(logits.device)
+    if y.max() >= logits.shape[1]:
+        raise ValueError(f"The model tells {logits.shape[1]} classes apart, and a label here is {y.max()} (counted from 0).")
     accuracy = (logits.argmax(1) == y).sum().item() / len(y)
     return Evaluation(accuracy, F.cross_entropy(logits, y).item(), len(y))
 
 
-def _load(
-    model: nn.Module, split: Split, where: torch.device, raw: bool = False
-) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
-    """The examples in the model's size, on the device if they fit there, the labels, and what each batch has to go through.
-
-    Small images are normalised here once, unless they are wanted raw (to be augmented); photographs stay bytes, a quarter
-    of the memory, and each batch is normalised.
-    """
-    x, normalise = split.x, lambda x: x
-    if not split.are_vectors:
-        wanted = input_of(model, split)
-        x, normalise = prepare(split, wanted), wanted.normalise
-    x = x.to(place_for(x.nbytes, where))
-    if x.is_floating_point() and not raw:
-        x, normalise = normalise(x), lambda x: x
-    return x, split.y.to(x.device), normalise
-
-
-def _check_model(model: nn.Module, forward: Callable, x: Tensor, task: Task) -> None:
-    """Try the model on two examples, so that what does not fit is said in words and before any training."""
+def _logits(model: nn.Module, forward: Callable, x: Tensor, normalise: Callable, what: str = "these examples") -> Tensor:
+    """What a model answers: float32, N x classes. What it cannot take is said in words."""
     try:
-        answer = outputs(model, forward, x)
-    except (RuntimeError, ValueError, AssertionError, TypeError) as error:
-        shape = " x ".join(map(str, x.shape[1:]))
-        raise ValueError(f"The model cannot take {task.name!r}, whose examples are {shape}: {error}") from error
-    if answer.ndim != 2 or answer.shape[1] != len(task.classes):
-        shape = " x ".join(map(str, answer.shape[1:]))
+        answer = predict_logits(model, lambda part: forward(normalise(part)), x)
+    except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
+        raise ValueError(f"The model cannot take {what}, of {shape(x[0])} each: {error}") from error
+    if answer.ndim != 2:
+        raise ValueError(f"The model answers with {shape(answer[0])} numbers for each image, not with one for each class.")
+    return answer
+
+
+def _check_model(model: nn.Module, forward: Callable, x: Tensor, y: Tensor, normalise: Callable, task: Task) -> None:
+    """Try the model on two examples, so that what does not fit is said before any training."""
+    answer = _logits(model, forward, x, normalise, repr(task.name))
+    if answer.shape[1] != len(task.classes):
         raise ValueError(
-            f"The model answers with {shape} numbers for each image, but {task.name!r} has {len(task.classes)} classes: "
-            "give it a head that fits, with tl.head(model, task) or backbone(name, classes=...)."
+            f"The model answers with {answer.shape[1]} numbers for each image, but {task.name!r} has {len(task.classes)} "
+            "classes: give it a head that fits, with tl.head(model, task) or backbone(name, classes=...)."
         )
     if not any(p.requires_grad for p in forward.parameters()):
         raise ValueError("Nothing that runs here can learn: it has no weights, or all of them are frozen (see tl.unfreeze).")
+
+
+def _check_finite(epoch: int, lr: float, *losses: float) -> None:
+    for loss in losses:
+        if not math.isfinite(loss):
+            raise Diverged(
+                f"The loss is {loss} after epoch {epoch}: training has diverged. Try a learning rate below {lr:g}, "
+                f"{lr / 10:g} say, and look for NaN in the data."
+            )
 
 
 def _best(rows: list[dict]) -> dict:

@@ -121,7 +121,7 @@ def pieces(model: nn.Module, x: Tensor, y: Tensor, batch: int) -> dict[str, floa
     """Seconds that the parts of a training step take, each timed alone (the median of many)."""
     model = copy.deepcopy(model).train()
     optimizer = contestants.fused(model)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: SCHEDULES["cosine"](step / 1e6))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: SCHEDULES["cosine"](step, 10**6))
     images, labels, sums = x[:batch], y[:batch], torch.zeros(2)
     places = torch.randperm(len(x))[:batch]
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..data import Files, Split, Task
 from ..device import device
-from ..engine.memory import on
+from ..engine.memory import to_device
 from ..images import READ, images_below, in_threads, prepare, shown
 from ..models import Facts, input_of
 from ..saving import known
@@ -48,7 +48,7 @@ def predictions(
         found = f"{shown(root)} holds no photographs ({', '.join(sorted(READ))})."
         raise ValueError(found if root.exists() else f"There is no file or folder {shown(root)}.")
     parts = (files[start : start + CHUNK] for start in range(0, len(files), CHUNK))
-    model = on(model, device())
+    model = to_device(model, device())
     return (row for part in parts for row in _rows(model, root, part, facts))
 
 

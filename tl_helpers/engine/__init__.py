@@ -1,1 +1,1 @@
-"""What the training loop need not show: its arguments, progress, checkpoints, short memory, several processes."""
+"""What the training loop need not show: its settings, progress, checkpoints, short memory, several processes."""

@@ -1,65 +1,107 @@
-"""What `fit` may be told, and bad input in plain words."""
+"""What `fit` may be told, and bad input in plain words. No lesson opens this file."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import hashlib
 import math
-import numbers
+import re
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from ..data import Files, Task
-from ..validate import check_kind
-
-# The learning rate as a share of `lr`, over training from 0 to 1.
-SCHEDULES = {
-    "cosine": lambda done: min(1.0, (done + 1e-3) / 0.1) * (1 + math.cos(math.pi * min(1.0, done))) / 2,
-    "constant": lambda done: 1.0,
-}
+from ..validate import brief, check_choice, check_number, check_seed
 
 
-def check_arguments(given: dict) -> None:
-    """Raise an error in plain words for what `fit` cannot work with; `given` are its arguments by name."""
-    model, task = given["model"], given["task"]
-    check_kind("fit", model, nn.Module, "a model first; of a run take run.model")
-    check_kind("fit", task, Task, "a task second, as tl.digits() gives one")
-    if not len(task.train):
-        raise ValueError(f"{task.name!r} has no training data: there is nothing to learn from.")
-    ranges = {
-        "lr": ("a learning rate, a number above 0", lambda v: v is None or 0 < v < math.inf),
-        "weight_decay": ("a number from 0", lambda v: 0 <= v < math.inf),
-        "label_smoothing": ("a share from 0 to below 1", lambda v: 0 <= v < 1),
-        "layer_decay": ("None, or a number above 0 and up to 1", lambda v: v is None or 0 < v <= 1),
-        "epochs": ("a whole number from 1", lambda v: isinstance(v, numbers.Integral) and v >= 1),
-        "batch_size": ("a whole number from 1", lambda v: isinstance(v, numbers.Integral) and v >= 1),
-        "patience": ("None, or a whole number from 1", lambda v: v is None or isinstance(v, numbers.Integral) and v >= 1),
-        "seed": ("a whole number", lambda v: isinstance(v, numbers.Integral)),
-        "schedule": (f"one of {', '.join(map(repr, SCHEDULES))}", lambda v: v in SCHEDULES),
-    }
-    for name, (wanted, fits) in ranges.items():
-        value = given[name]
-        number = name == "schedule" or value is None or isinstance(value, numbers.Real)
-        if not number or not fits(value):
-            raise ValueError(f"{name} must be {wanted}; not {value!r}.")
-    if given["patience"] is not None and not len(task.val):
-        raise ValueError(f"patience needs validation data, and {task.name!r} has none; leave patience out.")
+def cosine(step: int, steps: int) -> float:
+    """Warms up over the first tenth of training, if that is a whole step at least, and then falls to zero."""
+    done = step / steps
+    warm = min(1.0, (done + 1e-3) / 0.1) if steps >= 10 else 1.0
+    return warm * (1 + math.cos(math.pi * min(1.0, done))) / 2
 
 
-def recipe_of(given: dict, device: torch.device) -> dict:
-    """What decides how a training goes, as plain names and numbers: two trainings of one recipe are the same training."""
-    names = "epochs lr batch_size schedule weight_decay layer_decay label_smoothing patience seed".split()
-    plain = {name: v if v is None or isinstance(v, str) else float(v) for name, v in ((n, given[n]) for n in names)}
-    train, model = given["task"].train, given["model"]
-    learns = torch.tensor([weights.requires_grad for weights in model.parameters()])
-    held = {"model": _fingerprint(learns, *model.state_dict().values()), "layers": str(model)}
-    held["data"] = _fingerprint(train.x.marks() if isinstance(train.x, Files) else train.x, train.y)
-    return plain | held | {"augment": given["augment"] is not None, "device": device.type}
+# The learning rate of a step (counted from 0, of so many) as a share of `lr`.
+SCHEDULES = {"cosine": cosine, "constant": lambda step, steps: 1.0}
 
 
-def _fingerprint(*tensors: torch.Tensor) -> str:
-    """A short text that is another one for other numbers."""
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How to train: what `fit` was told, by the same names. A value that no training can have is a ValueError."""
+
+    epochs: int
+    lr: float
+    batch_size: int
+    schedule: str
+    weight_decay: float
+    layer_decay: float | None
+    label_smoothing: float
+    augment: Callable | None
+    patience: int | None
+    seed: int
+
+    def __post_init__(self):
+        above_0 = math.nextafter(0, 1)
+        check_number("epochs", self.epochs, "a whole number from 1", 1, whole=True)
+        check_number("lr", self.lr, "a learning rate, a number above 0", above_0)
+        check_number("batch_size", self.batch_size, "a whole number from 1", 1, whole=True)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_number("weight_decay", self.weight_decay, "a number from 0", 0)
+        if self.layer_decay is not None:
+            check_number("layer_decay", self.layer_decay, "None, or a number above 0 and up to 1", above_0, 1)
+        check_number("label_smoothing", self.label_smoothing, "a share from 0 to below 1", 0, math.nextafter(1, 0))
+        if self.patience is not None:
+            check_number("patience", self.patience, "None, or a whole number from 1", 1, whole=True)
+        check_seed(self.seed)
+        if self.augment is not None and not callable(self.augment):
+            raise ValueError(f"augment must be None, or a function of images and a generator; not {brief(self.augment)}.")
+        vars(self).update({name: value.item() for name, value in vars(self).items() if hasattr(value, "item")})  # numpy's
+
+    def check(self, task: Task) -> None:
+        """Raise a ValueError where these settings and a task do not go together."""
+        if not len(task.train):
+            raise ValueError(f"{task.name!r} has no training data: there is nothing to learn from.")
+        if self.patience is not None and not len(task.val):
+            raise ValueError(f"patience needs validation data, and {task.name!r} has none; leave patience out.")
+        if self.augment is not None and task.train.are_vectors:
+            raise ValueError(f"augment changes images, and {task.name!r} has vectors: give it to tl.features instead.")
+
+    def recipe(self, model: nn.Module, task: Task, device: torch.device) -> dict[str, str | float | None]:
+        """What decides how a training goes, as plain values: two trainings of one recipe are the same training."""
+        plain = {k: v if v is None or isinstance(v, str) else float(v) for k, v in vars(self).items() if k != "augment"}
+        learns = torch.tensor([weights.requires_grad for weights in model.parameters()])
+        plain |= {"model": _fingerprint(learns, *model.state_dict().values()), "layers": str(model), "device": device.type}
+        plain |= {"data": _fingerprint(task.train.x, task.train.y), "validation data": _fingerprint(task.val.x, task.val.y)}
+        return plain | {"augment": None if self.augment is None else described(self.augment)}
+
+
+def described(function: Callable) -> str:
+    """A function as text that is another one for another function: its name, its code, and what is bound to it."""
+    if isinstance(function, functools.partial):
+        return f"{described(function.func)} with {function.args} {function.keywords}"
+    code, inside = getattr(function, "__code__", None), [repr(function), getattr(function, "__dict__", None)]
+    if code is not None:
+        cells = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+        inside = [code.co_code, code.co_names, code.co_consts, function.__defaults__, function.__kwdefaults__, cells]
+    text = re.sub(r" at 0x\w+|, file .*?, line \d+", "", repr(inside))  # where it stands, which says nothing of what it does
+    return (
+        f"{getattr(function, '__qualname__', type(function).__qualname__)} {hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    )
+
+
+def _fingerprint(*parts: torch.Tensor | Files) -> str:
+    """A short text that is another one for other numbers, or for photographs of other content."""
     found = hashlib.sha256()
-    for tensor in tensors:
-        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    for part in parts:
+        if isinstance(part, Files):
+            found.update(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in part))
+        else:
+            found.update(part.detach().cpu().contiguous().numpy().tobytes())
     return found.hexdigest()[:12]
+
+
+def shape(x: torch.Tensor) -> str:
+    """The shape of a tensor as people write it."""
+    return " x ".join(map(str, x.shape))

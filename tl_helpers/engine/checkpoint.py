@@ -11,22 +11,21 @@ from pathlib import Path
 
 import torch
 
-from .distributed import Team
+from .distributed import Distributed
 
 
 class Checkpoint:
-    """A file that holds a training after its last whole epoch, with the one before kept beside it (`.previous`).
+    """A file that holds a training after its last whole epoch.
 
-    It is written beside and then renamed, so a crash at any moment leaves a whole one, and it begins with a checksum, which
-    tells a damaged one. `recipe` is what is trained and how; a file of another recipe is refused, so that nobody goes on
-    from the wrong one. A file that is refused is never written over.
+    It is written beside its place and then renamed, so that a whole one is there at any moment, and it begins with a
+    checksum, which tells a damaged one. A file that is not this training's is refused, and never written over.
 
     Args:
         path: where; None for no checkpoint at all.
-        recipe: names and numbers.
+        recipe: what is trained and how, as plain values by name.
         parts: what has a state_dict, by name.
         generators: random number generators, by name.
-        team: the processes that train together; the first one writes and reads.
+        processes: those that train together; the first one writes and reads.
 
     Raises:
         ValueError: nothing can be written there.
@@ -34,15 +33,14 @@ class Checkpoint:
 
     MARK = b"tl_helpers checkpoint\n"
 
-    def __init__(self, path: str | os.PathLike | None, recipe: dict, parts: dict, generators: dict, team: Team):
+    def __init__(self, path: str | os.PathLike | None, recipe: dict, parts: dict, generators: dict, processes: Distributed):
         self.path = None if path is None else Path(path)
-        self.recipe, self.parts, self.generators, self.team = recipe, parts, generators, team
+        self.recipe, self.parts, self.generators, self.processes = recipe, parts, generators, processes
         self.full = False
-        if self.path and not team.rank:
+        if self.path and not processes.rank:
             with contextlib.suppress(OSError):  # what is wrong shows in the next line
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-            folder = self.path.parent
-            if self.path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+            if self.path.is_dir() or not self.path.parent.is_dir() or not os.access(self.path.parent, os.W_OK):
                 raise ValueError(
                     f"No checkpoint can be written to {self.path}: give the path of a file in a folder of yours."
                 )
@@ -58,43 +56,40 @@ class Checkpoint:
         random["torch"] = torch.get_rng_state()
         if torch.cuda.is_initialized():
             random["cuda"] = torch.cuda.get_rng_state()
-        random = self.team.gather(random)
-        if self.team.rank:
+        random = self.processes.gather(random)
+        if self.processes.rank:
             return
         state = {name: part.state_dict() for name, part in self.parts.items()}
         memory = io.BytesIO()
         torch.save({"recipe": self.recipe, "rows": rows, "kept": kept, "parts": state, "random": random}, memory)
-        content, new = memory.getbuffer(), self._beside("new")
+        new = self.path.with_name(f"{self.path.name}.new")
         try:
             with open(new, "wb") as file:
-                file.write(self.MARK + hashlib.sha256(content).digest())
-                file.write(content)
+                file.write(self.MARK + hashlib.sha256(memory.getbuffer()).digest())
+                file.write(memory.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
-            if self.path.exists():
-                os.replace(self.path, self._beside("previous"))
             os.replace(new, self.path)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                new.unlink()
+            new.unlink(missing_ok=True)
             if not self.full:
                 epoch = f"epoch {rows[-1]['epoch']} is not in {self.path} ({error.strerror})"
                 warnings.warn(f"{epoch}; training goes on, and each epoch tries to save again.", stacklevel=3)
             self.full = True
 
     def resume(self) -> tuple[list[dict], dict] | None:
-        """Put everything into its last good state and return (rows, kept); None if there is none.
+        """Put the training into the state in the file and return (rows, kept); None if there is no file.
 
         Raises:
-            ValueError: the file is the checkpoint of another training, or no checkpoint.
+            ValueError: the file is damaged, the checkpoint of another training, or not a checkpoint.
         """
-        saved = self.team.from_first(self._load) if self.path else None
+        saved = self.processes.from_first(self._read) if self.path else None
         if saved is None:
             return None
         for name, part in self.parts.items():
             part.load_state_dict(saved["parts"][name])
-        if self.team.rank < len(saved["random"]):  # else one of more processes than there were
-            random = saved["random"][self.team.rank]
+        if self.processes.rank < len(saved["random"]):  # else one of more processes than there were
+            random = saved["random"][self.processes.rank]
             for name, generator in self.generators.items():
                 generator.set_state(random[name])
             torch.set_rng_state(random["torch"])
@@ -102,36 +97,21 @@ class Checkpoint:
                 torch.cuda.set_rng_state(random["cuda"])
         return saved["rows"], saved["kept"]
 
-    def _beside(self, ending: str) -> Path:
-        return self.path.with_name(f"{self.path.name}.{ending}")
-
-    def _load(self) -> dict | None:
-        wrong = []
-        for path in (self.path, self._beside("previous")):
-            saved = self._read(path) if path.exists() else None
-            if isinstance(saved, dict):
-                if wrong:
-                    os.replace(self.path, self._beside("refused"))
-                    warnings.warn(f"{wrong[0]}; it is kept as {self._beside('refused')}, and {path} is used.", stacklevel=4)
-                return saved
-            wrong += [f"{path} {saved}"] if saved else []
-        refused = [text for text in wrong if not text.endswith("is damaged")]
-        if refused:
-            raise ValueError(f"{refused[0]}. Give another checkpoint path, or delete what is there to start anew.")
+    def _read(self) -> dict | None:
+        if not self.path.exists():
+            return None
+        content, head = self.path.read_bytes(), len(self.MARK) + 32
+        saved = content[head:]
+        wrong = None
+        if not self.MARK.startswith(content[: len(self.MARK)]):
+            wrong = "is not a checkpoint of fit"
+        elif hashlib.sha256(saved).digest() != content[len(self.MARK) : head]:
+            wrong = "is damaged"
+        else:
+            saved = torch.load(io.BytesIO(saved), map_location="cpu", weights_only=True)
+            different = sorted(name for name in self.recipe if saved["recipe"].get(name) != self.recipe[name])
+            if different:
+                wrong = f"holds another training (another {', '.join(different)})"
         if wrong:
-            warnings.warn(f"{wrong[0]} and there is no other; training starts anew.", stacklevel=4)
-        return None
-
-    def _read(self, path: Path) -> dict | str:
-        """What a file holds, or why it cannot be used."""
-        with open(path, "rb") as file:
-            if not self.MARK.startswith(file.read(len(self.MARK))):
-                return "is no checkpoint of fit"
-            checksum, content = file.read(32), file.read()
-        if hashlib.sha256(content).digest() != checksum:
-            return "is damaged"
-        saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        if saved["recipe"] != self.recipe:
-            different = ", ".join(sorted(k for k in self.recipe if saved["recipe"].get(k) != self.recipe[k]))
-            return f"holds another training (another {different})"
+            raise ValueError(f"{self.path} {wrong}. Give another checkpoint path, or delete what is there to start anew.")
         return saved

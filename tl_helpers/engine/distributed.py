@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class Team:
+class Distributed:
     """The processes that train one model together: those that `torchrun` started, or this one alone.
 
     Each has a copy of the model and takes its share of every batch; torch's DistributedDataParallel averages the gradients.
@@ -24,8 +24,8 @@ class Team:
         if dist.is_available() and dist.is_torchelastic_launched() and not dist.is_initialized():
             dist.init_process_group()
             atexit.register(dist.destroy_process_group)
-        together = dist.is_available() and dist.is_initialized()
-        self.rank, self.size = (dist.get_rank(), dist.get_world_size()) if together else (0, 1)
+        several = dist.is_available() and dist.is_initialized()
+        self.rank, self.size = (dist.get_rank(), dist.get_world_size()) if several else (0, 1)
 
     def batches(self, examples: int, batch_size: int) -> int:
         """How many equal batches an epoch is cut into, each with something for every process."""
@@ -45,10 +45,6 @@ class Team:
         """A module that does the same, and whose gradients are averaged over the processes."""
         return forward if self.size == 1 else nn.parallel.DistributedDataParallel(forward)
 
-    def norms(self) -> contextlib.AbstractContextManager:
-        """Inside the `with` block batch norms take their statistics over the whole batch, not over this process's share."""
-        return contextlib.nullcontext() if self.size == 1 else _Norms()
-
     def sum(self, numbers: Tensor) -> Tensor:
         """The sum over the processes."""
         if self.size > 1:
@@ -59,9 +55,9 @@ class Team:
         """function(x), of which each process works out its share."""
         if self.size == 1 or len(x) < self.size:
             return function(x)
-        part = function(x.tensor_split(self.size)[self.rank])
+        part = function(self.share(x))
         whole = part.new_zeros(len(x), *part.shape[1:])
-        whole.tensor_split(self.size)[self.rank].copy_(part)
+        self.share(whole).copy_(part)
         return self.sum(whole)
 
     def gather(self, value) -> list:
@@ -73,47 +69,36 @@ class Team:
 
     def from_first(self, make: Callable):
         """What `make()` returns or raises in the first process, in all of them."""
-        if self.size == 1:
-            return make()
         found = [None]
         if not self.rank:
             try:
                 found = [make()]
             except ValueError as error:
                 found = [error]
-        dist.broadcast_object_list(found)
+        if self.size > 1:
+            dist.broadcast_object_list(found)
         if isinstance(found[0], ValueError):
             raise found[0]
         return found[0]
 
     @contextlib.contextmanager
-    def all_alive(self, checkpoint: str | None):
-        """Inside the `with` block the end of another process is said in words."""
+    def together(self, checkpoint: str | None):
+        """Inside the `with` block batch norms take their statistics over the whole batch, not over this process's share.
+
+        The end of another process is said in words there.
+        """
         try:
-            yield
+            with contextlib.nullcontext() if self.size == 1 else _Norms():
+                yield
         except RuntimeError as error:
             if self.size == 1 or not re.search("gloo|nccl|connection|store", str(error), re.I):
                 raise
-            rest = (
-                f"{checkpoint} holds the last finished epoch: the same command goes on from there"
-                if checkpoint
-                else "give fit a checkpoint to be able to go on from the last finished epoch"
-            )
+            rest = "give fit a checkpoint to be able to go on from the last finished epoch"
+            if checkpoint:
+                rest = f"{checkpoint} holds the last finished epoch: the same command goes on from there"
             raise ConnectionError(
                 f"Process {self.rank} of {self.size} stops, since another one has ended, which says itself why; {rest}."
             ) from error
-
-
-class _Sum(torch.autograd.Function):
-    """The sum over the processes, through which gradients flow."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
-        x = x.clone()
-        dist.all_reduce(x)
-        return x
-
-    backward = forward
 
 
 class _Norms(torch.overrides.TorchFunctionMode):
@@ -126,12 +111,14 @@ class _Norms(torch.overrides.TorchFunctionMode):
 def _norm(x, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
     if not training:
         return F.batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
+    from torch.distributed.nn.functional import all_reduce  # the sum over the processes, through which gradients flow
+
     axes, shape = [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
     pixels = x.float()
-    sums = _Sum.apply(torch.cat([pixels.sum(axes), pixels.new_tensor([x.numel() / x.shape[1]])]))
+    sums = all_reduce(torch.cat([pixels.sum(axes), pixels.new_tensor([x.numel() / x.shape[1]])]))
     count, mean = sums[-1].detach(), sums[:-1] / sums[-1].detach()
     centred = pixels - mean.view(shape)
-    var = _Sum.apply((centred * centred).sum(axes)) / count
+    var = all_reduce((centred * centred).sum(axes)) / count
     if running_mean is not None:
         running_mean.lerp_(mean.detach(), momentum)
         running_var.lerp_(var.detach() * (count / (count - 1)), momentum)

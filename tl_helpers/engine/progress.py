@@ -1,62 +1,41 @@
-"""A bar for who waits."""
+"""A bar for who waits. No lesson opens this file."""
 
 from __future__ import annotations
 
-import html
+import io
 import sys
-import time
+
+from tqdm import tqdm
 
 
-class Progress:
-    """A progress bar with a few words beside it: in a notebook one output that ends as a line of text, else tqdm.
+class Progress(tqdm):
+    """tqdm's bar, which ends as one line of text, in a terminal or in the output of a notebook's cell.
 
-    tqdm's own notebook bar is a widget, of which a stored notebook keeps nothing to read. Where nobody watches (no notebook
-    and no terminal) it stays silent.
+    tqdm's own bar for notebooks is a widget, of which a stored notebook keeps nothing to read. Where nobody watches (no
+    notebook and no terminal) it stays silent.
     """
 
-    def __init__(self, total: int, shown: bool = True):
-        self.total, self.done, self.text, self.drawn = total, 0, "", 0.0
-        self.cell = self.bar = None
-        if shown and _in_notebook():
-            from IPython.display import HTML, display
+    monitor_interval = 0  # no thread of its own
 
-            self.html = HTML
-            self.cell = display(HTML(self._drawing()), display_id=True)
-        elif shown and sys.stderr.isatty():
-            from tqdm import tqdm
+    def __init__(self, total: int, done: int = 0, shown: bool = True):
+        self.cell = None
+        if shown and "IPython" in sys.modules and hasattr(sys.modules["IPython"].get_ipython(), "kernel"):
+            self.cell = sys.modules["IPython"].display.display({"text/plain": ""}, raw=True, display_id=True)
+        watched = shown and (self.cell is not None or sys.stderr.isatty())
+        place = sys.stderr if self.cell is None else io.StringIO()
+        super().__init__(total=total, initial=done, leave=False, disable=not watched, file=place)
 
-            self.bar = tqdm(total=total, leave=False)
-
-    def _drawing(self) -> str:
-        return (
-            f'<progress value="{self.done}" max="{self.total}" aria-label="training progress"></progress> '
-            f"{html.escape(self.text)}"
-        )
-
-    def step(self, count: int = 1) -> None:
-        self.done += count
-        if self.bar:
-            self.bar.update(count)
-        elif self.cell and time.monotonic() - self.drawn > 0.2:
-            self.cell.update(self.html(self._drawing()))
-            self.drawn = time.monotonic()
-
-    def say(self, text: str) -> None:
-        self.text = text
-        if self.bar:
-            self.bar.set_postfix_str(text)
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+        if self.cell is None:
+            return super().display(msg, pos)
+        self.cell.update({"text/plain": msg or str(self)}, raw=True)
+        return True
 
     def end(self, text: str) -> None:
-        if self.bar:
-            self.bar.close()
+        """Put a line of text in the place of the bar."""
+        watched = not self.disable
+        self.close()
+        if self.cell is not None:
+            self.display(text)
+        elif watched:
             print(text, file=sys.stderr)
-        elif self.cell:
-            self.cell.update(self.html(f"<div>{html.escape(text)}</div>"))
-
-
-def _in_notebook() -> bool:
-    if "IPython" not in sys.modules:
-        return False
-    from IPython import get_ipython
-
-    return hasattr(get_ipython(), "kernel")

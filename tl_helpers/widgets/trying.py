@@ -17,7 +17,7 @@ from .. import models, plots
 from ..course.experiments import chosen, load
 from ..course.methods import BEND, METHODS
 from ..data import Split, Task, digits, letters
-from ..engine.memory import outputs
+from ..engine.memory import predict_logits
 from ..images import prepare
 from ..models import ACTIVATIONS, POOLINGS, RawCNN, count_parameters
 from ..results import Evaluation
@@ -66,7 +66,7 @@ def layers(model: nn.Module, runs: dict[str, Run] | None = None) -> plots.Figure
     leaves = [(name, m) for name, m in model.named_modules() if not [*m.children()] and not isinstance(m, nn.Identity)]
     hooks = [module.register_forward_hook(note(name)) for name, module in leaves]
     try:
-        outputs(model, model, torch.zeros(1, *model.pretrained_cfg["input_size"]))
+        predict_logits(model, model, torch.zeros(1, *model.pretrained_cfg["input_size"]))
     finally:
         for hook in hooks:
             hook.remove()
@@ -156,7 +156,7 @@ def loss_around(model: nn.Module, split: Split, span: float = 1.0, steps: int = 
     for i, up in enumerate(ticks):
         for j, right in enumerate(ticks):
             moved = {name: p + right * plane[0][name] + up * plane[1][name] for name, p in weights.items()}
-            logits = outputs(model, lambda x: torch.func.functional_call(model, moved, (x,)), x)  # noqa: B023
+            logits = predict_logits(model, lambda x: torch.func.functional_call(model, moved, (x,)), x)  # noqa: B023
             values[i, j] = F.cross_entropy(logits, y).item()
     values.flags.writeable = False  # these are kept, for whoever asks again
     return values

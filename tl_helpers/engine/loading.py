@@ -1,0 +1,77 @@
+"""From a task's examples to what a network takes, batch by batch. No lesson opens this file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from ..data import Split, in_floats
+from ..device import place_for
+from ..images import prepare
+from ..models import input_of
+from .arguments import Settings, shape
+from .distributed import Distributed
+from .memory import to_device
+
+
+def load(model: nn.Module, split: Split, device: torch.device, raw: bool = False) -> tuple[Tensor, Tensor, Callable]:
+    """The examples in the model's size, on the device if they fit there, the labels, and what each batch has to go through.
+
+    Small images are normalised here once, unless they are wanted raw (to be augmented); photographs stay bytes, a quarter
+    of the memory, and each batch is normalised.
+    """
+    x, normalise = split.x, lambda x: x
+    if not split.are_vectors:
+        wanted = input_of(model, split)
+        x, normalise = prepare(split, wanted), wanted.normalise
+    x = x.to(place_for(x.nbytes, device))
+    if x.is_floating_point() and not raw:
+        x, normalise = normalise(x), lambda x: x
+    return x, split.y.to(x.device), normalise
+
+
+class Batches:
+    """Training data as the loop takes them, in a new order each time: images or vectors, labels, size of the whole batch.
+
+    They are augmented, normalised and on the device; of several processes each gets its share of every batch.
+    """
+
+    def __init__(self, model: nn.Module, split: Split, how: Settings, device: torch.device, processes: Distributed):
+        self.x, self.y, self.normalise = load(model, split, device, raw=how.augment is not None)
+        self.augment, self.device, self.share = how.augment, device, processes.share
+        self.number = processes.batches(len(split), how.batch_size)
+        order = torch.Generator().manual_seed(int(how.seed))  # on the CPU, so that every machine draws the same
+        self.generators = {"order": order, "augment": torch.Generator(device).manual_seed(int(how.seed) + processes.rank)}
+
+    def __len__(self) -> int:
+        return self.number
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, int]]:
+        order = torch.randperm(len(self.x), generator=self.generators["order"]).to(self.x.device)
+        for number, batch in enumerate(order.tensor_split(self.number)):
+            images, labels = (to_device(_rows(part, self.share(batch)), self.device) for part in (self.x, self.y))
+            if self.augment is not None:
+                images = self._augmented(in_floats(images), first=not number)
+            yield self.normalise(images), labels, len(batch)
+
+    def first(self, count: int) -> tuple[Tensor, Tensor, Callable]:
+        """So many examples, as `load` gives them."""
+        return self.x[:count], self.y[:count], self.normalise
+
+    def _augmented(self, images: Tensor, first: bool) -> Tensor:
+        found = self.augment(images, self.generators["augment"])
+        alike = isinstance(found, Tensor) and (found.shape, found.dtype) == (images.shape, images.dtype)
+        if not alike or first and not found.isfinite().all():  # to ask in each step would make a GPU wait
+            what = f"{found.dtype}, {shape(found)}" if isinstance(found, Tensor) else type(found).__name__
+            what = "NaN or infinite numbers" if alike else what
+            raise ValueError(
+                f"augment must return images as it gets them ({images.dtype}, {shape(images)}); it returned {what}."
+            )
+        return found
+
+
+def _rows(x: Tensor, places: Tensor) -> Tensor:
+    """x[places]. index_select is quicker, but would put images whose channels lie last in memory into the usual order."""
+    return x.index_select(0, places) if x.is_contiguous() else x[places]
