@@ -1,5 +1,6 @@
 """What may go wrong in a training, or grow: kills, bad files, a full disk, short memory, several processes."""
 
+import functools
 import io
 import os
 import re
@@ -13,6 +14,7 @@ import nbformat
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import nn
 
 import tl_helpers as tl
@@ -49,7 +51,7 @@ def test_one_process_with_memory_enough_does_bit_for_bit_what_this_loop_does(tas
     matrices, rest = ([p for p in model.parameters() if (p.ndim > 1) is big] for big in (True, False))
     groups = {"params": matrices, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}
     optimizer = torch.optim.AdamW(groups, 1e-3, fused=True)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: SCHEDULES["cosine"](step / 6))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: SCHEDULES["cosine"](step, 6))
     order, bending = torch.Generator().manual_seed(0), torch.Generator().manual_seed(0)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -117,46 +119,64 @@ FOREIGN = ["text", "weights"]
 
 
 @pytest.mark.parametrize("how", DAMAGES + FOREIGN)
-def test_the_last_good_checkpoint_is_used_and_the_bad_one_kept(task, tmp_path, how):
+def test_a_damaged_or_foreign_file_is_refused_and_left_alone(task, tmp_path, how):
     path = tmp_path / "x"
-    whole = fit(task, checkpoint=path)
-    damage(path, how)
-    bad = path.read_bytes()
-    words = "is damaged" if how in DAMAGES else "is no checkpoint of fit"
-    with pytest.warns(UserWarning, match=f"x {words}; it is kept as .*x.refused, and .*x.previous is used") as said:
-        again = fit(task, checkpoint=path)
-    assert len(said) == 1 and same(again.model, whole.model) and (tmp_path / "x.refused").read_bytes() == bad
-    with warnings.catch_warnings(action="error"):
-        assert same(fit(task, checkpoint=path).model, whole.model)
-
-
-@pytest.mark.parametrize("how", FOREIGN)
-def test_a_file_that_is_no_checkpoint_is_left_alone(task, tmp_path, how):
-    path = tmp_path / "x"
+    fit(task, checkpoint=path)
     damage(path, how)
     before = path.read_bytes()
-    with pytest.raises(ValueError, match="x is no checkpoint of fit. Give another"):
+    words = "is damaged" if how in DAMAGES else "is not a checkpoint of fit"
+    with pytest.raises(ValueError, match=f"x {words}. Give another checkpoint path, or delete what is there to start anew"):
         fit(task, checkpoint=path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
-def test_a_damaged_checkpoint_alone_means_to_start_anew(task, tmp_path):
-    path = tmp_path / "x"
-    whole = fit(task, checkpoint=path)
-    (tmp_path / "x.previous").unlink()
-    damage(path, "cut")
-    with pytest.warns(UserWarning, match="x is damaged and there is no other; training starts anew"):
-        assert same(fit(task, checkpoint=path).model, whole.model)
+def strength(number):
+    return lambda images, generator: tl.glyphs.augment(images, generator, number)
 
 
-def test_a_damaged_checkpoint_does_not_cost_the_other_trainings_before_it(task, tmp_path):
+AUGMENTATIONS = [
+    None,
+    tl.glyphs.augment,
+    functools.partial(tl.glyphs.augment, strength=0.5),
+    functools.partial(tl.glyphs.augment, strength=0.6),
+    strength(0.5),
+    strength(0.6),
+    lambda images, generator: images * 0.5,
+    lambda images, generator: images * 0.6,
+    lambda images, generator: images.mul(0.5),
+]
+
+
+def test_a_checkpoint_of_another_augmentation_or_of_other_validation_data_is_refused(task, tmp_path):
     path = tmp_path / "x"
-    fit(task, checkpoint=path)
-    damage(path, "cut")
-    before = (tmp_path / "x.previous").read_bytes()
-    with pytest.raises(ValueError, match="x.previous holds another training .another lr."):
-        fit(task, checkpoint=path, lr=0.5)
-    assert (tmp_path / "x.previous").read_bytes() == before
+    for augment in AUGMENTATIONS:
+        fit(task, checkpoint=path, augment=augment, epochs=1)
+        for other in AUGMENTATIONS:
+            if other is not augment:
+                with pytest.raises(ValueError, match=r"x holds another training \(another augment\)"):
+                    fit(task, checkpoint=path, augment=other, epochs=1)
+        path.unlink()
+    fit(task, checkpoint=path, augment=strength(0.5), epochs=1)
+    fit(task, checkpoint=path, augment=strength(0.5), epochs=1)  # another function that does the same
+    fewer = tl.Task(task.name, task.classes, task.train, task.val[1:], task.test)
+    with pytest.raises(ValueError, match=r"x holds another training \(another validation data\)"):
+        fit(fewer, checkpoint=path, augment=strength(0.5), epochs=1)
+
+
+def test_a_checkpoint_tells_photographs_by_what_they_show(tmp_path):
+    def photographs(shade: int, folder: str) -> tl.Task:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        paths = [tmp_path / folder / f"{number}.bmp" for number in range(4)]
+        for number, path in enumerate(paths):
+            Image.new("RGB", (28, 28), (shade * number, 0, 0)).save(path)
+        split = tl.Split(tl.data.Files(paths), [0, 1, 0, 1])
+        return tl.Task("shades", ("even", "odd"), split, split[:0], split)
+
+    path, first = tmp_path / "x", photographs(10, "here")
+    one = fit(first, tl.RawCNN(2), checkpoint=path)
+    assert same(fit(photographs(10, "moved"), tl.RawCNN(2), checkpoint=path).model, one.model)
+    with pytest.raises(ValueError, match=r"another training \(another data\)"):  # of the same names and sizes
+        fit(photographs(20, "here"), tl.RawCNN(2), checkpoint=path)
 
 
 def test_where_no_checkpoint_can_be_written_is_said_before_training(task, tmp_path):
@@ -166,25 +186,29 @@ def test_where_no_checkpoint_can_be_written_is_said_before_training(task, tmp_pa
             fit(task, checkpoint=path)
 
 
-def test_a_full_disk_stops_no_training_and_loses_no_checkpoint(task, tmp_path):
+def test_a_full_disk_stops_no_training_and_loses_no_checkpoint(task, tmp_path, monkeypatch):
     resource = pytest.importorskip("resource")
-    path, whole = tmp_path / "x", fit(task, epochs=6)
+    path = tmp_path / "x"
     room = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def filling(images, generator, calls=[0]):  # noqa: B006
-        calls[0] += 1
-        if calls[0] in (5, 9):  # the third epoch's checkpoint and the fourth's find no room
-            resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, room[1]) if calls[0] == 5 else room)
-        return images
+    calls = []
+
+    def filling(self, *_):
+        calls.append(1)
+        if len(calls) == 5:  # the third epoch's checkpoint and the fourth's find no room
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, room[1]))
 
     try:
-        with pytest.warns(UserWarning, match="epoch 3 is not in .*x \\(File too large\\); training goes on") as said:
-            run = fit(task, epochs=4, augment=filling, checkpoint=path)
+        with monkeypatch.context() as patch:
+            patch.setattr(tl.training.Progress, "update", filling)
+            with pytest.warns(UserWarning, match="epoch 3 is not in .*x \\(File too large\\); training goes on") as said:
+                run = fit(task, epochs=4, checkpoint=path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, room)
     assert len(said) == 1 and len(run.history) == 4 and not (tmp_path / "x.new").exists()
-    rest = fit(task, epochs=4, augment=lambda x, generator: x, checkpoint=path)  # epochs 3 and 4 again
-    assert same(rest.model, run.model) and len(whole.history) == 6
+    rest = fit(task, epochs=4, checkpoint=path)  # epochs 3 and 4 again
+    assert rest.history.seconds[1] == run.history.seconds[1] and rest.history.seconds[3] != run.history.seconds[3]
+    assert same(rest.model, run.model)
 
 
 # Memory
@@ -221,6 +245,61 @@ def test_short_memory_means_smaller_parts_and_the_same_weights(task):
         13,
         100,
     ]  # two failed steps; then only validation finds too little
+
+
+def test_batches_of_unequal_size_in_parts_of_one_image_leave_no_part_empty(task):
+    data = tl.Task(task.name, task.classes, task.train[:49], task.val, task.test)  # batches of 25 and 24
+    with pytest.warns(UserWarning, match="25 parts of at most 1"):
+        run = fit(data, Hungry(tl.RawCNN(dropout=0.0), room=1), batch_size=30)
+    plain = fit(data, tl.RawCNN(dropout=0.0), batch_size=30)
+    assert run.history.loss.to_list() == pytest.approx(plain.history.loss.to_list(), abs=1e-5)
+
+
+def test_an_attempt_that_fails_moves_no_batch_norm(task):
+    class Late(Hungry):
+        """Notices only after the forward pass that the memory is full."""
+
+        def forward(self, x):
+            answer = self.model(x)
+            return super().forward(x) if len(x) > self.room else answer
+
+    parts = fit(task, Late(tl.RawCNN(norm="batch", dropout=0.0), room=13), batch_size=30).model.model
+    assert parts.norm1.num_batches_tracked == 2 * 6  # two parts in each step
+    seen = [len(part) for batch in torch.randperm(50).tensor_split(2) for part in batch.tensor_split(2)]
+    assert max(seen) == 13
+
+    class Whole(nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model, self.pretrained_cfg = model, model.pretrained_cfg
+
+        def forward(self, x):
+            halves = x.tensor_split(2) if self.training else [x]
+            return torch.cat([self.model(half) for half in halves])
+
+    whole = fit(task, Whole(tl.RawCNN(norm="batch", dropout=0.0)), batch_size=30).model.model
+    assert torch.allclose(parts.norm1.running_mean, whole.norm1.running_mean, atol=1e-5)
+
+
+def test_a_batch_norm_with_a_single_example_is_said(task):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 16), nn.BatchNorm1d(16), nn.Linear(16, 10))
+    with pytest.raises(ValueError, match="A batch norm cannot learn from one example at a time"):
+        fit(task, model, batch_size=1)
+
+
+def test_float16_scales_its_gradients_and_learns_what_float32_learns(task, monkeypatch):
+    """What a GPU without bfloat16 does, on the CPU."""
+    plain = fit(task, tl.RawCNN(dropout=0.0), epochs=10)
+    scales = []
+    update = torch.amp.GradScaler.update
+    monkeypatch.setattr(torch.amp.GradScaler, "update", lambda self: (update(self), scales.append(self.get_scale()))[0])
+    for module in (tl.device, tl.training):
+        monkeypatch.setattr(module, "precision", lambda device: torch.float16)
+    short = fit(task, tl.RawCNN(dropout=0.0), epochs=10)
+    assert len(scales) == 20 and scales[0] >= 2**15  # enabled: one that is not has the scale 1
+    assert not same(short.model, plain.model)
+    assert short.history.loss.to_list() == pytest.approx(plain.history.loss.to_list(), abs=0.02)
+    assert all(value.dtype == torch.float32 for value in short.model.state_dict().values())
 
 
 def test_where_not_even_one_image_fits_it_is_said(task):
@@ -276,7 +355,7 @@ def test_two_and_four_processes_share_batch_norms_heads_and_bad_news(tmp_path):
     for case in ("cnn", "letters", "head"):
         check_alike(tmp_path, case)
     for rank in range(2):
-        assert "thesis is no checkpoint of fit" in torch.load(tmp_path / f"foreign-2-{rank}")
+        assert "thesis is not a checkpoint of fit" in torch.load(tmp_path / f"foreign-2-{rank}")
     for rank in range(4):
         assert "4 processes share each batch, and a batch has 2 of" in torch.load(tmp_path / f"small-4-{rank}")
 

@@ -4,13 +4,17 @@ import os
 import signal
 import sys
 import threading
+import types
 
+import IPython
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import tl_helpers as tl
+from tl_helpers import training
 from tl_helpers.data import Split, Task
 from tl_helpers.results import Evaluation
 from tl_helpers.runs import Diverged
@@ -87,12 +91,33 @@ def test_early_stopping_restores_the_best_epoch(task):
     assert len(run.history) < 60 and "stopped early" in run.stopped
     assert tl.evaluate(run.model, task.val).accuracy == best > 0.3
     assert (run.history.val_accuracy.iloc[-3:] <= best).all()
+    kept = int(run.result.epoch)
+    assert kept == run.kept == len(run.history) - 3 and run.result.val_accuracy == best != run.history.val_accuracy.iloc[-1]
+    assert f"epoch {kept}, kept" in repr(run) and f"validation accuracy {best:.3f}" in repr(run)
+    figure = tl.plots.compare(run, fit(task), names=["early", "late"])
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels[0] == f"early: {best:.2f} in epoch {kept}, which is kept" and labels[1].endswith("at the end")
+    assert f"early {best:.2f} in epoch {kept}" in figure.alt and f"epoch {kept}, kept" in run.plot().alt
 
 
 def test_the_schedule_warms_up_and_falls(task):
     rates = fit(task, epochs=20, lr=0.01).history.lr
     assert rates.iloc[0] < rates.max() <= 0.01 and rates.idxmax() < 4 and rates.iloc[-1] < 1e-4
     assert set(fit(task, schedule="constant", lr=0.01).history.lr) == {0.01}
+
+
+def test_the_history_has_the_rate_that_an_epoch_ended_with(task, monkeypatch):
+    used, step = [], torch.optim.AdamW.step
+    note = lambda self, *args: (used.append(self.param_groups[-1]["lr"]), step(self, *args))[1]
+    monkeypatch.setattr(torch.optim.AdamW, "step", note)
+    for more in ({"epochs": 10, "lr": 0.01}, {"epochs": 2, "layer_decay": 0.5}):
+        used.clear()
+        assert fit(task, **more).history.lr.to_list() == pytest.approx(used[1::2])  # two batches an epoch
+
+
+def test_a_training_of_one_step_takes_a_whole_one(task):
+    one, whole = (fit(task, epochs=1, batch_size=50, schedule=schedule) for schedule in ("cosine", "constant"))
+    assert same(one.model, whole.model) and one.history.lr.item() == 1e-3
 
 
 def test_frozen_weights_stay_and_the_head_learns_alike_on_features_and_images(task):
@@ -146,6 +171,11 @@ def test_a_stop_works_from_another_thread_too(task, interruptible):
         ({"batch_size": 0}, "batch_size must be"),
         ({"patience": 0}, "patience must be"),
         ({"schedule": "linear"}, "'cosine', 'constant'"),
+        ({"augment": "flip"}, "augment must be None, or a function .* not 'flip'"),
+        ({"augment": lambda x, g: x[:, :, :14]}, r"32, 25 x 1 x 28 x 28\); it returned torch.float32, 25 x 1 x 14 x 28"),
+        ({"augment": lambda x, g: x.double()}, "it returned torch.float64, 25 x 1 x 28 x 28"),
+        ({"augment": lambda x, g: x / 0}, "it returned NaN or infinite numbers"),
+        ({"augment": lambda x, g: x.numpy()}, "it returned ndarray"),
         ({"device": "tpu9"}, "cannot be used on this machine"),
         ({"model": tl.RawCNN(classes=7)}, "answers with 7 numbers .* 10 classes"),
         ({"model": tl.backbone("resnet10t.letters")}, "give it a head"),
@@ -179,6 +209,20 @@ def test_a_diverging_loss_says_so_and_gives_the_finished_epochs(task):
     assert all(p.isfinite().all() for p in caught.value.run.model.parameters())
 
 
+@pytest.mark.parametrize("checked", [True, False], ids=["with validation data", "without"])
+def test_a_last_step_that_explodes_is_seen(task, checked):
+    data = Task("digits", task.classes, task.train, task.val if checked else task.val[:0], task.test)
+    with pytest.raises(Diverged, match="The loss is (nan|inf) after epoch 1") as caught:
+        fit(data, epochs=1, batch_size=50, lr=1e30)
+    assert caught.value.run.history.empty and same(caught.value.run.model, tl.RawCNN())
+
+
+def test_augment_on_vectors_is_said(task):
+    vectors = tl.features(tl.RawCNN(), task)
+    with pytest.raises(ValueError, match="augment changes images, and .* has vectors: give it to tl.features"):
+        fit(vectors, augment=tl.glyphs.augment)
+
+
 def test_evaluate_and_predict_agree(task):
     run = fit(task)
     chances = tl.predict(run.model, task.test)
@@ -188,24 +232,57 @@ def test_evaluate_and_predict_agree(task):
     assert result.loss == pytest.approx(-chances.gather(1, task.test.y[:, None]).log().mean().item(), abs=1e-4)
 
 
+def test_predict_takes_the_path_of_a_photograph_or_a_list_of_them(task, tmp_path):
+    model = fit(task).model
+    paths = [tmp_path / f"{number} ü.png" for number in range(3)]
+    for image, path in zip(task.test.x, paths):
+        Image.fromarray(image[0].numpy()).save(path)
+    expected = tl.predict(model, task.test[:3])
+    assert torch.allclose(tl.predict(model, paths), expected, atol=1e-3)
+    for path in (paths[1], str(paths[1])):
+        assert torch.allclose(tl.predict(model, path), expected[1:2], atol=1e-3)
+    assert tl.predict(model, []).shape == tl.predict(model, task.test[:0]).shape == (0, 10)
+    for wrong, words in ((tmp_path / "none.png", "none.png cannot be read"), (tmp_path, "cannot be read .*directory")):
+        with pytest.raises(ValueError, match=words):
+            tl.predict(model, [paths[0], wrong])
+
+
+def test_what_a_model_cannot_take_or_tell_apart_is_said(task):
+    for call in (tl.evaluate, tl.predict):
+        with pytest.raises(ValueError, match="cannot take these examples, of 1 x 28 x 28 each"):
+            call(nn.Linear(5, 10), task.test)
+        with pytest.raises(ValueError, match="answers with 10 x 24 x 24 numbers for each image"):
+            call(nn.Conv2d(1, 10, 5), task.test)
+    with pytest.raises(ValueError, match="tells 7 classes apart, and a label here is 9"):
+        tl.evaluate(tl.RawCNN(classes=7), task.test)
+
+
 def test_the_interval_is_wilsons():
     assert Evaluation(0.5, 0.0, 100).interval == pytest.approx((0.4038, 0.5962), abs=1e-4)
     assert Evaluation(1.0, 0.0, 10).interval == pytest.approx((0.7225, 1.0), abs=1e-4)
 
 
-def test_checkpoint_goes_on_to_the_same_weights(task, tmp_path):
+def stop_after(steps: int, monkeypatch) -> None:
+    """A learner presses the stop button after so many steps."""
+    calls = []
+
+    def update(self, *_):
+        calls.append(1)
+        if len(calls) == steps:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.Progress, "update", update)
+
+
+def test_checkpoint_goes_on_to_the_same_weights(task, tmp_path, monkeypatch):
     path = tmp_path / "raw.checkpoint"
     arguments = {"epochs": 6, "augment": tl.glyphs.augment}
     whole = fit(task, **arguments)
 
-    def stopping(images, generator, calls=[0]):  # noqa: B006
-        calls[0] += 1
-        if calls[0] == 8:
-            raise KeyboardInterrupt
-        return tl.glyphs.augment(images, generator)
-
-    part = fit(task, checkpoint=str(path), **arguments | {"augment": stopping})
-    assert len(part.history) == 3
+    with monkeypatch.context() as patch:
+        stop_after(7, patch)
+        part = fit(task, checkpoint=str(path), **arguments)
+    assert len(part.history) == 3 and part.stopped
     rest = fit(task, checkpoint=str(path), **arguments)
     assert same(rest.model, whole.model) and len(rest.history) == 6
     with pytest.raises(ValueError, match="another training .*another lr"):
@@ -216,16 +293,15 @@ def test_checkpoint_goes_on_to_the_same_weights(task, tmp_path):
     with pytest.raises(ValueError, match="another data"):
         fit(tl.digits(5, seed=1), checkpoint=str(path), **arguments)
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.warns(UserWarning, match="damaged"):
-        again = fit(task, checkpoint=str(path), **arguments)  # from the one before
-    assert same(again.model, whole.model)
+    with pytest.raises(ValueError, match="damaged. Give another checkpoint path, or delete"):
+        fit(task, checkpoint=str(path), **arguments)
 
 
 def test_a_file_that_is_no_checkpoint_is_left_alone(task, tmp_path):
     path = tmp_path / "weights.pt"
     torch.save(tl.RawCNN().state_dict(), path)
     before = path.read_bytes()
-    with pytest.raises(ValueError, match="no checkpoint of fit"):
+    with pytest.raises(ValueError, match="is not a checkpoint of fit"):
         fit(task, checkpoint=str(path))
     assert path.read_bytes() == before
 
@@ -267,6 +343,21 @@ def test_progress_in_a_terminal_is_one_bar_and_one_line_at_the_end(task, monkeyp
     run = fit(task, epochs=3, progress=True)
     *_, last, end = screen.getvalue().replace("\r", "\n").split("\n")
     assert last == repr(run) and end == "" and screen.getvalue().count("\n") == 1
+
+
+def test_progress_in_a_notebook_is_one_output_that_ends_as_a_line_of_text(task, monkeypatch, capfd):
+    shown = []
+
+    class Output:
+        def update(self, data, raw):
+            shown.append(data["text/plain"])
+
+    monkeypatch.setattr(IPython, "get_ipython", lambda: types.SimpleNamespace(kernel=True))
+    monkeypatch.setattr(IPython.display, "display", lambda data, raw, display_id: shown.append(data) or Output())
+    run = fit(task, epochs=3, progress=True)
+    first, *bars, last = shown
+    assert first == {"text/plain": ""} and last == repr(run) and any("%|" in bar for bar in bars)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_split_is_checked():

@@ -55,7 +55,9 @@ def features(
     body = to_device(body, where)
     generator = torch.Generator().manual_seed(seed)
 
-    bar = Progress(sum(len(s) for s in (task.train, task.val, task.test)), progress and isinstance(task.train.x, Files))
+    bar = Progress(
+        sum(len(s) for s in (task.train, task.val, task.test)), shown=progress and isinstance(task.train.x, Files)
+    )
 
     def of_batch(x: Tensor) -> Tensor:  # of none as well, which architectures of one fixed size do not take
         return before_head(body, x) if len(x) else before_head(body, x.new_zeros(1, *x.shape[1:]))[:0]

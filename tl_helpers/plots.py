@@ -272,7 +272,7 @@ def curves(axis, runs: Sequence[tuple]) -> str:
         if row is None:
             texts.append(f"{name} no finished epoch")
             continue
-        early = row.epoch < len(frame)
+        early = bool(row.epoch < len(frame))
         when = f"in epoch {row.epoch:.0f}, which is kept" if early else "at the end"
         axis.plot(frame.epoch, frame.val_accuracy, markersize=4, label=f"{name}: {row.val_accuracy:.2f} {when}", **style)
         texts.append(f"{name} {row.val_accuracy:.2f}{f' {when}' * early}")

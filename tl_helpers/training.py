@@ -12,7 +12,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import pandas as pd
 import torch
@@ -101,19 +100,19 @@ def fit(
     _check_model(model, forward, *data.first(2), task)
 
     net, memory = processes.wrap(forward), MicroBatches(forward, processes.size)
-    groups, steps = parameter_groups(model, lr, weight_decay, layer_decay), epochs * len(data)
+    groups, steps = parameter_groups(model, how.lr, how.weight_decay, how.layer_decay), epochs * len(data)
     share_of_lr = functools.partial(SCHEDULES[schedule], steps=steps)
     criterion = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
     optimizer = torch.optim.AdamW(groups, fused=device.type in ("cpu", "cuda"))
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share_of_lr)
     scaler = torch.amp.GradScaler(device.type, enabled=precision(device) is torch.float16)
 
-    run, bar = Run(model, pd.DataFrame(), _name(model, forward)), Progress(steps, progress and not processes.rank)
+    run = Run(model, pd.DataFrame(), _name(model, forward))
     state = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
     store = Checkpoint(checkpoint, recipe, state, data.generators, processes)
     with seeded(seed + processes.rank), processes.together(checkpoint):
         rows, kept = store.resume() or ([], copy.deepcopy(forward.state_dict()))
-        bar.update(len(rows) * len(data))
+        bar = Progress(steps, len(rows) * len(data), progress and not processes.rank)
         start = time.perf_counter() - (rows[-1]["seconds"] if rows else 0)
         try:
             for epoch in range(len(rows) + 1, epochs + 1):
@@ -124,7 +123,7 @@ def fit(
                 loss, accuracy = (value / len(task.train) for value in processes.sum(sums).tolist())
                 checked = _evaluate(model, forward, *val, processes)
                 after = checked if checked.n else _evaluate(model, forward, *data.first(2))
-                _check_finite(epoch, lr, loss, after.loss)  # the last step may have exploded
+                _check_finite(epoch, how.lr, loss, after.loss)  # the last step may have exploded
                 rate, seconds = scheduler.base_lrs[-1] * share_of_lr(epoch * len(data) - 1), time.perf_counter() - start
                 rows.append(dict(zip(COLUMNS, (epoch, loss, accuracy, checked.loss, checked.accuracy, rate, seconds))))
                 if patience is None or _best(rows) is rows[-1]:
@@ -147,7 +146,7 @@ def fit(
 def one_epoch(net, data, criterion, optimizer, scheduler, scaler, memory, bar) -> Tensor:
     """The training loop: each batch forward, backward, and a step. Returns the sum of the losses, and of right answers."""
     net.train()
-    seen = []  # the loss of each batch, and which answers are right: to add up here would make a GPU wait
+    seen = []  # the loss of each batch, and which answers are right; adding up in each step would cost 2% of it
     for micro_batches in memory.of(data):  # a list of one, the whole batch, unless the memory is short
         optimizer.zero_grad()
         parts = []
@@ -190,27 +189,14 @@ def predict(
         ValueError: there is no such photograph, or it cannot be read.
     """
     check_kind("predict", model, nn.Module, "a model; of a run take run.model")
-    if isinstance(images, (str, os.PathLike)):
-        images = [images]
     if not isinstance(images, Split):
-        images = _photographs(images)
+        files = Files(images)
+        images = Split(files, torch.zeros(len(files), dtype=torch.int64))
     device = find_device(device)
     model = to_device(model, device)
     x, _, normalise = load(model, images, device)
     forward = classifier(model) if images.are_vectors else model
-    return predict_logits(model, lambda x: forward(normalise(x)), x).softmax(1).cpu()
-
-
-def _photographs(paths: Iterable[str | os.PathLike]) -> Split:
-    paths = list(map(Path, paths))
-    for path in paths:
-        if not path.is_file():
-            raise ValueError(
-                f"{path} is a folder: give a list of the photographs in it."
-                if path.is_dir()
-                else f"There is no file {path}."
-            )
-    return Split(Files(paths), torch.zeros(len(paths), dtype=torch.int64))
+    return _logits(model, forward, x, normalise).softmax(1).cpu()
 
 
 def _evaluate(
@@ -218,22 +204,32 @@ def _evaluate(
 ) -> Evaluation:
     if not len(y):
         return Evaluation(math.nan, math.nan, 0)
-    look = lambda x: predict_logits(model, lambda part: forward(normalise(part)), x)
+    look = lambda x: _logits(model, forward, x, normalise)
     logits = processes.join(look, x) if processes else look(x)
     y = y.to(logits.device)
+    if y.max() >= logits.shape[1]:
+        raise ValueError(f"The model tells {logits.shape[1]} classes apart, and a label here is {y.max()} (counted from 0).")
     accuracy = (logits.argmax(1) == y).sum().item() / len(y)
     return Evaluation(accuracy, F.cross_entropy(logits, y).item(), len(y))
 
 
-def _check_model(model: nn.Module, forward: Callable, x: Tensor, y: Tensor, normalise: Callable, task: Task) -> None:
-    """Try the model on two examples, so that what does not fit is said in words and before any training."""
+def _logits(model: nn.Module, forward: Callable, x: Tensor, normalise: Callable, what: str = "these examples") -> Tensor:
+    """What a model answers: float32, N x classes. What it cannot take is said in words."""
     try:
-        answer = predict_logits(model, forward, normalise(x))
-    except (RuntimeError, ValueError, AssertionError, TypeError) as error:
-        raise ValueError(f"The model cannot take {task.name!r}, whose examples are {shape(x[0])}: {error}") from error
-    if answer.ndim != 2 or answer.shape[1] != len(task.classes):
+        answer = predict_logits(model, lambda part: forward(normalise(part)), x)
+    except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
+        raise ValueError(f"The model cannot take {what}, of {shape(x[0])} each: {error}") from error
+    if answer.ndim != 2:
+        raise ValueError(f"The model answers with {shape(answer[0])} numbers for each image, not with one for each class.")
+    return answer
+
+
+def _check_model(model: nn.Module, forward: Callable, x: Tensor, y: Tensor, normalise: Callable, task: Task) -> None:
+    """Try the model on two examples, so that what does not fit is said before any training."""
+    answer = _logits(model, forward, x, normalise, repr(task.name))
+    if answer.shape[1] != len(task.classes):
         raise ValueError(
-            f"The model answers with {shape(answer[0])} numbers for each image, but {task.name!r} has {len(task.classes)} "
+            f"The model answers with {answer.shape[1]} numbers for each image, but {task.name!r} has {len(task.classes)} "
             "classes: give it a head that fits, with tl.head(model, task) or backbone(name, classes=...)."
         )
     if not any(p.requires_grad for p in forward.parameters()):

@@ -57,6 +57,7 @@ class Settings:
         check_seed(self.seed)
         if self.augment is not None and not callable(self.augment):
             raise ValueError(f"augment must be None, or a function of images and a generator; not {brief(self.augment)}.")
+        vars(self).update({name: value.item() for name, value in vars(self).items() if hasattr(value, "item")})  # numpy's
 
     def check(self, task: Task) -> None:
         """Raise a ValueError where these settings and a task do not go together."""

@@ -17,18 +17,19 @@ class Progress(tqdm):
 
     monitor_interval = 0  # no thread of its own
 
-    def __init__(self, total: int, shown: bool = True):
+    def __init__(self, total: int, done: int = 0, shown: bool = True):
         self.cell = None
         if shown and "IPython" in sys.modules and hasattr(sys.modules["IPython"].get_ipython(), "kernel"):
             self.cell = sys.modules["IPython"].display.display({"text/plain": ""}, raw=True, display_id=True)
         watched = shown and (self.cell is not None or sys.stderr.isatty())
-        super().__init__(total=total, leave=False, disable=not watched, file=io.StringIO() if self.cell else sys.stderr)
+        place = sys.stderr if self.cell is None else io.StringIO()
+        super().__init__(total=total, initial=done, leave=False, disable=not watched, file=place)
 
-    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
         if self.cell is None:
-            super().display(msg, pos)
-        else:
-            self.cell.update({"text/plain": msg or str(self)}, raw=True)
+            return super().display(msg, pos)
+        self.cell.update({"text/plain": msg or str(self)}, raw=True)
+        return True
 
     def end(self, text: str) -> None:
         """Put a line of text in the place of the bar."""
