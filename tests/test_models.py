@@ -253,6 +253,7 @@ def test_a_head_pools_as_its_backbone_was_told_to(pooling):
     task, body = tl.digits(shots=1), tl.backbone("resnet10t", pretrained=False, global_pool=pooling)
     body.pretrained_cfg["input_size"] = (3, 32, 32)
     model = tl.head(body, task)
+    assert body.global_pool.pool_type == model.global_pool.pool_type == pooling
     assert torch.allclose(tl.predict(model, tl.features(body, task).train), tl.predict(model, task.train), atol=1e-5)
 
 
@@ -288,10 +289,19 @@ def test_a_head_is_refused_where_its_parts_disagree_or_do_not_rest():
             self.seen += 1
             return super().forward(x)
 
+    class Flagged(tl.RawCNN):
+        def train(self, mode=True):
+            self.noisy = mode
+            return super().train(mode)
+
+        def forward_features(self, x):
+            return super().forward_features(x) + self.noisy
+
     for kind, words in (
         (Shifted, "answers otherwise"),
         (Restless, "otherwise"),
         (Counting, "frozen, it computes otherwise"),
+        (Flagged, "frozen, it computes otherwise"),
     ):
         body = kind().train()
         with pytest.raises(ValueError, match=words):
@@ -343,7 +353,7 @@ def test_heads_sit_on_what_a_bare_backbone_gives_and_on_nothing_else():
     [lambda: tl.backbone(5), lambda: tl.head(tl.RawCNN(), 10), lambda: tl.freeze("resnet18"), lambda: tl.unfreeze(None)],
 )
 def test_things_of_another_kind_are_named(use):
-    with pytest.raises(TypeError, match="takes .*; this is a"):
+    with pytest.raises(TypeError, match="takes .*; this is "):
         use()
 
 

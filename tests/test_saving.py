@@ -22,7 +22,6 @@ from PIL import Image
 from torch import nn
 
 import tl_helpers as tl
-from tl_helpers import saving
 from tl_helpers.__main__ import main
 from tl_helpers.datasets import naming
 from tl_helpers.models import Facts
@@ -106,8 +105,8 @@ def test_a_model_that_timm_made_comes_back_too_and_its_own_preprocessing_with_it
     model = timm.create_model("resnet18", num_classes=3)
     model.pretrained_cfg = dict(model.pretrained_cfg, input_size=(3, 96, 64), mean=(0.1, 0.2, 0.3), crop_pct=0.5)
     loaded = check_round_trip(model.eval(), tmp_path / "model")
-    assert saving._wanted(loaded) == saving._wanted(model)
-    assert saving._wanted(loaded).crop_pct == 0.5
+    assert tl.models.input_of(loaded) == tl.models.input_of(model)
+    assert tl.models.input_of(loaded).crop_pct == 0.5
 
 
 ODD = st.text(st.characters(exclude_categories=()), min_size=1)  # half a surrogate too, as in names that are not UTF-8
@@ -333,7 +332,7 @@ def edited(saved: Path, to: Path, **changes) -> Path:
     "changes, words",
     [
         ({"tl_helpers": {"format": 3}}, "later version"),
-        ({"tl_helpers": {"threshold": 7}}, "threshold is a probability"),
+        ({"tl_helpers": {"threshold": 7}}, "threshold must be a probability"),
         ({"tl_helpers": {"temperature": -1}}, "temperature is a number above 0"),
         ({"tl_helpers": {"sha256": "0"}}, "is damaged, or belongs to another"),
         ({"architecture": "resnet10t"}, "no model that can be built"),
@@ -387,9 +386,9 @@ def test_an_exported_model_gives_the_same_answers_from_plain_pixels(tmp_path, ma
     assert [entry.name for entry in (tmp_path / "new").iterdir()] == ["model.onnx"]
     session = onnxruntime.InferenceSession(tmp_path / "new" / "model.onnx", providers=["CPUExecutionProvider"])
     facts = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
-    assert facts["classes"] == list(CLASSES) and tuple(facts["input_size"]) == saving._wanted(model).size
+    assert facts["classes"] == list(CLASSES) and tuple(facts["input_size"]) == tl.models.input_of(model).size
     for count in (1, 7):
-        split = noise(count, *saving._wanted(model).size)
+        split = noise(count, *tl.models.input_of(model).size)
         (found,) = session.run(["probabilities"], {"pixels": split.x.numpy().astype(np.float32) / 255})
         assert np.abs(found - tl.predict(model, split).numpy()).max() < 1e-5
 

@@ -9,7 +9,6 @@ import copy
 import dataclasses
 import difflib
 import math
-import numbers
 from collections.abc import Sequence
 
 import torch
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from .data import InputConfig, Split, Task
 from .device import seeded
 from .engine.weights import DATA, LETTERS, PREFETCH, create, create_pretrained, register, weights_file  # noqa: F401
-from .validate import check_kind
+from .validate import check_choice, check_kind, check_number, check_seed
 
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "gelu": nn.GELU, "none": nn.Identity}
 POOLINGS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
@@ -63,16 +62,13 @@ class RawCNN(nn.Module):
         seed: int = 0,
     ):
         super().__init__()
-        _one_of("activation", activation, ACTIVATIONS)
-        _one_of("pooling", pooling, POOLINGS)
-        _one_of("norm", norm, (None, "batch"))
-        _whole("classes", classes, 1)
-        if not isinstance(kernel, numbers.Integral) or kernel not in range(1, 10):
-            raise ValueError(
-                f"kernel must be a whole number from 1 to 9, so that two of them fit 28 pixels; not {kernel!r}."
-            )
-        if not isinstance(dropout, numbers.Real) or not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be at least 0 and below 1; not {dropout!r}.")
+        check_number("classes", classes, "a whole number from 1", 1, whole=True)
+        check_choice("activation", activation, ACTIVATIONS)
+        check_choice("pooling", pooling, POOLINGS)
+        check_choice("norm", norm, (None, "batch"))
+        check_number("kernel", kernel, "a whole number from 1 to 9, so that two of them fit 28 pixels", 1, 9, whole=True)
+        check_number("dropout", dropout, "at least 0 and below 1", 0, math.nextafter(1, 0))
+        check_seed(seed)
         swapped = {"activation": activation, "kernel": kernel, "pooling": pooling, "dropout": dropout, "norm": norm}
         self.pretrained_cfg = {**self.pretrained_cfg, "model_args": swapped}  # `save` keeps them
         side = ((28 - kernel + 1) // 2 - kernel + 1) // 2
@@ -112,16 +108,6 @@ class RawCNN(nn.Module):
         return {"stem": r"^conv1|^norm1", "blocks": [(r"^conv2|^norm2", (0,)), (r"^fc1", (1,))]}
 
 
-def _one_of(name: str, value, allowed) -> None:
-    if value not in tuple(allowed):
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; not {value!r}.")
-
-
-def _whole(name: str, value, least: int) -> None:
-    if not isinstance(value, numbers.Integral) or value < least:
-        raise ValueError(f"{name} must be a whole number from {least}; not {value!r}.")
-
-
 def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0, **arguments) -> nn.Module:
     """A timm model by its name: "resnet10t.letters" comes with the course, "resnet18.tv_in1k" and 1,000 more by download.
 
@@ -148,7 +134,8 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
     if "num_classes" in arguments:
         raise ValueError("Leave num_classes out: here it is called classes.")
     check_kind("backbone", name, str, "the name of a model, as timm.list_models() gives them")
-    _whole("classes", classes, 0)
+    check_number("classes", classes, "a whole number from 0", 0, whole=True)
+    check_seed(seed)
     if ":" not in name:  # "hf-hub:..." and the like are found elsewhere than in timm's own list
         tagged = timm.list_pretrained()
         if not timm.is_model(name) or "." in name and name not in tagged:
@@ -160,14 +147,15 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
     loaded = create_pretrained(name, arguments).state_dict() if pretrained else {}
     with seeded(seed):
         model = create(name, arguments, num_classes=0)
-        if pretrained:
-            model.load_state_dict({key: loaded[key] for key in model.state_dict()})
         model.pretrained_cfg["model_args"] = arguments  # `save` keeps them
         if "img_size" in arguments:  # which timm does not note
             size = arguments["img_size"]
             sides = tuple(size) if isinstance(size, Sequence) else (size, size)
             model.pretrained_cfg["input_size"] = (model.pretrained_cfg["input_size"][0], *sides)
-        if classes:  # by reset_classifier, since some architectures draw a far too large first head
+        _new_head(model, 0)  # some architectures have not left out all of it
+        if pretrained:
+            model.load_state_dict({key: loaded[key] for key in model.state_dict()})
+        if classes:  # not before, since some architectures draw a far too large first head
             _new_head(model, classes)
     return model
 
@@ -200,6 +188,7 @@ def head(body: nn.Module, task: Task, seed: int = 0) -> nn.Module:
         ValueError: the architecture cannot be divided into a backbone and a linear layer, tried on two random images.
     """
     check_kind("head", task, Task, "a task second, as tl.digits() gives one")
+    check_seed(seed)
     if not hasattr(body, "reset_classifier"):
         raise ValueError(f"{type(body).__name__} has no head to replace: tl.head takes timm's models and RawCNN.")
     model = copy.deepcopy(body)
@@ -367,8 +356,8 @@ def unfreeze(model: nn.Module, last: int | None = None) -> nn.Module:
         frozen = set()
     else:
         parts = blocks(model)
-        if not isinstance(last, numbers.Integral) or not 0 <= last <= len(parts):
-            raise ValueError(f"last must lie between 0 and {len(parts)}, the number of this model's blocks; not {last!r}.")
+        wanted = f"None or a whole number between 0 and {len(parts)}, the number of this model's blocks"
+        check_number("last", last, wanted, 0, len(parts), whole=True)
         frozen = {name for part in parts[: len(parts) - last] for name in part}
     for name, weights in model.named_parameters():
         weights.requires_grad_(name not in frozen)
@@ -455,9 +444,8 @@ class Facts:
     threshold: float | None = None
 
     def __post_init__(self):
-        fits = isinstance(self.threshold, numbers.Real) and 0 <= self.threshold <= 1
-        if self.threshold is not None and not fits:
-            raise ValueError(f"threshold is a probability, from 0 to 1; not {self.threshold!r}.")
+        if self.threshold is not None:
+            check_number("threshold", self.threshold, "a probability, from 0 to 1", 0, 1)
         if self.temperature is not None and not 0 < self.temperature < math.inf:
             raise ValueError(f"temperature is a number above 0; not {self.temperature!r}.")
 

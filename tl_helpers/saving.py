@@ -145,7 +145,7 @@ def load(path: str | os.PathLike) -> nn.Module:
     try:
         model = _build(config)
         model.load_state_dict(from_bytes(weights))
-        model(_wanted(model).normalise(torch.zeros(1, *_wanted(model).size)))
+        model(input_of(model).normalise(torch.zeros(1, *input_of(model).size)))
     except Exception as error:  # a config edited by hand sets off whatever in timm and torch
         why = shorten(str(error), 300).rstrip(".")
         raise ValueError(f"{shown(path)} is no model that can be built here: {why}.") from error
@@ -180,7 +180,7 @@ def export(model: nn.Module, path: str | os.PathLike, task: Task | Sequence[str]
     path, config = as_path(path), _config(model, known(model, task))
     if not path.name or path.is_dir():
         raise ValueError(f"{shown(path)} is a folder; give the path of a file, NAME.onnx say.")
-    wanted = _wanted(model)
+    wanted = input_of(model)
     whole, pixels = _FromPixels(copy.deepcopy(model).cpu(), wanted).eval(), _noise(wanted.size)
     names = {"input_names": ["pixels"], "output_names": ["probabilities"]}
     any_number = ({0: torch.export.Dim("N", min=1)},)
@@ -243,7 +243,7 @@ def _config(model: nn.Module, facts: Facts) -> dict:
         raise ValueError(f"Only RawCNN and timm's models can be saved and exported; this is a {type(model).__name__}.")
     sources = ("url", "file", "hf_hub_id", "hf_hub_filename", "source", "custom_load", "num_classes", "state_dict")
     own = {name: value for name, value in own.items() if value is not None and name not in sources}
-    own["input_size"] = _wanted(model).size
+    own["input_size"] = input_of(model).size
     return {
         "architecture": architecture,
         "num_classes": len(facts.classes),
@@ -282,7 +282,7 @@ def _build(config: dict) -> nn.Module:
 
 def _card(model: nn.Module, config: dict, task, evaluation: Evaluation | None) -> str:
     """The model card, in Markdown, with the few lines at its head that the Hugging Face hub reads."""
-    wanted, kept = _wanted(model), config["tl_helpers"]
+    wanted, kept = input_of(model), config["tl_helpers"]
     sure = f"calibrated, temperature {kept['temperature']:.2f}" if kept["temperature"] else "not calibrated"
     sure += f'; a probability below {kept["threshold"]:.2f} counts as "I do not know"' if kept["threshold"] else ""
     tag = config["pretrained_cfg"].get("tag")
@@ -310,11 +310,6 @@ def _card(model: nn.Module, config: dict, task, evaluation: Evaluation | None) -
     return f"{head}# A classifier of {config['num_classes']} kinds of images\n\n{text}\n\n```python\n{use}```\n"
 
 
-def _wanted(model: nn.Module) -> InputConfig:
-    """What the model expects to be fed, by its own account."""
-    return input_of(model, Split(torch.empty(0, 1, 1, 1, dtype=torch.uint8), torch.empty(0)))
-
-
 def _noise(size: Sequence[int]) -> Tensor:
     return torch.rand(3, *size, generator=torch.Generator().manual_seed(0))
 
@@ -323,7 +318,7 @@ def _check_it_comes_back(model: nn.Module, config: dict, weights: dict) -> None:
     try:
         again = _build(json.loads(json.dumps(config)))
         again.load_state_dict(weights)
-        x = _noise(_wanted(model).size)
+        x = _noise(input_of(model).size)
         same = torch.allclose(predict_logits(again, again, x), predict_logits(model, model, x), equal_nan=True)
     except Exception as error:
         words = f"This {config['architecture']} cannot be saved, since it could not be built anew"
