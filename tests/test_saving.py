@@ -24,6 +24,7 @@ from torch import nn
 import tl_helpers as tl
 from tl_helpers.__main__ import main
 from tl_helpers.datasets import naming
+from tl_helpers.engine import parts
 from tl_helpers.models import Facts
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,7 +53,7 @@ def check_round_trip(model: nn.Module, folder: Path) -> nn.Module:
     assert torch.equal(tl.predict(model, split), tl.predict(loaded, split))
     assert loaded.facts.classes == CLASSES and not loaded.training
     assert all(p.requires_grad for p in loaded.parameters())
-    assert not any(map(tl.models.at_rest, loaded.modules()))
+    assert not any(map(parts.at_rest, loaded.modules()))
     return loaded
 
 

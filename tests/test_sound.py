@@ -28,7 +28,7 @@ import tl_helpers as tl
 from tl_helpers import images
 from tl_helpers.data import InputConfig, draw, join_tasks
 from tl_helpers.datasets.naming import predictions
-from tl_helpers.models import before_head
+from tl_helpers.engine.parts import before_head
 
 HOME = Path(tl.__file__).parent
 ANY = settings(suppress_health_check=list(HealthCheck), deadline=None, database=None, derandomize=True)

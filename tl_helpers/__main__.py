@@ -44,8 +44,8 @@ def prefetch(options) -> int:
     """
     from .datasets.photos import NEEDS, SOURCES, WEIGHTS, get, missing
     from .device import cache_folder, hub_cache
-    from .models import DATA
-    from .validate import shown
+    from .engine.validate import shown
+    from .engine.weights import DATA
 
     home = options.to or cache_folder()
     cache = options.to / "hf" / "hub" if options.to else hub_cache()
@@ -82,7 +82,7 @@ def _whole_weights(name: str, cache: Path | None) -> bool:
     """Whether the weights of a timm model are in the cache, and whole; damaged ones are deleted."""
     from safetensors import SafetensorError, safe_open
 
-    from .models import weights_file
+    from .engine.weights import weights_file
 
     try:
         found = weights_file(name, cache)
@@ -106,7 +106,7 @@ def _whole_weights(name: str, cache: Path | None) -> bool:
 def pretrain(options) -> int:
     """Pretrain a letters backbone, write weights and model card, and compare it with the shipped one."""
     from .course import pretraining
-    from .validate import shown
+    from .engine.validate import shown
 
     path = pretraining.pretrain(options.name, options.to, options.epochs, options.seed)
     print(f"Written: {shown(path)} and its card beside it.")
@@ -151,7 +151,7 @@ def predict(options) -> int:
     """Name the photographs in a folder with a saved model, as CSV: file, class, probability, below_threshold, problem."""
     from . import saving
     from .datasets import naming
-    from .validate import shown
+    from .engine.validate import shown
 
     rows = naming.predictions(saving.load(options.model), options.folder, threshold=options.threshold)
     named = broken = 0
@@ -214,8 +214,8 @@ def as_new_file(word: str) -> Path:
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; words are those after `python -m tl_helpers`, None for this process's own."""
     from .course.experiments import GRIDS
-    from .models import LETTERS
-    from .validate import shown
+    from .engine.validate import shown
+    from .engine.weights import LETTERS
 
     parser = argparse.ArgumentParser(prog="python -m tl_helpers", description=__doc__)
     commands = parser.add_subparsers(required=True)

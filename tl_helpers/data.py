@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import glyphs
-from .validate import brief, check_choice, check_kind, check_number, check_seed
+from .engine.examples import as_examples, as_labels, as_tensor, described
+from .engine.validate import brief, check_choice, check_kind, check_number, check_seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +57,7 @@ class InputConfig:
             torch.tensor(v, dtype=torch.float32, device=pixels.device).view(-1, 1, 1) for v in (self.mean, self.std)
         )
         if pixels.ndim != 4 or pixels.shape[1] != len(mean):
-            raise ValueError(f"This model takes images N x {len(mean)} x H x W; these are {_described(pixels)}.")
+            raise ValueError(f"This model takes images N x {len(mean)} x H x W; these are {described(pixels)}.")
         order = torch.channels_last if pixels.shape[1] > 1 else torch.contiguous_format
         return (in_floats(pixels).contiguous(memory_format=order) - mean).div_(std)
 
@@ -64,7 +65,7 @@ class InputConfig:
 def in_floats(pixels: Tensor) -> Tensor:
     """Pixels as float32 in [0, 1]; those that are floats already stay as they are."""
     if pixels.dtype != torch.uint8 and not pixels.is_floating_point():
-        raise ValueError(f"Pixels are bytes (uint8), or floats from 0 to 1; these are {_described(pixels)}.")
+        raise ValueError(f"Pixels are bytes (uint8), or floats from 0 to 1; these are {described(pixels)}.")
     return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels
 
 
@@ -121,8 +122,8 @@ class Split:
     prepared: bool = False
 
     def __post_init__(self):
-        x = self.x if isinstance(self.x, Files) else _examples(self.x, self.prepared)
-        y = _labels(self.y)
+        x = self.x if isinstance(self.x, Files) else as_examples(self.x, self.prepared)
+        y = as_labels(self.y)
         if len(x) != len(y):
             raise ValueError(f"There are {len(x)} examples and {len(y)} labels; each example needs one label.")
         vars(self).update(x=x, y=y)
@@ -151,40 +152,6 @@ class Split:
         if isinstance(self.x, Files):
             raise ValueError("Photographs have no common size; take the numbers of tl.features(body, task) instead.")
         return in_floats(self.x).flatten(1).numpy(), self.y.numpy()
-
-
-def _as_tensor(values, wanted: str) -> Tensor:
-    try:
-        return torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values)).detach().cpu()
-    except (TypeError, ValueError) as error:  # texts, None, lists of unequal lengths
-        raise ValueError(f"{wanted}, in a tensor or an array; this is something else.") from error
-
-
-def _described(x: Tensor) -> str:
-    return f"{str(x.dtype).removeprefix('torch.')}, {' x '.join(map(str, x.shape)) or 'a single number'}"
-
-
-def _labels(values) -> Tensor:
-    y = _as_tensor(values, wanted := "Labels must be whole numbers from 0, one per image")
-    if y.ndim != 1 or y.is_complex() or (y != y.long()).any() or (y < 0).any():
-        raise ValueError(
-            f"{wanted}; these are {_described(y)}{f', from {y.real.min():g}' if y.ndim == 1 and len(y) else ''}."
-        )
-    return y.long()
-
-
-def _examples(values, prepared: bool) -> Tensor:
-    x = _as_tensor(values, wanted := "Examples must be images (uint8, N x C x H x W, C 1 or 3) or vectors (floats, N x D)")
-    if x.ndim == 2 and x.is_floating_point():
-        if not x.isfinite().all():
-            raise ValueError("Vectors must be of finite numbers; some of these are infinite or no number (NaN).")
-        return x.float()
-    floats = prepared and x.dtype == torch.float32 and (x.clamp(0, 1) == x).all()
-    if x.ndim != 4 or x.shape[1] not in (1, 3) or 0 in x.shape[2:] or not (floats or x.dtype == torch.uint8):
-        more = f" with {x.shape[1]} channels" if x.ndim == 4 else ""
-        advice = ": from 0 to 1 they become images by (x * 255).round().to(torch.uint8)" if x.is_floating_point() else ""
-        raise ValueError(f"{wanted}; these are {_described(x)}{more}{advice}.")
-    return x
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,9 +195,9 @@ class Task:
             if not isinstance(part, Sequence) or len(part) != 2:
                 raise ValueError(f"Each split must be a pair of images and labels; not {brief(part)}.")
             images, labels = part
-            x = _as_tensor(images, wanted := "Images must be N x H x W (grey) or N x H x W x 3 (colour)")
+            x = as_tensor(images, wanted := "Images must be N x H x W (grey) or N x H x W x 3 (colour)")
             if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] != 3):
-                raise ValueError(f"{wanted}; these are {_described(x)}.")
+                raise ValueError(f"{wanted}; these are {described(x)}.")
             splits.append(Split(x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2), labels))
         return cls(name, classes, *splits)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from .validate import as_path, brief, check_number, check_seed
+from .engine.validate import as_path, brief, check_number, check_seed
 
 
 def device(name: str | torch.device | None = None) -> torch.device:

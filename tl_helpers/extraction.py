@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from .data import Files, Split, Task, in_floats
 from .device import device as find_device
 from .engine.memory import predict_logits, to_device
+from .engine.parts import before_head
 from .engine.progress import Progress
 from .images import prepare
-from .models import before_head, input_of
+from .models import input_of
 
 CHUNK = 64  # photographs in the memory at once
 

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .data import Files, InputConfig, Split
+from .engine.validate import brief, check_kind, check_number, shown
 from .glyphs import check_augmentable
-from .validate import brief, check_kind, check_number, shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -6,7 +6,6 @@ timm is imported where it is used, since importing it takes longer than importin
 from __future__ import annotations
 
 import copy
-import dataclasses
 import difflib
 import math
 from collections.abc import Sequence
@@ -17,8 +16,9 @@ from torch import Tensor, nn
 
 from .data import InputConfig, Split, Task
 from .device import seeded
+from .engine.parts import blocks, check_parts, classifier, keep_frozen_still, spared_by_decay
+from .engine.validate import check_choice, check_kind, check_number, check_seed
 from .engine.weights import DATA, LETTERS, PREFETCH, create, create_pretrained, register, weights_file  # noqa: F401
-from .validate import check_choice, check_kind, check_number, check_seed
 
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "gelu": nn.GELU, "none": nn.Identity}
 POOLINGS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
@@ -193,7 +193,7 @@ def head(body: nn.Module, task: Task, seed: int = 0) -> nn.Module:
         raise ValueError(f"{type(body).__name__} has no head to replace: tl.head takes timm's models and RawCNN.")
     model = copy.deepcopy(body)
     _new_head(model, len(task.classes))
-    _check_parts(body, freeze(model))
+    check_parts(body, freeze(model), input_of(body).size)
     with seeded(seed):
         _new_head(model, len(task.classes))
     return freeze(model)
@@ -204,67 +204,6 @@ def _new_head(model: nn.Module, classes: int) -> None:
     pooling = getattr(model, "pretrained_cfg", {}).get("model_args", {}).get("global_pool")
     model.reset_classifier(classes, *([] if pooling is None else [pooling]))
     model.to(next(model.parameters()).device)
-
-
-@torch.no_grad()
-def _check_parts(body: nn.Module, model: nn.Module) -> None:
-    """Raise a ValueError unless a frozen model is its backbone and then its head, in training too: tried on two images.
-
-    The head has other weights afterwards.
-    """
-
-    def refuse(why: str):
-        name = model.pretrained_cfg.get("architecture", type(model).__name__)
-        plain = name.replace("_distilled", "")
-        other = f"{plain!r}" if plain != name else "another architecture, 'resnet18' or 'vit_tiny_patch16_224' for example"
-        raise ValueError(f"{name} cannot be taken for a backbone and a linear head: {why}. Take {other}.")
-
-    last, weights = classifier(model), next(body.parameters())
-    if not isinstance(last, nn.Linear):
-        refuse(f"it does not end in one linear layer, but in a {type(last).__name__}")
-    modes = [(module, module.training) for module in (*body.modules(), *model.modules())]
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with seeded(0):
-        images = torch.randn(2, *input_of(body).size).to(weights)
-        for parameter in last.parameters():  # some architectures begin with zeros, which hide what comes before
-            nn.init.normal_(parameter)
-        try:
-            vectors = before_head(body.eval(), images)
-            parts, whole = last(vectors).log_softmax(1), model.eval()(images).log_softmax(1)  # RawCNN's are logs already
-            again = before_head(model.train(), images)
-        except Exception as error:  # architectures fail in many ways
-            refuse(f"on images of {' x '.join(map(str, images.shape[1:]))} it says {str(error).strip(' .')!r}")
-        finally:
-            for module, mode in modes:
-                module.training = mode
-    if not _near(parts, whole):
-        refuse("its head on features answers otherwise than all of it on images")
-    if not _near(again, vectors) or not all(torch.equal(b, buffers[name]) for name, b in model.named_buffers()):
-        refuse("frozen, it computes otherwise in training than in evaluation")
-
-
-def _near(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and bool((a - b).abs().max() <= 1e-3 * b.abs().max())
-
-
-def before_head(model: nn.Module, x: Tensor) -> Tensor:
-    """What a model hands to its last layer, or a bare backbone returns: N x D, for images N x C x H x W as it wants them.
-
-    Raises:
-        ValueError: that is no vector for each image.
-    """
-    last, found = classifier(model), []
-    if last is model or isinstance(last, nn.Identity):
-        found.append(model(x))
-    else:
-        handle = last.register_forward_pre_hook(lambda _, given: found.append(given[0]))
-        try:
-            model(x)
-        finally:
-            handle.remove()
-    if len(found) != 1 or not isinstance(found[0], Tensor) or found[0].ndim != 2:
-        raise ValueError(f"{type(model).__name__} has no backbone that makes one vector (N x D) of each image.")
-    return found[0]
 
 
 class Heads(nn.Module):
@@ -293,43 +232,7 @@ class Heads(nn.Module):
         return torch.cat([head(found).log_softmax(1) for head in self.heads], 1) - math.log(len(self.heads))
 
     def no_weight_decay(self) -> set[str]:
-        return {f"body.{name}" for name in _spared(self.body)}
-
-
-def classifier(model: nn.Module) -> nn.Module:
-    """The last layer: what maps a feature vector to one number for each class; of a bare backbone, nn.Identity."""
-    if not hasattr(model, "get_classifier"):
-        return model
-    if getattr(model, "num_classes", None) == 0:
-        return nn.Identity()
-    last = model.get_classifier()
-    last = last if isinstance(last, nn.Module) else nn.ModuleList(last)  # of a distilled model: two of them
-    linear = [part for part in last.modules() if isinstance(part, nn.Linear)]
-    return linear[0] if len(linear) == 1 else last  # some architectures count the pooling before it as well
-
-
-def blocks(model: nn.Module) -> list[list[str]]:
-    """The names of a model's parameters, block by block from the input to the last block; the head is in none of them.
-
-    Blocks are what timm says, or where it says nothing the parts of the model in their order.
-    """
-    from timm.models import group_parameters
-
-    if not hasattr(model, "get_classifier"):
-        raise ValueError(f"{type(model).__name__} has no head by itself: freeze and unfreeze take timm's models and RawCNN.")
-    try:
-        groups = group_parameters(model, model.group_matcher(coarse=True))
-        parts = [groups[k] for k in sorted(groups)]
-    except (AttributeError, AssertionError):  # there is no group_matcher, or none that is coarse
-        groups = {}
-        lists = {name for name, part in model.named_children() if isinstance(part, (nn.Sequential, nn.ModuleList))}
-        for name, _ in model.named_parameters():
-            place = name.split(".")[:-1]
-            groups.setdefault(tuple(place[: 2 if lists & set(place[:1]) else 1]), []).append(name)
-        parts = list(groups.values())
-    weights, last = dict(model.named_parameters()), {id(p) for p in classifier(model).parameters()}
-    parts = [[name for name in part if id(weights[name]) not in last] for part in parts]
-    return [part for part in parts if part]
+        return {f"body.{name}" for name in spared_by_decay(self.body)}
 
 
 def freeze(model: nn.Module) -> nn.Module:
@@ -365,39 +268,6 @@ def unfreeze(model: nn.Module, last: int | None = None) -> nn.Module:
     return model
 
 
-def keep_frozen_still(model: nn.Module) -> None:
-    """Let what is frozen by `requires_grad` compute in training as in evaluation, and what learns as in training again."""
-    last = classifier(model)
-    head = {id(p) for p in last.parameters()}
-
-    def visit(module: nn.Module, before: bool) -> bool:
-        """Whether the module is frozen. What has no weights, as a dropout, goes with the weights before it."""
-        if module is last:
-            return before
-        weights = [p for p in module.parameters() if id(p) not in head]
-        frozen = not any(p.requires_grad for p in weights) if weights else before
-        for key in [key for key, hook in module._forward_pre_hooks.items() if hook is _rest]:
-            del module._forward_pre_hooks[key]
-        if frozen:
-            module.register_forward_pre_hook(_rest)
-        for child in module.children():
-            before = visit(child, before or frozen)
-        return frozen
-
-    visit(model, False)
-
-
-def _rest(module: nn.Module, _) -> None:
-    """A hook before `forward`, which finds the module in evaluation mode, whatever `train()` has said."""
-    if module.training:
-        module.training = False
-
-
-def at_rest(module: nn.Module) -> bool:
-    """Whether this part of a model is frozen, so that it computes in training as in evaluation."""
-    return _rest in module._forward_pre_hooks.values()
-
-
 def parameter_groups(model: nn.Module, lr: float, weight_decay: float, layer_decay: float | None = None) -> list[dict]:
     """What learns, as an optimizer takes it; on request slower towards the input.
 
@@ -409,47 +279,20 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float, layer_dec
     """
     if layer_decay is None:  # what timm.optim.param_groups_weight_decay does; to import timm takes seconds
         groups = [{"params": [], "weight_decay": weight_decay, "lr": lr}, {"params": [], "weight_decay": 0.0, "lr": lr}]
-        spared = _spared(model)
+        spared = spared_by_decay(model)
         for name, p in model.named_parameters():
             if p.requires_grad:
                 groups[p.ndim <= 1 or name in spared]["params"].append(p)
         return [group for group in groups if group["params"]]
     from timm.optim import param_groups_layer_decay
 
-    groups = param_groups_layer_decay(model, weight_decay, no_weight_decay_list=_spared(model), layer_decay=layer_decay)
+    groups = param_groups_layer_decay(
+        model, weight_decay, no_weight_decay_list=spared_by_decay(model), layer_decay=layer_decay
+    )
     return [{**group, "lr": lr * group["lr_scale"]} for group in groups]
-
-
-def _spared(model: nn.Module) -> set[str]:
-    return set(model.no_weight_decay()) if hasattr(model, "no_weight_decay") else set()
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:
     """(trainable, all) parameters of a model."""
     sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
     return sum(n for n, learns in sizes if learns), sum(n for n, _ in sizes)
-
-
-@dataclasses.dataclass(frozen=True)
-class Facts:
-    """What is known of a model besides its weights, as its `.facts`: `fit` and `calibrate` note it, `save` keeps it.
-
-    classes: the names of what it tells apart, in order.
-    temperature: what `calibrate` divided its logits by, or None.
-    threshold: the probability below which an answer counts as "I don't know", or None.
-    """
-
-    classes: tuple[str, ...] = ()
-    temperature: float | None = None
-    threshold: float | None = None
-
-    def __post_init__(self):
-        if self.threshold is not None:
-            check_number("threshold", self.threshold, "a probability, from 0 to 1", 0, 1)
-        if self.temperature is not None and not 0 < self.temperature < math.inf:
-            raise ValueError(f"temperature is a number above 0; not {self.temperature!r}.")
-
-
-def facts_of(model: nn.Module) -> Facts:
-    """What is known of a model; of one that has learned nothing here, nothing."""
-    return getattr(model, "facts", Facts())

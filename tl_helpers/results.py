@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .validate import check_kind, check_number
+from .engine.validate import check_kind, check_number
 
 SKEWED = 1.1  # by so much grows the square of a margin over draws, which are not quite Gaussian, least of all near 1
 

@@ -26,11 +26,12 @@ from .engine.checkpoint import Checkpoint
 from .engine.distributed import Distributed
 from .engine.loading import Batches, load
 from .engine.memory import MicroBatches, predict_logits, to_device
+from .engine.parts import Facts, classifier
 from .engine.progress import Progress
-from .models import Facts, classifier, count_parameters, parameter_groups
+from .engine.validate import check_kind
+from .models import count_parameters, parameter_groups
 from .results import Evaluation
 from .runs import Diverged, Run
-from .validate import check_kind
 
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds")  # of the history
 

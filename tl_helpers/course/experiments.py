@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..device import device, machine
-from ..models import DATA
+from ..engine.weights import DATA
 from ..results import Interval, mean_interval
 from ..runs import Diverged
 from . import methods, pretraining

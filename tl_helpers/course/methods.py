@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from .. import glyphs
 from ..data import Split, Task, digits, join_tasks, letters
 from ..device import seeded
+from ..engine.parts import blocks
 from ..extraction import features
-from ..models import Heads, RawCNN, backbone, blocks, count_parameters, freeze, head, unfreeze
+from ..models import Heads, RawCNN, backbone, count_parameters, freeze, head, unfreeze
 from ..training import fit, predict
 from . import pretraining
 

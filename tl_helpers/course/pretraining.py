@@ -16,8 +16,9 @@ from torch import nn
 from .. import glyphs
 from ..data import Split, Task, digits, letters
 from ..device import machine
+from ..engine.weights import DATA
 from ..extraction import features
-from ..models import DATA, backbone, count_parameters, head
+from ..models import backbone, count_parameters, head
 from ..results import Evaluation, mean_interval
 from ..runs import Run
 from ..training import evaluate, fit

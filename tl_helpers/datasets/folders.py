@@ -16,8 +16,8 @@ import pandas as pd
 import torch
 
 from ..data import Files, Split, Task, draw
+from ..engine.validate import as_path, check_number, check_seed, shown
 from ..images import READ, images_below, in_threads, open_photograph
-from ..validate import as_path, check_number, check_seed, shown
 from .downloads import progress_bar
 
 NAMES = {"train": "train training", "val": "val valid validation dev", "test": "test testing eval"}

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from ..data import Files, Split, Task
 from ..device import device
 from ..engine.memory import to_device
+from ..engine.model_folder import known
+from ..engine.parts import Facts
+from ..engine.validate import as_path, shown
 from ..images import READ, images_below, in_threads, prepare
-from ..models import Facts, input_of
-from ..saving import known
+from ..models import input_of
 from ..training import predict
-from ..validate import as_path, shown
 
 COLUMNS = ("file", "class", "probability", "below_threshold", "problem")
 CHUNK = 64  # photographs in the memory at once

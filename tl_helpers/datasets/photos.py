@@ -20,8 +20,8 @@ import torch
 
 from ..data import Files, Split, Task, draw
 from ..device import cache_folder
-from ..models import PREFETCH
-from ..validate import brief, shown
+from ..engine.validate import brief, shown
+from ..engine.weights import PREFETCH
 from .downloads import download, part_of
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ..data import Files, Task
-from ..validate import brief, check_choice, check_number, check_seed
+from .validate import brief, check_choice, check_number, check_seed
 
 
 def cosine(step: int, steps: int) -> float:

@@ -19,6 +19,7 @@ from ..course.experiments import chosen, load
 from ..course.methods import BEND, METHODS
 from ..data import Split, Task, digits, letters
 from ..engine.memory import predict_logits
+from ..engine.parts import at_rest, keep_frozen_still
 from ..images import prepare
 from ..models import ACTIVATIONS, POOLINGS, RawCNN, count_parameters
 from ..results import Evaluation
@@ -360,7 +361,7 @@ def thawed(model: nn.Module, blocks: list[int], norms: str = "still") -> nn.Modu
     for name, weights in model.named_parameters():
         weights.requires_grad_(name not in frozen)
     if norms == "still":
-        models.keep_frozen_still(model)
+        keep_frozen_still(model)
     return model
 
 
@@ -399,7 +400,7 @@ def parts(model: nn.Module, results: dict[str, dict[str, Evaluation]] | None = N
     rows.append(("head", list(head.parameters())))
     learns, every = count_parameters(model)
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
-    moving = sum(not models.at_rest(m) for m in norms)
+    moving = sum(not at_rest(m) for m in norms)
     results = results or {}
     lines = sum(map(len, results.values()))
     figure = plots.Figure(9.8 if lines else 4.6, max(1.1 + 0.28 * len(rows), 0.7 + 0.36 * lines))

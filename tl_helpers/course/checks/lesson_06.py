@@ -7,7 +7,8 @@ import copy
 import torch
 
 from ...data import Split
-from ...models import RawCNN, blocks
+from ...engine.parts import blocks
+from ...models import RawCNN
 from ...training import evaluate, predict
 from .base import NotYet, exercise, returned
 

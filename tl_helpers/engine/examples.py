@@ -1,0 +1,41 @@
+"""What a split may hold, checked: images, vectors, labels. Lesson 01 makes its first splits."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def as_tensor(values, wanted: str) -> Tensor:
+    try:
+        return torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values)).detach().cpu()
+    except (TypeError, ValueError) as error:  # texts, None, lists of unequal lengths
+        raise ValueError(f"{wanted}, in a tensor or an array; this is something else.") from error
+
+
+def described(x: Tensor) -> str:
+    return f"{str(x.dtype).removeprefix('torch.')}, {' x '.join(map(str, x.shape)) or 'a single number'}"
+
+
+def as_labels(values) -> Tensor:
+    y = as_tensor(values, wanted := "Labels must be whole numbers from 0, one per image")
+    if y.ndim != 1 or y.is_complex() or (y != y.long()).any() or (y < 0).any():
+        raise ValueError(
+            f"{wanted}; these are {described(y)}{f', from {y.real.min():g}' if y.ndim == 1 and len(y) else ''}."
+        )
+    return y.long()
+
+
+def as_examples(values, prepared: bool) -> Tensor:
+    x = as_tensor(values, wanted := "Examples must be images (uint8, N x C x H x W, C 1 or 3) or vectors (floats, N x D)")
+    if x.ndim == 2 and x.is_floating_point():
+        if not x.isfinite().all():
+            raise ValueError("Vectors must be of finite numbers; some of these are infinite or no number (NaN).")
+        return x.float()
+    floats = prepared and x.dtype == torch.float32 and (x.clamp(0, 1) == x).all()
+    if x.ndim != 4 or x.shape[1] not in (1, 3) or 0 in x.shape[2:] or not (floats or x.dtype == torch.uint8):
+        more = f" with {x.shape[1]} channels" if x.ndim == 4 else ""
+        advice = ": from 0 to 1 they become images by (x * 255).round().to(torch.uint8)" if x.is_floating_point() else ""
+        raise ValueError(f"{wanted}; these are {described(x)}{more}{advice}.")
+    return x

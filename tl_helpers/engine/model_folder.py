@@ -1,0 +1,176 @@
+"""The folder of a saved model: what is written into it, read back and checked. Lesson 10 saves a model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from textwrap import shorten
+
+import torch
+from torch import Tensor, nn
+
+from ..data import Task
+from ..models import RawCNN, backbone, count_parameters, input_of
+from ..results import Evaluation
+from .memory import predict_logits
+from .parts import Facts, classifier, facts_of
+from .validate import check_kind, shown
+
+FORMAT = 2  # of a saved model; raised when an older version of this file could no longer read a new one
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+
+
+def known(model: nn.Module, task: Task | Sequence[str] | None, threshold: float | None = None) -> Facts:
+    """What is known of a model, with the classes of the task (or their names) and the threshold, where these are given.
+
+    Raises:
+        ValueError: nobody has said which classes it tells apart, or these are not as many; or the threshold is none.
+    """
+    check_kind("This function", model, nn.Module, "a model; of a run take run.model")
+    facts = facts_of(model)
+    names = facts.classes if task is None else task.classes if isinstance(task, Task) else task
+    if not isinstance(names, (list, tuple)) or not names:
+        raise ValueError("Say which classes the model tells apart: pass the task, or a list of their names in order.")
+    many, names = getattr(classifier(model), "out_features", getattr(model, "num_classes", 0)), tuple(map(str, names))
+    if many != len(names):
+        raise ValueError(f"The model tells {many} classes apart, and there are {len(names)} names.")
+    if names != facts.classes and sorted(names) == sorted(facts.classes):
+        raise ValueError(f"The model learned its classes in another order: {', '.join(facts.classes)}.")
+    return Facts(names, facts.temperature, facts.threshold if threshold is None else threshold)
+
+
+def config_of(model: nn.Module, facts: Facts) -> dict:
+    """What it takes besides the weights, as JSON holds it, in the layout of timm's models on the hub."""
+    raw = isinstance(model, RawCNN)
+    own = dict(getattr(model, "pretrained_cfg", None) or {})
+    arguments = own.pop("model_args", {})
+    architecture = "RawCNN" if raw else own.pop("architecture", None)
+    if architecture is None:
+        raise ValueError(f"Only RawCNN and timm's models can be saved and exported; this is a {type(model).__name__}.")
+    sources = ("url", "file", "hf_hub_id", "hf_hub_filename", "source", "custom_load", "num_classes", "state_dict")
+    own = {name: value for name, value in own.items() if value is not None and name not in sources}
+    own["input_size"] = input_of(model).size
+    return {
+        "architecture": architecture,
+        "num_classes": len(facts.classes),
+        "num_features": model.num_features,
+        "label_names": facts.classes,
+        "model_args": arguments,
+        "pretrained_cfg": own,
+        "tl_helpers": {
+            "format": FORMAT,
+            "temperature": facts.temperature,
+            "threshold": facts.threshold and float(facts.threshold),
+            "versions": {name: metadata.version(name) for name in ("torch", "timm")},
+        },
+    }
+
+
+def build(config: dict) -> nn.Module:
+    """The model that a config describes, with random weights."""
+    name, classes, arguments = config["architecture"], config["label_names"], config["model_args"]
+    own = {key: tuple(value) if isinstance(value, list) else value for key, value in config["pretrained_cfg"].items()}
+    if "input_size" not in own:
+        raise ValueError("it does not say which input_size it takes")
+    if name == "RawCNN":
+        model = RawCNN(classes=len(classes), **arguments)
+    elif ":" in name:
+        raise ValueError(f"{name} is no name of an architecture")
+    else:  # naming checkpoint_path here makes one that stands in the config, which timm would unpickle, an error
+        model = backbone(name, len(classes), pretrained=False, pretrained_cfg=own, checkpoint_path=None, **arguments)
+        own["architecture"] = name
+    kept = config["tl_helpers"]
+    threshold = kept["unsure" if kept["format"] == 1 else "threshold"]
+    model.pretrained_cfg = own | {"model_args": arguments}
+    model.facts = Facts(tuple(map(str, classes)), kept["temperature"], threshold)
+    return model.eval()
+
+
+def card(model: nn.Module, config: dict, task, evaluation: Evaluation | None) -> str:
+    """The model card, in Markdown, with the few lines at its head that the Hugging Face hub reads."""
+    wanted, kept = input_of(model), config["tl_helpers"]
+    sure = f"calibrated, temperature {kept['temperature']:.2f}" if kept["temperature"] else "not calibrated"
+    sure += f'; a probability below {kept["threshold"]:.2f} counts as "I do not know"' if kept["threshold"] else ""
+    tag = config["pretrained_cfg"].get("tag")
+    learned = "not told"
+    if isinstance(task, Task):
+        counts = task.train.y.bincount(minlength=len(task.classes)).tolist()
+        counts = ", ".join(f"{name} {n}" for name, n in zip(task.classes, counts))
+        learned = f"{task.name}: {len(task.train)} training images ({counts})"
+    lines = [
+        f"**What it is**: {config['architecture']}{f', prepared as {tag} weights are' if tag else ''}; "
+        f"{count_parameters(model)[1]:,} parameters; saved on {time.strftime('%Y-%m-%d')}.",
+        f"**It tells apart** {config['num_classes']} classes: {', '.join(config['label_names'])}.",
+        f"**Trained on**: {learned}.",
+        f"**How well it does**: {evaluation or 'not told'}.",
+        f"**Input**: {' x '.join(map(str, wanted.size))} (channels x height x width), pixels in [0, 1], less the mean "
+        f"{wanted.mean}, divided by the standard deviation {wanted.std}; resized by {wanted.interpolation} interpolation.",
+        f"**How sure it is**: {sure}.",
+        "**Limits**: measured on images like those it was trained on, and on no others. It gives one of its classes to any "
+        "image at all, also to one that shows none of them.",
+    ]
+    library = "" if isinstance(model, RawCNN) else "library_name: timm\n"
+    head = f"---\n{library}pipeline_tag: image-classification\n---\n"
+    use = 'import tl_helpers as tl\n\nmodel = tl.load("this folder")\n'
+    text = "\n".join(f"- {line}" for line in lines)
+    return f"{head}# A classifier of {config['num_classes']} kinds of images\n\n{text}\n\n```python\n{use}```\n"
+
+
+def noise(size: Sequence[int]) -> Tensor:
+    return torch.rand(3, *size, generator=torch.Generator().manual_seed(0))
+
+
+def check_it_comes_back(model: nn.Module, config: dict, weights: dict) -> None:
+    try:
+        again = build(json.loads(json.dumps(config)))
+        again.load_state_dict(weights)
+        x = noise(input_of(model).size)
+        same = torch.allclose(predict_logits(again, again, x), predict_logits(model, model, x), equal_nan=True)
+    except Exception as error:
+        words = f"This {config['architecture']} cannot be saved, since it could not be built anew"
+        raise ValueError(f"{words}: {shorten(str(error), 300).rstrip('.')}.") from error
+    if not same:
+        raise ValueError(
+            f"This {config['architecture']} cannot be saved: one built anew answers otherwise. Was it changed after it was "
+            "made? Give what makes it different to tl.RawCNN or tl.backbone as arguments, which are kept with the model."
+        )
+
+
+def may_be_written(folder: Path) -> bool:
+    """Whether the folder is empty, or holds a saved model, whole or broken."""
+    names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
+    if names <= {f"{name}.new" for name in (WEIGHTS, CONFIG, CARD)}:
+        return True
+    configs = [folder / name for name in (CONFIG, f"{CONFIG}.new") if name in names]
+    return any(b'"tl_helpers"' in config.read_bytes() for config in configs)
+
+
+def read_folder(folder: Path) -> tuple[dict, bytes]:
+    """The config and weights in a folder that belong together, also where `save` was stopped between its last two steps."""
+    if not folder.is_dir():
+        raise ValueError(f"There is no saved model at {shown(folder)}: it should be a folder that tl.save wrote.")
+    configs = []
+    for name in (CONFIG, f"{CONFIG}.new"):
+        try:
+            found = json.loads((folder / name).read_text(encoding="utf-8"))
+            configs.append((found, int(found["tl_helpers"]["format"]), str(found["tl_helpers"]["sha256"])))
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            continue
+    if not configs:
+        raise ValueError(f"{shown(folder)} holds no saved model: its {CONFIG} is missing, damaged, or not by tl.save.")
+    if not (folder / WEIGHTS).is_file():
+        raise ValueError(f"{shown(folder)} is not whole: it lacks {WEIGHTS}. Copy or save the model again.")
+    weights = (folder / WEIGHTS).read_bytes()
+    found = hashlib.sha256(weights).hexdigest()
+    for config, version, expected in configs:
+        if version > FORMAT:
+            raise ValueError(
+                f"{shown(folder)} was saved by a later version of tl_helpers: get the course anew, with git pull."
+            )
+        if expected == found:
+            return config, weights
+    raise ValueError(f"{shown(folder / WEIGHTS)} is damaged, or belongs to another {CONFIG}. Copy or save the model again.")
