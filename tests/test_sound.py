@@ -192,8 +192,8 @@ CALLS = {
     "plots.maps": lambda: (tl.plots.maps, {"values": torch.rand(3, 4, 4), "columns": 3, "size": 0.5, "titles": None}),
     "plots.history": lambda: (tl.plots.history, {"run": trained()}),
     "plots.compare": lambda: (
-        lambda runs, names: tl.plots.compare(*runs, names=names),
-        {"runs": [trained(), trained()], "names": ["a", "b"]},
+        lambda run, names: tl.plots.compare(trained(), run, names=names),
+        {"run": trained(), "names": ["a", "b"]},
     ),
     "plots.accuracies": lambda: (
         tl.plots.accuracies,
@@ -244,9 +244,7 @@ def check_arguments(name: str, values: list) -> None:
             if name == "export" and (value is None or type(value) is type(arguments[parameter])):
                 continue
             try:
-                found = answer(function, **arguments | {parameter: value})
-                if isinstance(found, tl.plots.Figure):
-                    drawn(found)
+                answer(function, **arguments | {parameter: value})
             except BaseException as error:
                 raise AssertionError(f"{name}({parameter}={value!r})") from error
 

@@ -68,13 +68,13 @@ def maps(values: Tensor | np.ndarray, columns: int = 10, size: float = 0.75, tit
     check_kind("plots.maps", values, (Tensor, np.ndarray), "maps as a tensor or an array")
     if values.ndim != 3 or 0 in values.shape:
         raise ValueError(f"Maps are N x H x W numbers, at least one; these are {' x '.join(map(str, values.shape))}.")
-    titles = titles and _checked(len(values), columns, size, titles)
+    titles = _checked(len(values), columns, size, titles)
     columns = min(columns, len(values))
-    rows, line = -(-len(values) // columns), _line(values.shape[1:], size, titles or [])
+    rows, line = -(-len(values) // columns), _line(values.shape[1:], size, titles)
     figure = Figure(columns * size, rows * line)
     tiles(figure.sheet(), signed(values), columns, size, titles)
     figure.alt = f"{len(values)} maps of {values.shape[1]} x {values.shape[2]} values, red above zero and blue below"
-    figure.alt += f": {', '.join(titles)}." if titles else "."
+    figure.alt += f": {', '.join(titles)}." if any(titles) else "."
     return figure
 
 
@@ -277,10 +277,11 @@ def lines(
         n: how many test images y is the accuracy on, so that the band covers them too.
     """
     check_kind("plots.lines", frame, pd.DataFrame, "a table, one row for each run")
+    check_choice("log", log, (False, True))
     for name, column in (("x", x), ("y", y), ("by", y if by is None else by)):
         check_choice(name, column, list(frame.columns))
     if not len(frame) or not pd.api.types.is_numeric_dtype(frame[x]) or log and frame[x].min() <= 0:
-        raise ValueError(f"The column {x!r} must hold numbers{', above 0 on a logarithmic axis' * bool(log)}.")
+        raise ValueError(f"The column {x!r} must hold numbers{', above 0 on a logarithmic axis' * log}.")
     figure = Figure(8.0, 3.8)
     axis = figure.axes_of()
     texts, covers = [], {}
@@ -329,7 +330,7 @@ def scatter(points: Tensor | np.ndarray, labels: Sequence, names: Sequence[str])
     if not isinstance(names, Sequence) or isinstance(names, bytes):
         raise ValueError(f"names must be the names of the classes; not {brief(names)}.")
     fits = points.ndim == 2 and points.shape[1] == 2 and labels.shape == (len(points),) and labels.dtype.kind in "iu"
-    if not len(points) or not fits or not 0 <= labels.min() <= labels.max() < len(names) or not np.isfinite(points).all():
+    if not fits or not len(points) or not 0 <= labels.min() <= labels.max() < len(names) or not np.isfinite(points).all():
         raise ValueError("Give finite points, N x 2, and for each the number of its class, from 0 and below that of names.")
     names, figure = [str(name) for name in names], Figure(5.5, 5.0)
     axis = figure.axes_of()
