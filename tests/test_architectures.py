@@ -17,7 +17,8 @@ import torch.nn.functional as F
 
 import tl_helpers as tl
 from tl_helpers import models
-from tl_helpers.engine import parts
+from tl_helpers.engine.parts import at_rest as is_at_rest
+from tl_helpers.engine.parts import before_head
 
 TABLE = Path(__file__).with_name("architectures.md")
 
@@ -154,7 +155,7 @@ def state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 def resting(model: torch.nn.Module) -> set[str]:
     """The names of all weights and statistics in the frozen parts of a model."""
-    at_rest = {name for name, module in model.named_modules() if parts.at_rest(module)}
+    at_rest = {name for name, module in model.named_modules() if is_at_rest(module)}
     return {name for name in model.state_dict() if name.rpartition(".")[0] in at_rest and name not in learning(model)}
 
 
@@ -180,7 +181,7 @@ def check(body: torch.nn.Module, folder: Path) -> None:
     changed = {name for name, value in state(awake).items() if not torch.equal(value, model.state_dict()[name])}
     assert changed == heads
     with torch.no_grad():
-        assert torch.equal(parts.before_head(awake.train(), images), parts.before_head(awake.eval(), images))
+        assert torch.equal(before_head(awake.train(), images), before_head(awake.eval(), images))
 
     # 3. unfreeze(last=k) for k = 0, 1, all, and 5. a fit of one epoch
     parts = models.blocks(model)

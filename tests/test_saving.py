@@ -25,7 +25,7 @@ import tl_helpers as tl
 from tl_helpers.__main__ import main
 from tl_helpers.datasets import naming
 from tl_helpers.engine import parts
-from tl_helpers.models import Facts
+from tl_helpers.engine.parts import Facts
 
 ROOT = Path(__file__).resolve().parent.parent
 CLASSES = ("cat", "dog", "épée")

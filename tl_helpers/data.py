@@ -96,11 +96,6 @@ class Files(Sequence):
     def __repr__(self) -> str:
         return f"Files({len(self)} photographs)"
 
-    def marks(self) -> Tensor:
-        """Names and sizes of the files as bytes, by which another set of files is told from this one."""
-        marks = "".join(f"{path.name}\0{path.stat().st_size}\0" for path in self.paths)
-        return torch.tensor(list(os.fsencode(marks)), dtype=torch.uint8)
-
 
 def _as_index(index) -> slice | np.ndarray:
     index = index if isinstance(index, slice) else np.atleast_1d(index)

@@ -23,19 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .data import InputConfig, Split, Task
-from .engine.model_folder import (
-    CARD,
-    CONFIG,
-    WEIGHTS,
-    build,
-    card,
-    check_it_comes_back,
-    config_of,
-    known,
-    may_be_written,
-    noise,
-    read_folder,
-)
+from .engine import model_folder
 from .engine.parts import classifier, facts_of
 from .engine.validate import as_path, check_kind, files_in_words, shown
 from .models import input_of
@@ -109,19 +97,19 @@ def save(
     """
     from safetensors.torch import save as in_bytes
 
-    path, facts = as_path(path), known(model, task, threshold)
+    path, facts = as_path(path), model_folder.known(model, task, threshold)
     check_kind("evaluation", evaluation, (Evaluation, NoneType), "what tl.evaluate returns")
     with files_in_words(path, "looked into"):
-        if path.exists() and not (path.is_dir() and may_be_written(path)):
+        if path.exists() and not (path.is_dir() and model_folder.may_be_written(path)):
             raise ValueError(f"{shown(path)} is something else than a saved model; give the path of a new folder.")
-    config = config_of(model, facts)
+    config = model_folder.config_of(model, facts)
     plain = copy.deepcopy(model).cpu().eval()
     weights = {name: value.contiguous().clone() for name, value in plain.state_dict().items()}
-    check_it_comes_back(plain, config, weights)
-    contents = {WEIGHTS: in_bytes(weights, metadata={"format": "pt"})}
-    config["tl_helpers"]["sha256"] = hashlib.sha256(contents[WEIGHTS]).hexdigest()
-    contents[CONFIG] = json.dumps(config, indent=2).encode()
-    contents[CARD] = card(model, config, task, evaluation).encode("utf-8", "replace")
+    model_folder.check_it_comes_back(plain, config, weights)
+    contents = {model_folder.WEIGHTS: in_bytes(weights, metadata={"format": "pt"})}
+    config["tl_helpers"]["sha256"] = hashlib.sha256(contents[model_folder.WEIGHTS]).hexdigest()
+    contents[model_folder.CONFIG] = json.dumps(config, indent=2).encode()
+    contents[model_folder.CARD] = model_folder.card(model, config, task, evaluation).encode("utf-8", "replace")
     with files_in_words(path, "written"):
         path.mkdir(parents=True, exist_ok=True)
         for name, data in contents.items():
@@ -149,9 +137,9 @@ def load(path: str | os.PathLike) -> nn.Module:
 
     path = as_path(path)
     with files_in_words(path, "read"):
-        config, weights = read_folder(path)
+        config, weights = model_folder.read_folder(path)
     try:
-        model = build(config)
+        model = model_folder.build(config)
         model.load_state_dict(from_bytes(weights))
         model(input_of(model).normalise(torch.zeros(1, *input_of(model).size)))
     except Exception as error:  # a config edited by hand sets off whatever in timm and torch
@@ -185,11 +173,11 @@ def export(model: nn.Module, path: str | os.PathLike, task: Task | Sequence[str]
             f"{error.name} is missing here; to export, run `pip install onnx onnxscript onnxruntime`."
         ) from error
 
-    path, config = as_path(path), config_of(model, known(model, task))
+    path, config = as_path(path), model_folder.config_of(model, model_folder.known(model, task))
     if not path.name or path.is_dir():
         raise ValueError(f"{shown(path)} is a folder; give the path of a file, NAME.onnx say.")
     wanted = input_of(model)
-    whole, pixels = _FromPixels(copy.deepcopy(model).cpu(), wanted).eval(), noise(wanted.size)
+    whole, pixels = _FromPixels(copy.deepcopy(model).cpu(), wanted).eval(), model_folder.noise(wanted.size)
     names = {"input_names": ["pixels"], "output_names": ["probabilities"]}
     any_number = ({0: torch.export.Dim("N", min=1)},)
     try:
