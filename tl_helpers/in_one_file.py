@@ -15,8 +15,8 @@ Each then reads 797 digits that nothing here has seen. This is one draw of fifty
 chance: the README has ten draws with their intervals. There all methods see the images a little bent, anew in each
 epoch, and training from scratch comes nearer.
 
-All of this is plain torch, timm and scikit-learn. The rest of tl_helpers does the same with more care (photographs,
-checkpoints, GPUs, wrong input), and a test holds the two together. Read it from the top, or begin with `main`.
+All of this is plain torch, timm and scikit-learn. Lessons 04 to 06 take these steps one by one; the rest of tl_helpers takes
+them with more care (photographs, checkpoints, GPUs, wrong input), and a test holds the two together. Read it from the top.
 """
 
 import math
