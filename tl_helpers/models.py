@@ -135,6 +135,7 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
         raise ValueError("Leave num_classes out: here it is called classes.")
     check_kind("backbone", name, str, "the name of a model, as timm.list_models() gives them")
     check_number("classes", classes, "a whole number from 0", 0, whole=True)
+    check_choice("pretrained", pretrained, (True, False))
     check_seed(seed)
     if ":" not in name:  # "hf-hub:..." and the like are found elsewhere than in timm's own list
         tagged = timm.list_pretrained()
@@ -221,8 +222,12 @@ class Heads(nn.Module):
 
     def __init__(self, body: nn.Module, classes: Sequence[int], seed: int = 0):
         super().__init__()
-        if not isinstance(classifier(body), nn.Identity):
-            raise ValueError("Heads takes a bare backbone, as tl.backbone(name) gives one; this has a head already.")
+        if not isinstance(body, nn.Module) or not isinstance(classifier(body), nn.Identity):
+            raise ValueError("Heads takes a bare backbone, as tl.backbone(name) gives one.")
+        check_kind("Heads", classes, Sequence, "a list of how many classes each head has")
+        for number in classes:
+            check_number("The classes of a head", number, "a whole number from 1", 1, whole=True)
+        check_seed(seed)
         self.body, self.pretrained_cfg = body, body.pretrained_cfg
         with seeded(seed):
             self.heads = nn.ModuleList(nn.Linear(body.head_hidden_size, n) for n in classes)
@@ -277,6 +282,9 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float, layer_dec
         layer_decay: the learning rate of each block is this times that of the block after it (discriminative learning
             rates: Howard and Ruder 2018, https://arxiv.org/abs/1801.06146); None for one rate everywhere.
     """
+    check_kind("parameter_groups", model, nn.Module, "a model; of a run take run.model")
+    check_number("lr", lr, "a learning rate, a number above 0", math.ulp(0))
+    check_number("weight_decay", weight_decay, "a number from 0", 0)
     if layer_decay is None:  # what timm.optim.param_groups_weight_decay does; to import timm takes seconds
         groups = [{"params": [], "weight_decay": weight_decay, "lr": lr}, {"params": [], "weight_decay": 0.0, "lr": lr}]
         spared = spared_by_decay(model)
@@ -284,6 +292,7 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float, layer_dec
             if p.requires_grad:
                 groups[p.ndim <= 1 or name in spared]["params"].append(p)
         return [group for group in groups if group["params"]]
+    check_number("layer_decay", layer_decay, "None, or a number above 0 and up to 1", math.ulp(0), 1)
     from timm.optim import param_groups_layer_decay
 
     groups = param_groups_layer_decay(
@@ -294,5 +303,6 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float, layer_dec
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:
     """(trainable, all) parameters of a model."""
+    check_kind("count_parameters", model, nn.Module, "a model; of a run take run.model")
     sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
     return sum(n for n, learns in sizes if learns), sum(n for n, _ in sizes)
