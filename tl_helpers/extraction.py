@@ -12,6 +12,7 @@ from .device import device as find_device
 from .engine.memory import predict_logits, to_device
 from .engine.parts import before_head
 from .engine.progress import Progress
+from .engine.validate import brief, check_choice, check_kind, check_number, check_seed
 from .images import prepare
 from .models import input_of
 
@@ -46,15 +47,17 @@ def features(
     Raises:
         ValueError: views is below 1 or lacks augment, or the task is one of vectors already.
     """
+    check_kind("features", body, nn.Module, "a backbone first, as tl.backbone(name) gives one")
+    check_kind("features", task, Task, "a task second, as tl.digits() gives one")
     if task.train.are_vectors:
         raise ValueError(f"{task.name!r} is a task of vectors already; features wants images.")
-    if views < 1 or (views > 1 and augment is None):
-        raise ValueError(
-            f"views must be at least 1, and above 1 it needs augment, tl.glyphs.augment for example; not {views!r}."
-        )
+    check_number("views", views, "at least 1, a whole number", 1, whole=True)
+    if views > 1 and not callable(augment):
+        raise ValueError(f"views above 1 needs augment, tl.glyphs.augment for example; not {brief(augment)}.")
+    check_choice("progress", progress, (True, False))
     where = find_device(device)
     body = to_device(body, where)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(check_seed(seed))
 
     bar = Progress(
         sum(len(s) for s in (task.train, task.val, task.test)), shown=progress and isinstance(task.train.x, Files)

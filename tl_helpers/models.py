@@ -135,6 +135,7 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
         raise ValueError("Leave num_classes out: here it is called classes.")
     check_kind("backbone", name, str, "the name of a model, as timm.list_models() gives them")
     check_number("classes", classes, "a whole number from 0", 0, whole=True)
+    check_choice("pretrained", pretrained, (True, False))
     check_seed(seed)
     if ":" not in name:  # "hf-hub:..." and the like are found elsewhere than in timm's own list
         tagged = timm.list_pretrained()
@@ -223,6 +224,9 @@ class Heads(nn.Module):
         super().__init__()
         if not isinstance(classifier(body), nn.Identity):
             raise ValueError("Heads takes a bare backbone, as tl.backbone(name) gives one; this has a head already.")
+        check_kind("Heads", classes, (list, tuple), "a list with the number of classes of each head")
+        for number in classes or [0]:
+            check_number("The classes of each head", number, "a whole number from 1", 1, whole=True)
         self.body, self.pretrained_cfg = body, body.pretrained_cfg
         with seeded(seed):
             self.heads = nn.ModuleList(nn.Linear(body.head_hidden_size, n) for n in classes)
@@ -294,5 +298,6 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float, layer_dec
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:
     """(trainable, all) parameters of a model."""
+    check_kind("count_parameters", model, nn.Module, "a model; of a run take run.model")
     sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
     return sum(n for n, learns in sizes if learns), sum(n for n, _ in sizes)
