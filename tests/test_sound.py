@@ -72,6 +72,7 @@ def place() -> Path:
     for seed, (kind, number) in enumerate(itertools.product("ab", range(4))):
         (where / "own" / kind).mkdir(parents=True, exist_ok=True)
         picture(seed).save(where / "own" / kind / f"{number}.png")
+    tl.save(tl.RawCNN(2), where / "model", ["a", "b"])
     return where
 
 
@@ -161,13 +162,13 @@ CALLS = {
         | {"seed": 0, "device": "cpu", "checkpoint": None, "progress": False},
     ),
     "evaluate": lambda: (tl.evaluate, {"model": tl.RawCNN(), "split": few().test, "device": "cpu"}),
-    "predict": lambda: (tl.predict, {"model": tl.RawCNN(), "split": few().test, "device": "cpu"}),
+    "predict": lambda: (tl.predict, {"model": tl.RawCNN(), "images": few().test, "device": "cpu"}),
     "calibrate": lambda: (tl.calibrate, {"model": tl.RawCNN(), "split": few().val, "device": "cpu"}),
     "save": lambda: (
         tl.save,
         {"model": tl.RawCNN(), "path": place() / "saved", "task": few(), "evaluation": tl.results.Evaluation(0.5, 1.0, 9)},
     ),
-    "load": lambda: (tl.load, {"path": tl.save(tl.RawCNN(), place() / "model", few())}),
+    "load": lambda: (tl.load, {"path": place() / "model"}),
     "export": lambda: (tl.export, {"model": tl.RawCNN(), "path": place() / "x.onnx", "task": few()}),
     "predictions": lambda: (
         lambda **named: list(predictions(**named)),
@@ -176,13 +177,9 @@ CALLS = {
     "blocks": lambda: (tl.models.blocks, {"model": tl.RawCNN()}),
     "input_of": lambda: (tl.models.input_of, {"model": tl.RawCNN(), "split": few().test}),
     "count_parameters": lambda: (tl.models.count_parameters, {"model": tl.RawCNN()}),
-    "parameter_groups": lambda: (
-        tl.models.parameter_groups,
-        {"model": tl.RawCNN(), "lr": 0.1, "weight_decay": 0.1, "layer_decay": None},
-    ),
     "Heads": lambda: (
         tl.models.Heads,
-        {"body": tl.backbone("resnet10t.letters", pretrained=False), "classes": [2, 3], "seed": 0},
+        {"body": model(0, "timm"), "classes": [2, 3], "seed": 0},
     ),
     "Evaluation": lambda: (
         lambda **named: (lambda found: (repr(found), found.interval))(tl.results.Evaluation(**named)),
@@ -231,7 +228,6 @@ def held() -> list:
     return [*tasks, *splits, *models]
 
 
-HEAVY = {"export": ("model", "task")}  # takes seconds where it succeeds: a part of the wrong arguments is enough
 UNBOUNDED = {"epochs": 10, "views": 10, "classes": 100}  # what is right, but takes for ever
 
 
@@ -241,6 +237,8 @@ def check_arguments(name: str, values: list) -> None:
             if isinstance(value, (int, np.integer)) and value > UNBOUNDED.get(parameter, math.inf):
                 continue
             function, arguments = CALLS[name]()
+            if parameter == "augment" and callable(value):  # what somebody's own function raises is theirs
+                continue
             if name == "export" and (value is None or type(value) is type(arguments[parameter])):
                 continue
             try:

@@ -13,7 +13,7 @@ from .device import device as find_device
 from .engine.memory import predict_logits, to_device
 from .engine.parts import before_head
 from .engine.progress import Progress
-from .engine.validate import check_kind, check_number, check_seed
+from .engine.validate import check_choice, check_kind, check_number, check_seed
 from .images import prepare
 from .models import input_of
 
@@ -50,16 +50,16 @@ def features(
     """
     check_kind("features", body, nn.Module, "a backbone first; of a run take run.model")
     check_kind("features", task, Task, "a task second, as tl.digits() gives one")
-    check_seed(seed)
     if task.train.are_vectors:
         raise ValueError(f"{task.name!r} is a task of vectors already; features wants images.")
-    wanted = "a whole number from 1, and above 1 it needs augment, tl.glyphs.augment for example"
-    check_number("views", views, wanted, 1, 1 if augment is None else math.inf, whole=True)
     if augment is not None:
         check_kind("augment of features", augment, Callable, "None, or a function of images and a generator")
+    wanted = "a whole number from 1, and above 1 it needs augment, tl.glyphs.augment for example"
+    check_number("views", views, wanted, 1, 1 if augment is None else math.inf, whole=True)
+    check_choice("progress", progress, (True, False))
     where = find_device(device)
     body = to_device(body, where)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(check_seed(seed))
 
     bar = Progress(
         sum(len(s) for s in (task.train, task.val, task.test)), shown=progress and isinstance(task.train.x, Files)

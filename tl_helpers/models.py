@@ -224,10 +224,9 @@ class Heads(nn.Module):
         super().__init__()
         if not isinstance(body, nn.Module) or not isinstance(classifier(body), nn.Identity):
             raise ValueError("Heads takes a bare backbone, as tl.backbone(name) gives one.")
-        check_kind("Heads", classes, Sequence, "a list of how many classes each head has")
-        for number in classes:
-            check_number("The classes of a head", number, "a whole number from 1", 1, whole=True)
-        check_seed(seed)
+        check_kind("Heads", classes, (list, tuple), "a list with the number of classes of each head")
+        for number in classes or [0]:
+            check_number("The classes of each head", number, "a whole number from 1", 1, whole=True)
         self.body, self.pretrained_cfg = body, body.pretrained_cfg
         with seeded(seed):
             self.heads = nn.ModuleList(nn.Linear(body.head_hidden_size, n) for n in classes)

@@ -51,7 +51,10 @@ def calibrate(model: nn.Module, split: Split, device: str | None = None) -> nn.M
     """
     from scipy.optimize import minimize_scalar
 
+    check_kind("calibrate", split, Split, "a split, as task.val is one")
     logits = predict(model, split, device).double().clamp_min(1e-45).log()  # up to a constant, which softmax takes out again
+    if len(split) and split.y.max() >= logits.shape[1]:
+        raise ValueError(f"The model tells {logits.shape[1]} classes apart, and a label here is {split.y.max()}.")
     if not (logits.argmax(1) != split.y).any():
         raise ValueError(
             f"Among these {len(split)} examples the model makes no mistake, so they cannot say how sure it may be: "

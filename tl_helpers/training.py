@@ -28,7 +28,7 @@ from .engine.loading import Batches, load
 from .engine.memory import MicroBatches, predict_logits, to_device
 from .engine.parts import Facts, classifier
 from .engine.progress import Progress
-from .engine.validate import check_kind
+from .engine.validate import as_path, check_choice, check_kind
 from .models import count_parameters, parameter_groups
 from .results import Evaluation
 from .runs import Diverged, Run
@@ -89,6 +89,8 @@ def fit(
     """
     check_kind("fit", model, nn.Module, "a model first; of a run take run.model")
     check_kind("fit", task, Task, "a task second, as tl.digits() gives one")
+    check_choice("progress", progress, (True, False))
+    checkpoint = None if checkpoint is None else as_path(checkpoint)
     lr = (1e-2 if task.train.are_vectors else 1e-3) if lr is None else lr
     how = Settings(epochs, lr, batch_size, schedule, weight_decay, layer_decay, label_smoothing, augment, patience, seed)
     how.check(task)
