@@ -4,6 +4,7 @@ import importlib
 import io
 import os
 import pickle
+import re
 import warnings
 
 import numpy as np
@@ -677,13 +678,22 @@ class Evil:
 
 
 def test_weights_are_never_unpickled(tmp_path, monkeypatch):
-    import timm
-
+    """Whichever way timm is shown a file that would run code: it is refused, and nothing has run."""
     monkeypatch.chdir(tmp_path)
-    bad = tmp_path / "weights.pth"
-    bad.write_bytes(pickle.dumps(Evil()))
-    torch.save({"state_dict": Evil()}, tmp_path / "weights2.pth")
-    for path in (bad, tmp_path / "weights2.pth"):
-        with pytest.raises(Exception):  # noqa: B017
-            tl.backbone("resnet18", pretrained_cfg_overlay={"file": str(path)})
-    assert not (tmp_path / "ran").exists() and timm
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text('{"architecture": "resnet18", "pretrained_cfg": {"num_classes": 10}}')
+    file = tmp_path / "model" / "pytorch_model.bin"
+    ways = (
+        ("resnet18", {"pretrained_cfg_overlay": {"file": str(file)}}),
+        ("resnet18", {"pretrained": False, "checkpoint_path": str(file)}),
+        (f"local-dir:{tmp_path / 'model'}", {}),
+    )
+    for write in (lambda: file.write_bytes(pickle.dumps(Evil())), lambda: torch.save({"state_dict": Evil()}, file)):
+        write()
+        for name, arguments in ways:
+            with pytest.raises(Exception) as caught:
+                tl.backbone(name, **arguments)
+            assert re.search("weights.only", f"{caught.value} {caught.value.__cause__}", re.I)  # torch's own refusal
+        assert not (tmp_path / "ran").exists()
+    torch.load(file, weights_only=False)
+    assert (tmp_path / "ran").exists()  # which is what it would have done

@@ -2,12 +2,13 @@
 
 On each Python from 3.11 on this machine it installs once the lowest versions that pyproject.toml allows and once the newest,
 each time in a new environment that is deleted afterwards (10 GB of disk while it runs, most of it shared with uv's cache),
-runs the tests of FAST there, prints a table and puts it into the README. It ends with 1 if a test failed.
-`--python 3.12` and `--resolution lowest-direct` run a part of that, and leave the README alone.
+runs the tests of FAST there, and notes what came of it in the README's table. It ends with 1 if a test failed.
+`--python 3.12` and `--resolution lowest-direct` run a part of that.
 """
 
 import argparse
 import datetime
+import itertools
 import json
 import os
 import re
@@ -33,8 +34,9 @@ FAST = (
     "tests/test_engine.py",
     "tests/test_photos.py",
     "tests/test_plots.py",
+    "tests/test_results.py",
     "tests/test_widgets.py",
-    "tests/test_in_one_file.py",
+    "tests/test_commands.py",
     "notebooks/00_start_here.ipynb",
 )
 MARKS = ("<!-- versions: written by tests/versions.py -->", "<!-- end of versions -->")
@@ -87,32 +89,40 @@ def tested(python: Path, folder: Path) -> dict[str, int]:
     return {"passed": count["tests"] - failed - count["skipped"], "failed": failed, "skipped": count["skipped"]}
 
 
+HEAD = ("Python", "resolution", *SHOWN, "passed", "failed", "skipped", "minutes", "date")
+
+
+def noted(row: list[str]) -> str:
+    """Put a row into the README's table, in place of an older one of its Python and resolution; returns the table."""
+    readme = ROOT / "README.md"
+    before, rest = readme.read_text(encoding="utf-8").split(MARKS[0])
+    table, after = rest.split(MARKS[1])
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.split("\n")[3:] if line]
+    rows = [other for other in rows if other[:2] != row[:2]] + [row]
+    rows.sort(key=lambda cells: (int(cells[0].split(".")[1]), RESOLUTIONS.index(cells[1])))
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in (HEAD, ["---"] * len(HEAD), *rows))
+    readme.write_text(f"{before}{MARKS[0]}\n{table}\n{MARKS[1]}{after}", encoding="utf-8")
+    return table
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     found = pythons()
     parser.add_argument("--python", choices=found, action="append")
     parser.add_argument("--resolution", choices=RESOLUTIONS, action="append")
     options = parser.parse_args()
-    rows = []
-    for name in options.python or found:
-        for resolution in options.resolution or RESOLUTIONS:
-            start = time.perf_counter()
-            with tempfile.TemporaryDirectory() as folder:
-                python = installed(found[name], resolution, Path(folder, "environment"))
-                code = f"from importlib.metadata import version; print(*map(version, {SHOWN}))"
-                shown = [subprocess.check_output([python, "-c", code], text=True)]
-                counts = tested(python, Path(folder))
-            cells = [name, resolution, *shown[0].split(), *counts.values(), f"{(time.perf_counter() - start) / 60:.1f}"]
-            rows.append([*map(str, cells), datetime.date.today().isoformat()])
-            print(*rows[-1], flush=True)
-    head = ["Python", "resolution", *SHOWN, "passed", "failed", "skipped", "minutes", "date"]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
-    print(table)
-    if not options.python and not options.resolution:
-        readme = ROOT / "README.md"
-        before, rest = readme.read_text(encoding="utf-8").split(MARKS[0])
-        readme.write_text(f"{before}{MARKS[0]}\n{table}\n{MARKS[1]}{rest.split(MARKS[1])[1]}", encoding="utf-8")
-    return int(any(row[head.index("failed")] != "0" for row in rows))
+    wrong = 0
+    for name, resolution in itertools.product(options.python or found, options.resolution or RESOLUTIONS):
+        start = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            python = installed(found[name], resolution, Path(folder, "environment"))
+            code = f"from importlib.metadata import version; print(*map(version, {SHOWN}))"
+            versions = subprocess.check_output([python, "-c", code], text=True).split()
+            counts = tested(python, Path(folder))
+        wrong += counts["failed"]
+        minutes, today = f"{(time.perf_counter() - start) / 60:.1f}", datetime.date.today().isoformat()
+        print(noted([name, resolution, *versions, *map(str, counts.values()), minutes, today]), flush=True)
+    return int(wrong > 0)
 
 
 if __name__ == "__main__":
