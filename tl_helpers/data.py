@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -19,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import glyphs
-from .engine.examples import as_examples, as_labels, as_tensor, described
-from .engine.validate import brief, check_choice, check_kind, check_number, check_seed
+from .engine.examples import as_examples, as_labels, as_tensor, check_input, described
+from .engine.validate import brief, check_kind, check_number, check_seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,15 +37,7 @@ class InputConfig:
     crop_mode: str = "center"
 
     def __post_init__(self):
-        for name, low in (("size", 1), ("mean", -math.inf), ("std", 1e-9)):
-            values, count = getattr(self, name), 3 if name == "size" else self.size[0]
-            if not isinstance(values, (list, tuple)) or len(values) != count:
-                raise ValueError(f"{name} of an InputConfig must be {count} numbers; not {brief(values)}.")
-            for value in values:
-                check_number(f"{name} of an InputConfig", value, f"{count} numbers", low)
-        check_number("crop_pct", self.crop_pct, "a share of the picture, above 0 and up to 1", 1e-2, 1)
-        check_choice("interpolation", self.interpolation, ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"))
-        check_choice("crop_mode", self.crop_mode, ("center", "squash", "border"))
+        check_input(self)
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """(pixels - mean) / std in each channel; pixels N x C x H x W: float in [0, 1], or uint8.

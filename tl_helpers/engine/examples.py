@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
+
+from .validate import brief, check_choice, check_number
 
 
 def as_tensor(values, wanted: str) -> Tensor:
@@ -39,3 +43,16 @@ def as_examples(values, prepared: bool) -> Tensor:
         advice = ": from 0 to 1 they become images by (x * 255).round().to(torch.uint8)" if x.is_floating_point() else ""
         raise ValueError(f"{wanted}; these are {described(x)}{more}{advice}.")
     return x
+
+
+def check_input(config) -> None:
+    """Raise a ValueError for an InputConfig that no model can have."""
+    for name, low in (("size", 1), ("mean", -math.inf), ("std", 1e-9)):
+        values, count = getattr(config, name), 3 if name == "size" else config.size[0]
+        if not isinstance(values, (list, tuple)) or len(values) != count:
+            raise ValueError(f"{name} of an InputConfig must be {count} numbers; not {brief(values)}.")
+        for value in values:
+            check_number(f"{name} of an InputConfig", value, f"{count} numbers", low)
+    check_number("crop_pct", config.crop_pct, "a share of the picture, above 0 and up to 1", 1e-2, 1)
+    check_choice("interpolation", config.interpolation, ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"))
+    check_choice("crop_mode", config.crop_mode, ("center", "squash", "border"))
