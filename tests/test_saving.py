@@ -141,6 +141,7 @@ def test_what_is_known_of_a_model_holds_for_its_weights_and_goes_with_them(tmp_p
     assert calm.facts.threshold is None and loaded.facts.threshold == 0.7, "it was chosen for other probabilities"
     tl.save(calm, tmp_path / "model", threshold=0.6)
     other = tl.Task("letters", tuple("abcdefghij"), task.train, task.val, task.test)
+    assert tl.head(calm, other).facts == Facts(other.classes) and calm.facts.classes == task.classes
     run = tl.fit(tl.load(tmp_path / "model"), other, epochs=1, progress=False)
     assert run.model.facts == Facts(other.classes), "neither temperature nor threshold hold for other weights"
     assert tl.load(tl.save(run.model, tmp_path / "model")).facts == Facts(other.classes)

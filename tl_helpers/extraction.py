@@ -1,4 +1,4 @@
-"""Why transfer is cheap: a frozen backbone's outputs, computed once."""
+"""Why transfer is cheap: a frozen backbone's outputs, computed once. Lesson 05 opens this file."""
 
 from __future__ import annotations
 

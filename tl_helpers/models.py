@@ -1,6 +1,6 @@
 """What learns: the article's raw CNN, timm backbones (the letters ones among them), heads, freezing, parameter groups.
 
-timm is imported where it is used, since importing it takes longer than importing torch.
+Lessons 02 to 06 open this file. timm is imported where it is used, since importing it takes longer than importing torch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .data import InputConfig, Split, Task
 from .device import seeded
-from .engine.parts import blocks, check_parts, classifier, keep_frozen_still, spared_by_decay
+from .engine.parts import Facts, blocks, check_parts, classifier, keep_frozen_still, spared_by_decay
 from .engine.validate import check_choice, check_kind, check_number, check_seed
 from .engine.weights import DATA, LETTERS, PREFETCH, create, create_pretrained, register, weights_file  # noqa: F401
 
@@ -193,6 +193,7 @@ def head(body: nn.Module, task: Task, seed: int = 0) -> nn.Module:
     if not hasattr(body, "reset_classifier"):
         raise ValueError(f"{type(body).__name__} has no head to replace: tl.head takes timm's models and RawCNN.")
     model = copy.deepcopy(body)
+    model.facts = Facts(task.classes)
     _new_head(model, len(task.classes))
     check_parts(body, freeze(model), input_of(body).size)
     with seeded(seed):

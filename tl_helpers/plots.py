@@ -1,4 +1,4 @@
-"""What it looks like: every figure of the course, in one style.
+"""What it looks like: every figure of the course, in one style. Lesson 00 draws the first one.
 
 Colours are Okabe and Ito's, which colour-blind readers can tell apart, and no figure says anything by colour alone: lines
 differ in markers too. Each figure carries a text that says what it shows, for those who cannot see it.

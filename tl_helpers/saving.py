@@ -20,9 +20,9 @@ from types import NoneType
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from .data import InputConfig, Split, Task
+from .data import Split, Task
 from .engine import model_folder
 from .engine.parts import classifier, facts_of
 from .engine.validate import as_path, check_kind, files_in_words, shown
@@ -34,10 +34,9 @@ from .training import predict
 def calibrate(model: nn.Module, split: Split, device: str | None = None) -> nn.Module:
     """A copy of a model whose probabilities mean what they say: its logits are divided by one number, the temperature.
 
-    Found is the temperature with the lowest cross-entropy on the split, and the weights of the last layer are divided by
-    it, so nothing has to be remembered. The order of the classes stays, and with it the accuracy. The copy's
-    `.facts.temperature` says which it was (above 1 the model was too sure of itself); a threshold that was chosen for the
-    old probabilities is gone.
+    It is the one with the lowest cross-entropy on the split (`.facts.temperature`; above 1 the model was too sure), and the
+    weights of the last layer are divided by it. The order of the classes stays, and with it the accuracy; a threshold that
+    was chosen for the old probabilities is gone.
 
     Args:
         split: labelled examples that the model has not learned from: task.val.
@@ -116,10 +115,7 @@ def save(
     with files_in_words(path, "written"):
         path.mkdir(parents=True, exist_ok=True)
         for name, data in contents.items():
-            with open(path / f"{name}.new", "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            _write_new(path / name, data)
         # From the first of these renames on the new model counts: `load` finds its config under either name.
         for name in contents:
             os.replace(path / f"{name}.new", path / name)
@@ -172,15 +168,14 @@ def export(model: nn.Module, path: str | os.PathLike, task: Task | Sequence[str]
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise ValueError(
-            f"{error.name} is missing here; to export, run `pip install onnx onnxscript onnxruntime`."
-        ) from error
+        words = "is missing here; to export, run `pip install onnx onnxscript onnxruntime`."
+        raise ValueError(f"{error.name} {words}") from error
 
     path, config = as_path(path), model_folder.config_of(model, model_folder.known(model, task))
     if not path.name or path.is_dir():
         raise ValueError(f"{shown(path)} is a folder; give the path of a file, NAME.onnx say.")
     wanted = input_of(model)
-    whole, pixels = _FromPixels(copy.deepcopy(model).cpu(), wanted).eval(), model_folder.noise(wanted.size)
+    whole, pixels = model_folder.FromPixels(copy.deepcopy(model).cpu(), wanted).eval(), model_folder.noise(wanted.size)
     names = {"input_names": ["pixels"], "output_names": ["probabilities"]}
     any_number = ({0: torch.export.Dim("N", min=1)},)
     try:
@@ -195,19 +190,15 @@ def export(model: nn.Module, path: str | os.PathLike, task: Task | Sequence[str]
     found = torch.from_numpy(session.run(None, {"pixels": pixels.numpy()})[0])
     with files_in_words(path, "written"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f"{path.name}.new")
-        new.write_bytes(whole_file)
-        os.replace(new, path)
+        _write_new(path, whole_file)
+        os.replace(f"{path}.new", path)
     with torch.no_grad():
         return (found - whole(pixels)).abs().max().item()
 
 
-class _FromPixels(nn.Module):
-    """A model from pixels in [0, 1] to probabilities."""
-
-    def __init__(self, model: nn.Module, wanted: InputConfig):
-        super().__init__()
-        self.model, self.wanted = model, wanted
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.model(self.wanted.normalise(pixels)).softmax(1)
+def _write_new(path: Path, data: bytes) -> None:
+    """Write a file beside the path, whole and on the disk, that `os.replace` then moves to it."""
+    with open(f"{path}.new", "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

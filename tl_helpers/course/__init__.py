@@ -1,1 +1,4 @@
-"""What belongs to the lessons: checks of exercises, experiments, and the pretraining of the backbones."""
+"""What belongs to the lessons: checks of exercises, experiments, and the pretraining of the backbones.
+
+Lessons 00 to 11 call it.
+"""

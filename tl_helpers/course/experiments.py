@@ -1,6 +1,6 @@
 """Is the claim true? Grids of method x shots x learning rate x seed: each cell is one training, each result a row of a CSV.
 
-`python -m tl_helpers results` runs or continues a grid. Rows are appended as they come, so a stopped run loses only what was
+Lesson 07 opens this file. `python -m tl_helpers results` runs or continues a grid. Rows are appended as they come, so a stopped run loses only what was
 in the making. A grid has two stages: on the seeds of its search every learning rate is tried; then each method runs with the
 rate that did best on the validation images, on fresh seeds, and those are its results.
 """
@@ -32,7 +32,7 @@ from ..engine.weights import DATA
 from ..results import Interval, mean_interval
 from ..runs import Diverged
 from . import methods, pretraining
-from .methods import MAIN, METHODS, PROBE, RESNET, SCRATCH, SHIFTS, STRENGTHS, TASKS, TUNED, Cell
+from .methods import MAIN, METHODS, PROBE, RESNET, SCRATCH, SHIFTS, STRENGTHS, TABLES, TASKS, TUNED, Cell
 
 RESULTS = DATA / "results"
 
@@ -87,68 +87,23 @@ def best_rates(rows: pd.DataFrame) -> dict[tuple, float]:
     return {tuple(row[key] for key in keys): row["lr"] for row in best.to_dict("records")}
 
 
+RAW, CENTROID, FIVE = "raw CNN from scratch", "nearest centroid on letters features", range(5, 10)
+PIXELS = ("logistic regression on pixels", "random forest on pixels")
+SWAPS = (*(f"activation={name}" for name in ("sigmoid", "tanh", "gelu", "none")), "pooling=average", "kernel=3", "dropout=0")
+PARTNERS = [f"partner={name}" for name in ("letters", "letters with random names", "parity")]
+OTHERS = ("mobilenetv3_small_050_s1.letters", "convnext_atto_p2.letters")
 GRIDS = {
     "digits": Grid(MAIN, (1, 2, 5, 10, 20, 50, 90), range(5, 15), range(5), search_shots=(1, 2, 5, 10, 20, 50), shift=True),
-    "rates": Grid(
-        ("raw CNN from scratch", SCRATCH, PROBE, TUNED), (10,), range(5), rates=[10 ** (-5 + i / 2) for i in range(9)]
-    ),
-    "sources": Grid(
-        ("nearest centroid on letters features", PROBE, TUNED), (5,), range(5, 10), range(1), tuple(pretraining.SOURCES)
-    ),
-    "blocks": Grid(
-        ("some blocks from the letters",),
-        (5,),
-        range(5, 10),
-        range(1),
-        variants=[f"kept={n}" for n in range(1, 5)],  # 0 and all 5 are in "digits"
-    ),
+    "rates": Grid((RAW, SCRATCH, PROBE, TUNED), (10,), range(5), rates=[10 ** (-5 + i / 2) for i in range(9)]),
+    "sources": Grid((CENTROID, PROBE, TUNED), (5,), FIVE, range(1), tuple(pretraining.SOURCES)),
+    # 0 and all 5 are in "digits"
+    "blocks": Grid(("some blocks from the letters",), (5,), FIVE, range(1), variants=[f"kept={n}" for n in range(1, 5)]),
     "tables": Grid(
-        (
-            "logistic regression on pixels",
-            "random forest on pixels",
-            "raw CNN from scratch",
-            SCRATCH,
-            "linear probe on random features",
-            PROBE,
-            TUNED,
-        ),
-        (10,),
-        range(5, 10),
-        range(1),
-        tasks=("wine", "breast_cancer", "fraud"),
+        (*PIXELS, RAW, SCRATCH, "linear probe on random features", PROBE, TUNED), (10,), FIVE, range(1), tasks=TABLES
     ),
-    "components": Grid(
-        ("raw CNN from scratch",),
-        (20,),
-        range(5, 10),
-        range(1),
-        variants=(
-            "",
-            "activation=sigmoid",
-            "activation=tanh",
-            "activation=gelu",
-            "activation=none",
-            "pooling=average",
-            "kernel=3",
-            "dropout=0",
-            "norm=batch",
-            "images=0",
-        ),
-    ),
-    "two_heads": Grid(
-        ("two heads",),
-        (5,),
-        range(5, 10),
-        range(1),
-        variants=[f"partner={name}" for name in ("letters", "letters with random names", "parity")],
-    ),
-    "backbones": Grid(
-        (SCRATCH, "nearest centroid on letters features", PROBE, TUNED),
-        (5,),
-        range(5, 8),
-        range(1),
-        ("mobilenetv3_small_050_s1.letters", "convnext_atto_p2.letters"),
-    ),
+    "components": Grid((RAW,), (20,), FIVE, range(1), variants=("", *SWAPS, "norm=batch", "images=0")),
+    "two_heads": Grid(("two heads",), (5,), FIVE, range(1), variants=PARTNERS),
+    "backbones": Grid((SCRATCH, CENTROID, PROBE, TUNED), (5,), range(5, 8), range(1), OTHERS),
 }
 
 
@@ -283,7 +238,7 @@ def _append(path: Path, row: dict) -> None:
     """One whole line, on the disk before this returns.
 
     Raises:
-        ValueError: the file has other columns, or the same in another order.
+        ValueError: the file has other columns.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+", newline="", encoding="utf-8") as file:

@@ -93,7 +93,8 @@ def _table(name: str, shots: int, seed: int) -> Task:
     return Task.of(name, classes, *((pictures[part], y[part]) for part in (train, val, test)))
 
 
-TASKS = {"digits": digits} | {name: functools.partial(_table, name) for name in ("wine", "breast_cancer", "fraud")}
+TABLES = ("wine", "breast_cancer", "fraud")
+TASKS = {"digits": digits} | {name: functools.partial(_table, name) for name in TABLES}
 
 
 @functools.lru_cache(maxsize=8)

@@ -13,7 +13,7 @@ from textwrap import shorten
 import torch
 from torch import Tensor, nn
 
-from ..data import Task
+from ..data import InputConfig, Task
 from ..models import RawCNN, backbone, count_parameters, input_of
 from ..results import Evaluation
 from .memory import predict_logits
@@ -174,3 +174,14 @@ def read_folder(folder: Path) -> tuple[dict, bytes]:
         if expected == found:
             return config, weights
     raise ValueError(f"{shown(folder / WEIGHTS)} is damaged, or belongs to another {CONFIG}. Copy or save the model again.")
+
+
+class FromPixels(nn.Module):
+    """A model from pixels in [0, 1] to probabilities."""
+
+    def __init__(self, model: nn.Module, wanted: InputConfig):
+        super().__init__()
+        self.model, self.wanted = model, wanted
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.model(self.wanted.normalise(pixels)).softmax(1)

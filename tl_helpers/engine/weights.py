@@ -1,4 +1,7 @@
-"""Pretrained weights: those that come with the course, made known to timm, and those that timm finds elsewhere."""
+"""Pretrained weights: those that come with the course, made known to timm, and those that timm finds elsewhere.
+
+Lesson 04 asks for them.
+"""
 
 from __future__ import annotations
 

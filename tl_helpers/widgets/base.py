@@ -1,4 +1,7 @@
-"""What every widget is: controls, one plain function whose figure they change, words, and a still for where nothing runs."""
+"""What every widget is: controls, one plain function whose figure they change, words, and a still for where nothing runs.
+
+Lesson 00 shows the first.
+"""
 
 from __future__ import annotations
 

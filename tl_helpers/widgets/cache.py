@@ -1,4 +1,7 @@
-"""Answers about networks, kept while nothing changes that they depend on: so a moved control has its picture at once."""
+"""Answers about networks, kept while nothing changes that they depend on: so a moved control has its picture at once.
+
+No lesson opens this file.
+"""
 
 from __future__ import annotations
 

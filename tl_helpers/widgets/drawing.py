@@ -1,4 +1,4 @@
-"""A pad to draw on, with the answers of networks beside it."""
+"""A pad to draw on, with the answers of networks beside it. Lesson 00 shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a trained network sees and where it errs: a walk through its layers, and a gallery of its mistakes."""
+"""What a trained network sees and where it errs: a walk through its layers, and a gallery of its mistakes.
+
+Lessons 04 and 10 show them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What changes when one thing is changed: a part of the network, the learning rate, the number of labels, what is frozen."""
+"""What changes when one thing is changed: a part of the network, the learning rate, the number of labels, what is frozen.
+
+Lessons 02, 03, 06 and 07 show them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture of your own, from a file: what networks make of it."""
+"""A picture of your own, from a file: what networks make of it. Lesson 00 shows it."""
 
 from __future__ import annotations
 
