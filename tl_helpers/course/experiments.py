@@ -1,8 +1,8 @@
 """Is the claim true? Grids of method x shots x learning rate x seed: each cell is one training, each result a row of a CSV.
 
-Lesson 07 opens this file. `python -m tl_helpers results` runs or continues a grid. Rows are appended as they come, so a stopped run loses only what was
-in the making. A grid has two stages: on the seeds of its search every learning rate is tried; then each method runs with the
-rate that did best on the validation images, on fresh seeds, and those are its results.
+Lesson 07 opens this file. `python -m tl_helpers results` runs or continues a grid. Rows are appended as they come, so a
+stopped run loses only what was in the making. A grid has two stages: on the seeds of its search every learning rate is
+tried; then each method runs with the rate that did best on the validation images, on fresh seeds, and those are its results.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Where the shipped backbones come from: pretraining on letters with `fit`, weights as safetensors, a model card.
 
-Lesson 04 opens this file. `python -m tl_helpers pretrain NAME` calls this. The numbers on a card stand in the header of the weights' own file too.
+Lesson 04 opens this file. `python -m tl_helpers pretrain NAME` calls this. The numbers on a card stand in the header of the
+weights' own file too.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Exercise checks: `tl.check.NAME(answer)` never raises; it says "Not yet" and why, or what you have now shown.
 
-Lesson 00 says how. `claims` holds the sentences of a lesson against what this machine measured. The checks of each lesson have a file.
+Lesson 00 says how. `claims` holds the sentences of a lesson against what this machine measured. The checks of each lesson
+have a file.
 """
 
 from .base import LESSONS, Claims, NotYet, Progress, Verdict, checks_of, claims, exercise, forget_progress, progress
