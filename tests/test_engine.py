@@ -283,6 +283,7 @@ def test_an_attempt_that_fails_moves_no_batch_norm(task):
 
 def test_a_batch_norm_with_a_single_example_is_said(task):
     model = nn.Sequential(nn.Flatten(), nn.Linear(784, 16), nn.BatchNorm1d(16), nn.Linear(16, 10))
+    model.pretrained_cfg = tl.RawCNN.pretrained_cfg
     with pytest.raises(ValueError, match="A batch norm cannot learn from one example at a time"):
         fit(task, model, batch_size=1)
 

@@ -69,5 +69,5 @@ def test_the_band_of_a_share_stays_a_share():
 
 def test_labels_of_several_lines_get_their_room():
     pictures = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
-    heights = [tl.plots.images(pictures, labels).get_figheight() for labels in ("", ["a", "b"], ["a\nb\nc", "b"])]
+    heights = [tl.plots.images(pictures, labels).get_figheight() for labels in (["", ""], ["a", "b"], ["a\nb\nc", "b"])]
     assert heights[0] + 0.2 < heights[1] and heights[2] - heights[1] == pytest.approx(0.3)

@@ -8,6 +8,7 @@ import hashlib
 import math
 import re
 from collections.abc import Callable
+from types import NoneType
 
 import torch
 from torch import nn
@@ -84,7 +85,10 @@ def described(function: Callable) -> str:
     code, inside = getattr(function, "__code__", None), [repr(function), getattr(function, "__dict__", None)]
     if code is not None:
         cells = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
-        inside = [code.co_code, code.co_names, code.co_consts, function.__defaults__, function.__kwdefaults__, cells]
+        bound = [*cells, *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+        # Of what can change while training runs, as a list that counts, the kind is enough.
+        plain = [value if isinstance(value, (int, float, str, tuple, NoneType)) else type(value) for value in bound]
+        inside = [code.co_code, code.co_names, code.co_consts, plain]
     text = re.sub(r" at 0x\w+|, file .*?, line \d+", "", repr(inside))  # where it stands, which says nothing of what it does
     return (
         f"{getattr(function, '__qualname__', type(function).__qualname__)} {hashlib.sha256(text.encode()).hexdigest()[:12]}"
