@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import importlib
 import io
 import math
 import os
@@ -138,7 +139,6 @@ def skorch(model: nn.Module, x: Tensor, y: Tensor, epochs: int, batch: int) -> f
 
 
 def keras(model: nn.Module, x: Tensor, y: Tensor, epochs: int, batch: int) -> float:
-    os.environ["KERAS_BACKEND"] = "torch"
     import keras
 
     class Model(keras.Model):
@@ -157,6 +157,15 @@ def keras(model: nn.Module, x: Tensor, y: Tensor, epochs: int, batch: int) -> fl
     )
     whole.fit(x.numpy(), y.numpy(), batch_size=batch, epochs=epochs, verbose=0)
     return clock() - start
+
+
+def import_peers(names: list[str]) -> None:
+    """Import those that are among the contestants, so that processes copied from this one have them."""
+    os.environ["KERAS_BACKEND"] = "torch"
+    modules = {"Lightning": "lightning", "fastai": "fastai.learner", "skorch": "skorch", "Keras (torch)": "keras"}
+    for name in modules.keys() & set(names):
+        with warnings.catch_warnings(action="ignore"):
+            importlib.import_module(modules[name])
 
 
 PEERS = {"Lightning": lightning, "fastai": fastai, "skorch": skorch, "Keras (torch)": keras}
