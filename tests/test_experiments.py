@@ -251,7 +251,7 @@ def test_a_row_is_written_under_the_columns_of_its_file_or_not_at_all(here):
 def test_the_stored_answers_are_those_of_the_stored_accuracies():
     rows = experiments.chosen(experiments.load("digits"))
     stored = rows[rows.right != ""]
-    assert [answers.mean() for answers in experiments.values(stored)] == pytest.approx(stored.test, abs=1e-6)
+    assert [np.mean(answers) for answers in experiments.values(stored)] == pytest.approx(stored.test, abs=1e-6)
     whole = stored.groupby(["method", "shots"]).size()
     assert len(whole) and (whole == 10).all() and (10, 10) == (whole.max(), stored[stored.shots == 10].seed.nunique())
 
