@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import warnings
 from pathlib import Path
 
@@ -120,6 +121,11 @@ def create_pretrained(name: str, arguments: dict) -> nn.Module:
             raise ValueError(
                 f"The weights of {name!r} do not fit the architecture{with_them}: leave out what changes its layers, or "
                 "pass pretrained=False for random weights."
+            ) from error
+        if re.search("weights.only", str(error), re.I):
+            raise ValueError(
+                f"The file with the weights of {name!r} is not opened, since it holds more than numbers and could run code: "
+                "take weights in the safetensors format."
             ) from error
         # What the hub's client raises where the network fails: one of these two, or its own client's.
         if not isinstance(error, (OSError, RuntimeError)) and not type(error).__module__.startswith("httpx"):
