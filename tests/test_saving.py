@@ -335,7 +335,7 @@ def edited(saved: Path, to: Path, **changes) -> Path:
     [
         ({"tl_helpers": {"format": 3}}, "later version"),
         ({"tl_helpers": {"threshold": 7}}, "threshold must be a probability"),
-        ({"tl_helpers": {"temperature": -1}}, "temperature is a number above 0"),
+        ({"tl_helpers": {"temperature": -1}}, "temperature must be a number above 0"),
         ({"tl_helpers": {"sha256": "0"}}, "is damaged, or belongs to another"),
         ({"architecture": "resnet10t"}, "no model that can be built"),
         ({"architecture": "resnet99"}, "timm has no model 'resnet99'"),
