@@ -335,11 +335,7 @@ def edited(saved: Path, to: Path, **changes) -> Path:
     [
         ({"tl_helpers": {"format": 3}}, "later version"),
         ({"tl_helpers": {"threshold": 7}}, "threshold must be a probability"),
-<<<<<<< HEAD
-        ({"tl_helpers": {"temperature": -1}}, "temperature is a number above 0"),
-=======
         ({"tl_helpers": {"temperature": -1}}, "temperature must be a number above 0"),
->>>>>>> e17a3f4 (Saving, grids and widgets in fewer lines; a new head knows its classes)
         ({"tl_helpers": {"sha256": "0"}}, "is damaged, or belongs to another"),
         ({"architecture": "resnet10t"}, "no model that can be built"),
         ({"architecture": "resnet99"}, "timm has no model 'resnet99'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
@@ -95,11 +96,10 @@ def card(model: nn.Module, config: dict, task, evaluation: Evaluation | None) ->
     wanted, kept = input_of(model), config["tl_helpers"]
     sure = f"calibrated, temperature {kept['temperature']:.2f}" if kept["temperature"] else "not calibrated"
     sure += f'; a probability below {kept["threshold"]:.2f} counts as "I do not know"' if kept["threshold"] else ""
-    tag = config["pretrained_cfg"].get("tag")
-    learned = "not told"
+    tag, learned = config["pretrained_cfg"].get("tag"), "not told"
     if isinstance(task, Task):
-        counts = task.train.y.bincount(minlength=len(task.classes)).tolist()
-        counts = ", ".join(f"{name} {n}" for name, n in zip(task.classes, counts))
+        counts = zip(task.classes, task.train.y.bincount(minlength=len(task.classes)).tolist())
+        counts = ", ".join(f"{name} {n}" for name, n in counts)
         learned = f"{task.name}: {len(task.train)} training images ({counts})"
     lines = [
         f"**What it is**: {config['architecture']}{f', prepared as {tag} weights are' if tag else ''}; "
@@ -114,10 +114,11 @@ def card(model: nn.Module, config: dict, task, evaluation: Evaluation | None) ->
         "image at all, also to one that shows none of them.",
     ]
     library = "" if isinstance(model, RawCNN) else "library_name: timm\n"
-    head = f"---\n{library}pipeline_tag: image-classification\n---\n"
-    use = 'import tl_helpers as tl\n\nmodel = tl.load("this folder")\n'
-    text = "\n".join(f"- {line}" for line in lines)
-    return f"{head}# A classifier of {config['num_classes']} kinds of images\n\n{text}\n\n```python\n{use}```\n"
+    head = (
+        f"---\n{library}pipeline_tag: image-classification\n---\n# A classifier of {config['num_classes']} kinds of images"
+    )
+    use = '```python\nimport tl_helpers as tl\n\nmodel = tl.load("this folder")\n```\n'
+    return "\n\n".join((head, "\n".join(f"- {line}" for line in lines), use))
 
 
 def noise(size: Sequence[int]) -> Tensor:
@@ -143,10 +144,8 @@ def check_it_comes_back(model: nn.Module, config: dict, weights: dict) -> None:
 def may_be_written(folder: Path) -> bool:
     """Whether the folder is empty, or holds a saved model, whole or broken."""
     names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
-    if names <= {f"{name}.new" for name in (WEIGHTS, CONFIG, CARD)}:
-        return True
-    configs = [folder / name for name in (CONFIG, f"{CONFIG}.new") if name in names]
-    return any(b'"tl_helpers"' in config.read_bytes() for config in configs)
+    ours = any(b'"tl_helpers"' in (folder / name).read_bytes() for name in names & {CONFIG, f"{CONFIG}.new"})
+    return ours or names <= {f"{name}.new" for name in (WEIGHTS, CONFIG, CARD)}
 
 
 def read_folder(folder: Path) -> tuple[dict, bytes]:
@@ -155,11 +154,9 @@ def read_folder(folder: Path) -> tuple[dict, bytes]:
         raise ValueError(f"There is no saved model at {shown(folder)}: it should be a folder that tl.save wrote.")
     configs = []
     for name in (CONFIG, f"{CONFIG}.new"):
-        try:
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
             found = json.loads((folder / name).read_text(encoding="utf-8"))
             configs.append((found, int(found["tl_helpers"]["format"]), str(found["tl_helpers"]["sha256"])))
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
-            continue
     if not configs:
         raise ValueError(f"{shown(folder)} holds no saved model: its {CONFIG} is missing, damaged, or not by tl.save.")
     if not (folder / WEIGHTS).is_file():
@@ -168,9 +165,7 @@ def read_folder(folder: Path) -> tuple[dict, bytes]:
     found = hashlib.sha256(weights).hexdigest()
     for config, version, expected in configs:
         if version > FORMAT:
-            raise ValueError(
-                f"{shown(folder)} was saved by a later version of tl_helpers: get the course anew, with git pull."
-            )
+            raise ValueError(f"{shown(folder)} was saved by a later version of the course: get it anew, with git pull.")
         if expected == found:
             return config, weights
     raise ValueError(f"{shown(folder / WEIGHTS)} is damaged, or belongs to another {CONFIG}. Copy or save the model again.")

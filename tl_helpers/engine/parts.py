@@ -162,8 +162,8 @@ class Facts:
     def __post_init__(self):
         if self.threshold is not None:
             check_number("threshold", self.threshold, "a probability, from 0 to 1", 0, 1)
-        if self.temperature is not None and not 0 < self.temperature < math.inf:
-            raise ValueError(f"temperature is a number above 0; not {self.temperature!r}.")
+        if self.temperature is not None:
+            check_number("temperature", self.temperature, "a number above 0", math.nextafter(0, 1))
 
 
 def facts_of(model: nn.Module) -> Facts:
