@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .data import Files, Split, Task, in_floats
 from .device import device as find_device
+from .engine.loading import augmented
 from .engine.memory import predict_logits, to_device
 from .engine.parts import before_head
 from .engine.progress import Progress
@@ -50,16 +51,14 @@ def features(
     """
     check_kind("features", body, nn.Module, "a backbone first; of a run take run.model")
     check_kind("features", task, Task, "a task second, as tl.digits() gives one")
+    generator = torch.Generator().manual_seed(check_seed(seed))
     if task.train.are_vectors:
         raise ValueError(f"{task.name!r} is a task of vectors already; features wants images.")
-    if augment is not None:
-        check_kind("augment of features", augment, Callable, "None, or a function of images and a generator")
     wanted = "a whole number from 1, and above 1 it needs augment, tl.glyphs.augment for example"
     check_number("views", views, wanted, 1, 1 if augment is None else math.inf, whole=True)
     check_choice("progress", progress, (True, False))
     where = find_device(device)
     body = to_device(body, where)
-    generator = torch.Generator().manual_seed(check_seed(seed))
 
     bar = Progress(
         sum(len(s) for s in (task.train, task.val, task.test)), shown=progress and isinstance(task.train.x, Files)
@@ -78,7 +77,7 @@ def features(
         for chunk in chunks:
             pixels = prepare(chunk, wanted)
             for view, into in enumerate(found):
-                version = augment(in_floats(pixels), generator) if view else pixels
+                version = augmented(augment, in_floats(pixels), generator) if view else pixels
                 into.append(predict_logits(body, lambda x: of_batch(wanted.normalise(x)), version).cpu())
             bar.update(len(chunk))
         return Split(torch.cat([part for parts in found for part in parts]), split.y.repeat(views))

@@ -53,23 +53,35 @@ class Batches:
         for number, batch in enumerate(order.tensor_split(self.number)):
             images, labels = (to_device(_rows(part, self.share(batch)), self.device) for part in (self.x, self.y))
             if self.augment is not None:
-                images = self._augmented(in_floats(images), first=not number)
+                images = augmented(self.augment, in_floats(images), self.generators["augment"], look=not number)
             yield self.normalise(images), labels, len(batch)
 
     def first(self, count: int) -> tuple[Tensor, Tensor, Callable]:
         """So many examples, as `load` gives them."""
         return self.x[:count], self.y[:count], self.normalise
 
-    def _augmented(self, images: Tensor, first: bool) -> Tensor:
-        found = self.augment(images, self.generators["augment"])
-        alike = isinstance(found, Tensor) and (found.shape, found.dtype) == (images.shape, images.dtype)
-        if not alike or first and not found.isfinite().all():  # to ask in each step would make a GPU wait
-            what = f"{found.dtype}, {shape(found)}" if isinstance(found, Tensor) else type(found).__name__
-            what = "NaN or infinite numbers" if alike else what
-            raise ValueError(
-                f"augment must return images as it gets them ({images.dtype}, {shape(images)}); it returned {what}."
-            )
-        return found
+
+def augmented(augment: Callable, images: Tensor, generator: torch.Generator, look: bool = True) -> Tensor:
+    """What `augment` makes of a batch of images.
+
+    Args:
+        look: for numbers that are none, too; to look in each step would make a GPU wait.
+
+    Raises:
+        ValueError: it does not take (images, generator), or returns something else than images of the same kind.
+    """
+    try:
+        found = augment(images, generator)
+    except TypeError as error:
+        raise ValueError(f"augment must be a function of images and a generator; called so, it says: {error}.") from error
+    alike = isinstance(found, Tensor) and (found.shape, found.dtype) == (images.shape, images.dtype)
+    if not alike or look and not found.isfinite().all():
+        what = f"{found.dtype}, {shape(found)}" if isinstance(found, Tensor) else type(found).__name__
+        what = "NaN or infinite numbers" if alike else what
+        raise ValueError(
+            f"augment must return images as it gets them ({images.dtype}, {shape(images)}); it returned {what}."
+        )
+    return found
 
 
 def _rows(x: Tensor, places: Tensor) -> Tensor:
