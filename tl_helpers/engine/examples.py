@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -47,12 +45,14 @@ def as_examples(values, prepared: bool) -> Tensor:
 
 def check_input(config) -> None:
     """Raise a ValueError for an InputConfig that no model can have."""
-    for name, low in (("size", 1), ("mean", -math.inf), ("std", 1e-9)):
+    for name in ("size", "mean", "std"):
         values, count = getattr(config, name), 3 if name == "size" else config.size[0]
         if not isinstance(values, (list, tuple)) or len(values) != count:
             raise ValueError(f"{name} of an InputConfig must be {count} numbers; not {brief(values)}.")
         for value in values:
-            check_number(f"{name} of an InputConfig", value, f"{count} numbers", low)
+            check_number(f"{name} of an InputConfig", value, f"{count} numbers", 1 if name == "size" else -1e9)
+    if 0 in config.std:
+        raise ValueError("std of an InputConfig must not be 0; a negative one turns black to white.")
     check_number("crop_pct", config.crop_pct, "a share of the picture, above 0 and up to 1", 1e-2, 1)
     check_choice("interpolation", config.interpolation, ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"))
     check_choice("crop_mode", config.crop_mode, ("center", "squash", "border"))
