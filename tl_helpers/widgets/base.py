@@ -38,6 +38,8 @@ class Widget(ipywidgets.Box):
         controls: widgets with a `value`, each with a description.
     """
 
+    made = ()  # for one that is refused while it is made, and closed
+
     def __init__(self, show: Callable[..., plots.Figure], actions: dict[str, Callable[..., str]] | None = None, **controls):
         self.show, self.controls = show, controls
         self.still = show(**self.values)  # what does not fit is said here, at once
