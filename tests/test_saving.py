@@ -287,7 +287,7 @@ for i in itertools.count():
     process.send_signal(signal.SIGKILL)
     saved = max([saved, *map(int, process.communicate()[0].split())])
     loaded = tl.load(tmp_path / "m")
-    number = int(loaded.classes[2])
+    number = int(loaded.facts.classes[2])
     assert number in (saved, saved + 1)
     expected = tl.backbone("resnet10t", 3, pretrained=False, seed=number % 2)
     assert torch.equal(loaded.fc.weight, expected.fc.weight)
