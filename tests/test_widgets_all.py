@@ -478,6 +478,7 @@ def test_a_walk_goes_from_network_to_network():
 def test_every_layer_of_other_kinds_of_networks_can_be_seen(name):
     import timm
 
+    tl.models.register()
     model = timm.create_model(name, pretrained="letters" in name, num_classes=10)
     for layer in looking._loudest(model, PART[:9]):
         assert widgets.seen(model, PART[:9], layer=layer).html()
