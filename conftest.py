@@ -13,6 +13,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parent
+LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))  # the first course
+DEEPER = sorted((ROOT / "notebooks" / "deeper").glob("*.ipynb"))  # the study behind it
 REAL = ROOT.parent / "shared" / "real"  # ImageNet weights and photographs: see the README, "Tests"
 
 # By its tag, how the text that a cell displays must begin.
@@ -29,6 +31,13 @@ def pytest_configure(config):
         raise pytest.UsageError("CI must have real photographs and weights")
     for name in ("torchvision", "hymenoptera_data") if REAL.exists() else ():
         Path(PREFETCHED.name, name).symlink_to(REAL / name)
+
+
+@pytest.hookimpl(tryfirst=True)  # before slow tests are taken out
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path in DEEPER:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(wrapper=True)

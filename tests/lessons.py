@@ -1,6 +1,6 @@
 """Run the lessons from top to bottom, as Run All does, and report what each one takes.
 
-`uv run python tests/lessons.py [--store] [02 05 ...]`; with --store the outputs go into the notebooks, except those
+`uv run python tests/lessons.py [--store] [02 deeper/05 ...]`; with --store the outputs go into the notebooks, except those
 of cells tagged `photograph`. Lessons on photographs take them from where TL_HOME says.
 """
 
@@ -54,13 +54,14 @@ def leave_a_still(data: dict) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("numbers", nargs="*", help="which lessons, by number; all of them when left out")
+    parser.add_argument("numbers", nargs="*", help="02 or deeper/02, for example; all when left out")
     parser.add_argument("--store", action="store_true", help="write the outputs into the notebooks")
     options = parser.parse_args()
     total = 0.0
-    for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
-        if not options.numbers or notebook.name[:2] in options.numbers:
+    for notebook in [*sorted(NOTEBOOKS.glob("*.ipynb")), *sorted(NOTEBOOKS.glob("deeper/*.ipynb"))]:
+        name = notebook.relative_to(NOTEBOOKS).as_posix()
+        if not options.numbers or name.split("_")[0] in options.numbers:
             took = run(notebook, options.store)
             total += took
-            print(f"{notebook.name:45} {took / 60:5.2f} minutes", flush=True)
-    print(f"{'all together':45} {total / 60:5.2f} minutes")
+            print(f"{name:50} {took / 60:5.2f} minutes", flush=True)
+    print(f"{'all together':50} {total / 60:5.2f} minutes")

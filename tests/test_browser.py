@@ -19,7 +19,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-from conftest import ROOT, need
+from conftest import DEEPER, ROOT, need
+from conftest import LESSONS as FIRST
 
 SETUP = """import tl_helpers as tl
 
@@ -45,7 +46,7 @@ WIDGETS = nbformat.v4.new_notebook(
 )
 EVERY_CELL_RAN = """() => window.jupyterapp.shell.currentWidget.content.widgets.every(
     cell => cell.model.type !== 'code' || cell.model.executionCount)"""
-LESSONS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+LESSONS = [path.relative_to(ROOT / "notebooks").as_posix() for path in FIRST + DEEPER]
 ARTEFACTS = ROOT / "test-artefacts"
 BROKEN = re.compile("Error displaying widget|Loading widget|model not found")
 FLAGS = (

@@ -4,6 +4,7 @@ import functools
 import io
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from torch import nn
 import tl_helpers as tl
 from tl_helpers.engine import checkpoint
 from tl_helpers.engine.arguments import SCHEDULES
+from tl_helpers.engine.progress import Progress
 
 HERE = Path(__file__).resolve().parent
 
@@ -72,6 +74,16 @@ def test_one_process_with_memory_enough_does_bit_for_bit_what_this_loop_does(tas
 def test_a_training_killed_fifty_times_ends_with_the_same_weights(tmp_path):
     done = script(HERE / "kills.py", tmp_path, 50, OMP_NUM_THREADS="1")
     assert done.returncode == 0 and done.stdout.startswith("50 kills"), done.stderr
+
+
+def test_a_process_killed_while_it_drew_its_bar_does_not_stop_the_others():
+    if not (child := os.fork()):
+        Progress.get_lock().acquire()
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    taken = Progress.get_lock().acquire(blocking=False)
+    assert taken
+    Progress.get_lock().release()
 
 
 class Killed(BaseException):

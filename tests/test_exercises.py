@@ -9,6 +9,7 @@ import pytest
 from wrong_answers_tools import Later
 
 import tl_helpers as tl
+from conftest import DEEPER, LESSONS
 from tl_helpers.course import checks as check
 
 HERE = Path(__file__).resolve().parent
@@ -36,7 +37,7 @@ def test_a_wrong_answer_is_refused_with_its_own_hint(name, answer, words):
 
 def test_every_exercise_of_the_lessons_has_a_right_and_two_wrong_answers():
     used = set()
-    for path in sorted((HERE.parent / "notebooks").glob("*.ipynb")):
+    for path in LESSONS + DEEPER:
         for cell in nbformat.read(path, as_version=4).cells:
             if "exercise" in cell.metadata.get("tags", []):
                 used |= set(re.findall(r"tl\.check\.(\w+)\(", cell.source))

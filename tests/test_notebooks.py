@@ -1,5 +1,6 @@
 """The contract of a lesson, as far as a test can read it. That the lessons run is nbval's part."""
 
+import ast
 import base64
 import io
 import re
@@ -13,14 +14,27 @@ import pytest
 from nbclient import NotebookClient
 from PIL import Image
 
-from conftest import REAL, need
-
-ROOT = Path(__file__).resolve().parent.parent
-LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+from conftest import DEEPER, LESSONS, REAL, ROOT, need
 
 
-@pytest.fixture(params=LESSONS, ids=lambda path: path.stem)
-def lesson(request):
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT / "notebooks").with_suffix("").as_posix()
+
+
+@pytest.fixture(params=LESSONS + DEEPER, ids=name_of)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def lesson(path):
+    """A notebook of either track."""
+    return nbformat.read(path, as_version=4)
+
+
+@pytest.fixture(params=LESSONS, ids=name_of)
+def first(request):
+    """A lesson of the first course."""
     return nbformat.read(request.param, as_version=4)
 
 
@@ -36,7 +50,37 @@ def test_the_lessons_are_numbered_and_in_the_readme():
     numbers = [path.name[:2] for path in LESSONS]
     assert numbers == sorted(set(numbers)) and {f"{n:02}" for n in range(9)} <= set(numbers)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert all(f"notebooks/{path.name}" in readme for path in LESSONS)
+    assert all(f"notebooks/{name_of(path)}.ipynb" in readme for path in LESSONS + DEEPER)
+
+
+def test_the_two_tracks_lead_to_each_other(path, lesson):
+    other, link = path.parent / "deeper" / path.name, f"(deeper/{path.name})"
+    if path in DEEPER:
+        other, link = path.parent.parent / path.name, f"(../{path.name})"
+        assert other in LESSONS
+    assert other.exists() == any(link in cell.source for cell in lesson.cells), f"{link} is missing, or leads nowhere"
+
+
+def test_a_lesson_of_the_first_course_is_short(first):
+    assert len(first.cells) <= 45
+    prose = " ".join(re.sub("<[^>]+>", " ", cell.source) for cell in first.cells if cell.cell_type == "markdown")
+    assert len(prose.split()) <= 1800
+    for cell in code(first):
+        if "solution" in tags(cell):
+            continue
+        assert len(cell.source.splitlines()) <= 15, cell.source
+        assert not re.search(r"\bplt\.|\bax(es)?\b\.", cell.source), f"plotting code: {cell.source}"
+        tree = ast.parse(re.sub(r"(?m)^[%!].*$", "", cell.source))
+        loops = (ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp)
+        for loop in (node for node in ast.walk(tree) if isinstance(node, loops)):
+            inner = [node for node in ast.walk(loop) if isinstance(node, loops)]
+            assert len(inner) == len(loop.generators) == 1, f"a loop within a loop: {cell.source}"
+
+
+def test_a_lesson_of_the_first_course_asks_for_guesses(first):
+    cells = [cell.source for cell in code(first)]
+    assert sum("tl.widgets.guess(" in source for source in cells) >= 2
+    assert sum(".reveal(" in source for source in cells) >= 2
 
 
 def test_it_is_a_valid_notebook_run_from_top_to_bottom_without_an_error(lesson):
@@ -47,21 +91,22 @@ def test_it_is_a_valid_notebook_run_from_top_to_bottom_without_an_error(lesson):
     assert not any(output.output_type == "error" or output.get("name") == "stderr" for output in outputs)
 
 
-def test_head_and_tail(lesson):
+def test_head_and_tail(path, lesson):
     head, tail = lesson.cells[0].source, lesson.cells[-1].source
     number = re.match(r"# (\d\d) · ", head)
     assert number and all(words in head for words in ("The question", "You will be able to", "Time", "Needs"))
     tail = lesson.cells[-1].source
     assert "## What we learned" in tail and "Read next" in tail
-    following = [path.name for path in LESSONS if path.name[:2] == f"{int(number[1]) + 1:02}"]
-    assert all(f"({name})" in tail for name in following)
+    if path in LESSONS:
+        following = [path.name for path in LESSONS if path.name[:2] == f"{int(number[1]) + 1:02}"]
+        assert all(f"({name})" in tail for name in following)
 
 
-def test_links_between_the_lessons_lead_somewhere(lesson):
+def test_links_between_the_lessons_lead_somewhere(path, lesson):
     for cell in lesson.cells:
         if cell.cell_type == "markdown":
             for target in re.findall(r"\]\((?!https?://|#|attachment:)([^)#\s]+)", cell.source):
-                assert (ROOT / "notebooks" / target).exists(), target
+                assert (path.parent / target).exists(), target
 
 
 def test_every_code_cell_has_a_sentence_before_it_and_is_short(lesson):
@@ -72,10 +117,10 @@ def test_every_code_cell_has_a_sentence_before_it_and_is_short(lesson):
     assert statistics.median(lengths) <= 8 and max(lengths) <= 30
 
 
-def test_exercises_have_stub_hint_and_folded_solution(lesson):
+def test_exercises_have_stub_hint_and_folded_solution(path, lesson):
     cells = lesson.cells
     exercises = [i for i, cell in enumerate(cells) if "exercise" in tags(cell)]
-    assert 2 <= len(exercises) <= 4
+    assert 2 <= len(exercises) <= 4 or path in DEEPER
     for i in exercises:
         stub, hint, solution = cells[i : i + 3]
         assert re.search(r"### Exercise \d: .+\n+\*.*minutes?, (easy|medium|hard)\*", cells[i - 1].source)
@@ -141,7 +186,7 @@ def test_a_lesson_on_photographs_runs_without_them(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     for name in ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         monkeypatch.delenv(name, raising=False)
-    for path in LESSONS:
+    for path in LESSONS + DEEPER:
         lesson = nbformat.read(path, as_version=4)
         if any("tl.photos" in cell.source for cell in code(lesson)):
             place = {"metadata": {"path": path.parent}}

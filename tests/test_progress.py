@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 import tl_helpers as tl
-from conftest import ROOT
+from conftest import DEEPER, LESSONS, ROOT
 from tl_helpers.course import checks as check
 from tl_helpers.course.checks import base
 
@@ -68,16 +68,17 @@ def test_forgetting_deletes_no_file_that_the_variable_names(cell, tmp_path, monk
     assert (tmp_path / "mine").exists() and not check.progress("02").passed["output_size"]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", LESSONS + DEEPER, ids=lambda path: path.stem)
 def test_every_lesson_with_exercises_shows_a_newcomers_progress_at_its_head(path):
     cells = nbformat.read(path, as_version=4).cells
+    number = path.relative_to(ROOT / "notebooks").as_posix().split("_")[0]  # "03", or "deeper/03"
     tagged = lambda tag: [cell for cell in cells if tag in cell.metadata.get("tags", [])]
     used = [re.search(r"tl\.check\.(\w+)\(", cell.source)[1] for cell in tagged("exercise")]
     if used:
         head = [cell for cell in cells[:4] if cell.cell_type == "code"]
-        shown = next(cell for cell in head if f'tl.check.progress("{path.name[:2]}")' in cell.source)
-        assert check.progress(path.name[:2]).passed == dict.fromkeys(used, False)  # in their order, and no other
-        assert shown.outputs[0].data["text/plain"] == repr(check.progress(path.name[:2]))
+        shown = next(cell for cell in head if f'tl.check.progress("{number}")' in cell.source)
+        assert check.progress(number).passed == dict.fromkeys(used, False)  # in their order, and no other
+        assert shown.outputs[0].data["text/plain"] == repr(check.progress(number))
         assert "nbval-check-output" in shown.metadata.tags
         assert all("solution_" in cell.source for cell in tagged("solution")), "else it would count as an answer"
 

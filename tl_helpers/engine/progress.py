@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
 
 from tqdm import tqdm
 
@@ -16,6 +17,8 @@ class Progress(tqdm):
     """
 
     monitor_interval = 0  # no thread of its own
+    # tqdm's own lock is shared between forks: a process killed while it held it would leave all the others waiting.
+    _lock = threading.RLock()
 
     def __init__(self, total: int, done: int = 0, shown: bool = True):
         self.cell = None

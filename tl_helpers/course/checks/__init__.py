@@ -10,7 +10,7 @@ __all__ = ["Claims", "NotYet", "Progress", "Verdict", "claims", "exercise", "for
 
 
 def __getattr__(name: str):
-    for lesson in () if name.startswith("_") else LESSONS:
+    for lesson in () if name.startswith("_") else [*LESSONS, *(f"deeper/{lesson}" for lesson in LESSONS)]:
         if name in checks_of(lesson):
             return checks_of(lesson)[name]
     raise AttributeError(f"There is no check {name!r}.")

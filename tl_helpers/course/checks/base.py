@@ -33,9 +33,9 @@ CHECKS: dict[str, dict[str, Callable[..., Verdict]]] = {}  # by lesson, then by 
 
 
 def checks_of(lesson: str) -> dict[str, Callable[..., Verdict]]:
-    """The checks of a lesson by their names, in the order of its exercises."""
-    importlib.import_module(f".lesson_{lesson}", __package__)
-    return CHECKS[lesson]
+    """The checks of a lesson ("03", or "deeper/03" for the notebook behind it) by name, in the order of its exercises."""
+    importlib.import_module(f".lesson_{lesson.removeprefix('deeper/')}", __package__)
+    return CHECKS.get(lesson, {})
 
 
 def exercise(lesson: str) -> Callable:
@@ -119,12 +119,12 @@ class Progress:
 
 
 def progress(lesson: str) -> Progress:
-    """Which exercises of a lesson, "02" for example, have passed on this machine. Nothing in the course depends on it.
+    """Which exercises of a lesson, "02" or "deeper/02", have passed on this machine. Nothing in the course depends on it.
 
     Raises:
         ValueError: there is no such lesson, or it has no exercises.
     """
-    if lesson not in LESSONS:
+    if lesson.removeprefix("deeper/") not in LESSONS or not checks_of(lesson):
         raise ValueError(f"There are exercises in lessons {', '.join(LESSONS)}; not in {lesson!r}.")
     done = _passed()
     return Progress(lesson, {name: name in done for name in checks_of(lesson)})
