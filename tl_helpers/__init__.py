@@ -1,7 +1,7 @@
 """Helpers of the course on transfer learning: `import tl_helpers as tl`. Lesson 00 imports them.
 
 Everything is imported when it is first used, so that this import takes no time of its own. The files beside this one are
-the ground floor, to be read in an afternoon: validate, device, glyphs, data, images, models, results, plots, runs, training,
+the ground floor, to be read in an afternoon: device, glyphs, data, images, models, results, plots, runs, training,
 extraction, saving. `engine/` has what the training loop need not show; upstairs are datasets/, course/ and widgets/.
 """
 
@@ -10,6 +10,7 @@ import importlib
 _PLACES = {
     "data": ("Split", "Task", "digits", "letters"),
     "datasets.folders": ("folder",),
+    "datasets.imagenet": ("imagenet",),
     "datasets.photos": ("photos",),
     "extraction": ("features",),
     "images": ("crop_and_flip",),

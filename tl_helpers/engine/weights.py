@@ -14,6 +14,7 @@ from pathlib import Path
 from torch import nn
 
 from ..device import hub_cache
+from . import lite0
 
 PREFETCH = "python -m tl_helpers prefetch --only"  # gets weights or photographs, once
 DATA = Path(__file__).resolve().parent.parent.parent / "data"
@@ -107,6 +108,10 @@ def create_pretrained(name: str, arguments: dict) -> nn.Module:
     more = {"cache_dir": hub_cache()} if hub_cache() else {}
     try:
         own = {"pretrained_cfg", "pretrained_cfg_overlay"} & set(arguments)
+        if name in lite0.NAMES and not own and (file := lite0.packaged_file()):
+            model = create(name, arguments)
+            model.load_state_dict(lite0.packaged(model, file))
+            return model
         kept = None if own else weights_file(name, arguments.get("cache_dir", hub_cache()))
         if kept:  # else timm asks the network first
             more["pretrained_cfg_overlay"] = {"file": kept}
