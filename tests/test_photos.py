@@ -657,6 +657,42 @@ def test_real_photographs_and_weights_with_what_their_configuration_says(real, m
     assert torch.equal(tl.backbone("mobilenetv2_100").conv_stem.weight, body.conv_stem.weight)
 
 
+def test_clothes_and_solar_cells(real, monkeypatch):
+    clothes = tl.photos("clothes", 3)
+    assert clothes.train.x.shape == (30, 1, 28, 28) and clothes.train.x.dtype == torch.uint8
+    assert clothes.test.y.bincount().tolist() == [200] * 10 and clothes.val.y.bincount().tolist() == [200] * 10
+    cells = tl.photos("solar-cells")
+    assert cells.classes == ("sound", "defective") and len(cells.train) + len(cells.val) + len(cells.test) == 1508 + 715
+    names = lambda split: {path.name for path in split.x.paths}
+    assert not names(cells.train) & names(cells.val) and not names(cells.test) & (names(cells.train) | names(cells.val))
+    assert open_photograph(cells.test.x.paths[0]).size == (300, 300)
+    sure = {path.name: int(y) for part in (cells.train, cells.val, cells.test) for path, y in zip(part.x.paths, part.y)}
+    assert sure["cell0001.png"] == 1 and sure["cell0004.png"] == 0  # as the package's own table says
+    every = tl.photos("solar-cells", doubtful=True)
+    assert len(every.train) + len(every.val) + len(every.test) == 2624
+    with pytest.raises(ValueError, match="doubtful=True is for the solar cells"):
+        tl.photos("clothes", doubtful=True)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="package elpv-dataset, which is not installed.*uv sync --group photographs"):
+        tl.photos("solar-cells")
+
+
+def test_chess_signs_are_written_once_and_whole(tmp_path):
+    from tl_helpers.datasets.signs import chess_signs
+
+    folder = chess_signs(tmp_path / "chess")
+    before = {path: path.read_bytes() for path in folder.rglob("*.*")}
+    assert len(before) == 5 * 60 + 30 + 6 * 30 + 6 and not (tmp_path / "chess.half").exists()
+    assert chess_signs(folder) == folder and {path: path.read_bytes() for path in folder.rglob("*.*")} == before
+    task = tl.folder(folder)
+    assert len(task.report.damaged) == 3 and len(task.report.copies) == 2 and len(task.report.near) == 3
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ValueError, match="is there already and holds no chess signs"):
+        chess_signs(tmp_path / "mine")
+    clean = tl.folder(chess_signs(tmp_path / "clean", seed=1, spoiled=False))
+    assert not len(clean.report.damaged) and not len(clean.report.copies)
+
+
 def test_without_network_or_cache_one_sentence_says_what_to_run(tmp_path, monkeypatch):
     monkeypatch.setenv("TL_HOME", str(tmp_path))
     for name in ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
@@ -668,7 +704,7 @@ def test_without_network_or_cache_one_sentence_says_what_to_run(tmp_path, monkey
                 tl.backbone(name)
     with pytest.raises(ConnectionError, match="ants and bees are not on this machine.*prefetch --only 09.*TL_HOME"):
         tl.photos("ants-and-bees")
-    for wrong, words in (("pet", "Did you mean 'pets'"), ("my cats", "tl.folder"), (3, "there are 'pets'")):
+    for wrong, words in (("pet", "Did you mean 'pets'"), ("my cats", "tl.folder"), (3, "there are 'ants-and-bees'")):
         with pytest.raises(ValueError, match=words):
             tl.photos(wrong)
 

@@ -1,4 +1,4 @@
-"""Sets of photographs that are fetched once. Lesson 09 opens this file.
+"""Sets of photographs, from a package or fetched once. Lesson 09 opens this file.
 
 Everything lives in one folder, TL_HOME (else a cache folder of yours), which can be carried to other machines.
 """
@@ -9,18 +9,20 @@ import contextlib
 import dataclasses
 import difflib
 import errno
+import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..data import Files, Split, Task, draw
 from ..device import cache_folder
-from ..engine.validate import brief, shown
+from ..engine.validate import brief, check_choice, shown
 from ..engine.weights import PREFETCH
 from .downloads import download, part_of
 
@@ -57,9 +59,24 @@ SOURCES = {
         (("https://download.pytorch.org/tutorial/hymenoptera_data.zip", 47, None),),
         "hymenoptera_data",
     ),
+    "clothes": Source(
+        "The pictures of clothes",
+        "torchvision/FashionMNIST/raw",
+        tuple(  # addresses and sums as in torchvision.datasets.FashionMNIST
+            (f"http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/{file}.gz", size, md5)
+            for file, size, md5 in (
+                ("train-images-idx3-ubyte", 26, "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+                ("train-labels-idx1-ubyte", 1, "25c81989df183df01b3e8a0aad5dffbe"),
+                ("t10k-images-idx3-ubyte", 5, "bef4ecab320f06d8554ea6380940ec79"),
+                ("t10k-labels-idx1-ubyte", 1, "bb300cfdad3c16e7a12a480ee83cd310"),
+            )
+        ),
+        ".",
+    ),
 }
-WEIGHTS = {"mobilenetv2_100.ra_in1k": 14}  # megabytes of the ImageNet weights that lessons use
-NEEDS = {"09": ("pets", "ants-and-bees", "mobilenetv2_100.ra_in1k"), "10": ("mobilenetv2_100.ra_in1k",)}
+WEIGHTS = {"mobilenetv2_100.ra_in1k": 14, "resnet50.a1_in1k": 102}  # megabytes of weights that lessons propose
+NEEDS = {"09": ("ants-and-bees", "clothes", "pets")}
+SETS = ("ants-and-bees", "cats-and-dogs", "clothes", "pets", "solar-cells")
 
 
 def command_for(name: str) -> str:
@@ -68,55 +85,90 @@ def command_for(name: str) -> str:
     return f"`{PREFETCH} {lesson or name}`"
 
 
-def photos(name: str, shots: int | str | None = None, seed: int = 0) -> Task:
-    """Photographs from a set that is fetched once and then kept in `cache_folder()`.
+def photos(name: str, shots: int | str | None = None, seed: int = 0, doubtful: bool = False) -> Task:
+    """Photographs from a set that comes with a package, or is fetched once and then kept in `cache_folder()`.
 
     "pets": 37 breeds of cats and dogs; "cats-and-dogs": the same photographs by species; "ants-and-bees": the small set of
-    PyTorch's transfer-learning tutorial. The test images are the set's own (for ants-and-bees what the tutorial calls val).
-    The validation images are a fifth of each class of the rest, always the same; training images are drawn from the others.
+    PyTorch's transfer-learning tutorial; "clothes": ten kinds, 28 x 28 grey; "solar-cells": cells of solar modules that glow
+    under current, sound or defective, 300 x 300 grey, from the package elpv-dataset. The test images are the set's own (for
+    ants-and-bees what the tutorial calls val; of the solar cells, which have none, a fixed three tenths). The validation
+    images are a fifth of each class of the rest, always the same; training images are drawn from the others.
 
     Args:
-        name: one of these three.
+        name: one of these five.
         shots: how many labelled training images of each class; None for all.
         seed: which ones. One seed draws the same images every time, and 10 shots hold the 5 shots of the same seed.
+        doubtful: take in the solar cells of which the experts were not sure, at what they held more probable.
 
     Raises:
-        ValueError: there is no such set, or it has fewer images per class than shots.
+        ValueError: there is no such set, or it has fewer images per class than shots; or its package is not installed.
         ConnectionError: the set is not on this machine and cannot be fetched.
 
-    Source: Parkhi et al., Cats and Dogs, CVPR 2012 (CC BY-SA 4.0); hymenoptera_data of PyTorch's tutorial, from ImageNet.
+    Source: Parkhi et al., Cats and Dogs, CVPR 2012 (CC BY-SA 4.0); hymenoptera_data of PyTorch's tutorial, from ImageNet;
+    Xiao et al., Fashion-MNIST, 2017 (MIT); Deitsch et al., Segmentation of photovoltaic module cells in uncalibrated
+    electroluminescence images, 2021, and Buerhop-Lutz et al., 2018 (CC BY-NC-SA 4.0).
     """
-    from torchvision import datasets
-
     name = name if isinstance(name, str) else brief(name)
-    if name in ("pets", "cats-and-dogs"):
-        root = get("pets").parent
-        parts = [datasets.OxfordIIITPet(root, split) for split in ("trainval", "test")]
-        rest, test = (Files(part._images) for part in parts)  # asking the set itself would open each photograph
-        kinds = [torch.tensor(part._labels) for part in parts]
-        labels, classes = kinds, parts[0].classes
-        if name == "cats-and-dogs":
-            labels, classes = [torch.tensor(part._bin_labels) for part in parts], parts[0].bin_classes
-    elif name == "ants-and-bees":
-        root = get(name)
-        parts = [datasets.ImageFolder(root / split) for split in ("train", "val")]
-        rest, test = (Files(path for path, _ in part.samples) for part in parts)
-        labels = kinds = [torch.tensor(part.targets) for part in parts]
-        classes = parts[0].classes
-    else:
-        known = ("pets", "cats-and-dogs", "ants-and-bees")
-        near = difflib.get_close_matches(name, known, n=1)
+    if name not in SETS:
+        near = difflib.get_close_matches(name, SETS, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else " Images of your own are for tl.folder(path)."
-        raise ValueError(f"There is no set of photographs {name!r}; there are {', '.join(map(repr, known))}.{hint}")
-    pool = Split(rest, labels[0])
+        raise ValueError(f"There is no set of photographs {name!r}; there are {', '.join(map(repr, SETS))}.{hint}")
+    check_choice("doubtful", doubtful, (True, False))
+    if doubtful and name != "solar-cells":
+        raise ValueError("doubtful=True is for the solar cells: no other set says of which labels it is not sure.")
+    classes, pool, test, kinds = _solar_cells(doubtful) if name == "solar-cells" else _fetched(name)
     rng = np.random.default_rng(2018)
-    places = [rng.permutation(np.flatnonzero(kinds[0].numpy() == kind)) for kind in range(int(kinds[0].max()) + 1)]
+    places = [rng.permutation(np.flatnonzero(kinds.numpy() == kind)) for kind in range(int(kinds.max()) + 1)]
     cuts = [max(1, round(0.2 * len(place))) for place in places]
     val = np.sort(np.concatenate([place[:cut] for place, cut in zip(places, cuts)]))
     train = np.sort(np.concatenate([place[cut:] for place, cut in zip(places, cuts)]))
     drawn = draw(pool[train], shots, seed)
     title = name if drawn.y.shape == train.shape else f"{name}, {shots} per class"
-    return Task(title, tuple(classes), drawn, pool[val], Split(test, labels[1]))
+    return Task(title, tuple(classes), drawn, pool[val], test)
+
+
+def _fetched(name: str) -> tuple[Sequence[str], Split, Split, Tensor]:
+    """Classes, images to learn from, images for testing, and the kinds of which each part shall have its share."""
+    from torchvision import datasets
+
+    if name == "clothes":
+        root = get(name).parent.parent
+        parts = [datasets.FashionMNIST(root, train) for train in (True, False)]
+        pool, test = (Split(part.data[:, None], part.targets) for part in parts)
+        return parts[0].classes, pool, test, pool.y
+    if name == "ants-and-bees":
+        root = get(name)
+        parts = [datasets.ImageFolder(root / split) for split in ("train", "val")]
+        pool, test = (Split(Files(path for path, _ in part.samples), torch.tensor(part.targets)) for part in parts)
+        return parts[0].classes, pool, test, pool.y
+    root = get("pets").parent
+    parts = [datasets.OxfordIIITPet(root, split) for split in ("trainval", "test")]
+    breeds = torch.tensor(parts[0]._labels)
+    classes, labels = parts[0].classes, "_labels"
+    if name == "cats-and-dogs":
+        classes, labels = parts[0].bin_classes, "_bin_labels"
+    # Asking the set itself would open each photograph.
+    pool, test = (Split(Files(part._images), torch.tensor(getattr(part, labels))) for part in parts)
+    return classes, pool, test, breeds
+
+
+def _solar_cells(doubtful: bool) -> tuple[Sequence[str], Split, Split, Tensor]:
+    """As `_fetched`. The kinds are the labels, for cells of one and of many crystals."""
+    spec = importlib.util.find_spec("elpv_dataset")
+    if spec is None or not (place := Path(spec.origin).parent / "data").is_dir():
+        raise ValueError(
+            "The solar cells come with the package elpv-dataset, which is not installed here: run "
+            "`uv sync --group photographs`, or `pip install elpv-dataset`."
+        )
+    with open(place / "labels.csv", encoding="utf-8") as file:
+        rows = [line.split() for line in file if line.strip()]
+    rows = [(name, float(defect), kind) for name, defect, kind in rows if doubtful or float(defect) in (0, 1)]
+    labels = torch.tensor([int(defect > 0.5) for _, defect, _ in rows])
+    cells = Split(Files(place / name for name, _, _ in rows), labels)
+    order = np.random.default_rng(2018).permutation(len(rows))
+    test, rest = (np.sort(part) for part in np.split(order, [round(0.3 * len(rows))]))
+    kinds = 2 * labels + torch.tensor([kind == "poly" for _, _, kind in rows]).long()
+    return ("sound", "defective"), cells[rest], cells[test], kinds[rest]
 
 
 def missing(name: str, place: Path) -> list[str]:
@@ -125,6 +177,9 @@ def missing(name: str, place: Path) -> list[str]:
         counts = {"train/ants": 123, "train/bees": 121, "val/ants": 70, "val/bees": 83}
         found = {part: sum(p.endswith((".jpg", ".jpeg")) for p in _whole(place / part)) for part in counts}
         return [f"{counts[part] - found[part]} images in {part}" for part in counts if found[part] < counts[part]]
+    if name == "clothes":
+        files = [url.rsplit("/")[-1].removesuffix(".gz") for url, _, _ in SOURCES[name].archives]
+        return [file for file in files if file not in _whole(place)]
     lists = [place / "annotations" / f"{split}.txt" for split in ("trainval", "test")]
     absent = [f"annotations/{path.name}" for path in lists if not path.is_file()]
     if absent:
@@ -172,6 +227,7 @@ def get(name: str, where: Path | None = None) -> Path:
             if shutil.disk_usage(place.parent).free < 2 * 10**6 * source.megabytes - have:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             files = [download(*part) for part in parts]
+            fresh.mkdir(exist_ok=True)  # torchvision makes it for archives, not for a single packed file
             for file in files:
                 try:
                     extract_archive(str(file), str(fresh))
