@@ -1,0 +1,333 @@
+"""Does transfer help on photographs, near to ImageNet and far from it? A grid like those of `experiments`, for lesson 09.
+
+`python -m tl_helpers results photographs` runs or continues it. Heads stand on features at the size that a backbone asks
+for; what trains a whole network sees pictures of 96 pixels, and so does one probe, to compare with.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import itertools
+import math
+import time
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from .. import plots
+from ..data import InputConfig, Split, Task, draw
+from ..datasets.photos import photos
+from ..engine.figure import Figure
+from ..extraction import features
+from ..images import crop_and_flip, prepare
+from ..models import backbone, count_parameters, head, input_of, unfreeze
+from ..results import Interval, mean_interval
+from ..runs import Diverged
+from ..training import fit, predict
+from . import experiments
+from .methods import Cell
+
+LITE0, LETTERS, SIDE = "tf_efficientnet_lite0.in1k", "resnet10t.letters", 96
+# From near to ImageNet to far: it holds ants and bees, 118 breeds of dogs and some of cats; clothes only as worn, no cells.
+TASKS = {
+    "ants-and-bees": (1, 2, 5, 10, 20, 50, 98),
+    "cats-and-dogs": (1, 2, 5, 10, 20, 40),
+    "pets": (1, 2, 4),
+    "clothes": (1, 2, 5, 10, 20, 50, 100),
+    "solar-cells": (1, 2, 5, 10, 20, 50, 100, 200),
+}
+WHOLE_SHOTS = {
+    "ants-and-bees": (20, 98),
+    "cats-and-dogs": (5, 20, 40),
+    "pets": (4,),
+    "clothes": (5,),
+    "solar-cells": (20, 100),
+}
+MOST = {"train": 200, "val": 300, "test": 1000}  # per class; in all; in all: of the larger sets a fixed part
+CHEAP_SEEDS, WHOLE_SEEDS = range(5, 15), range(5, 10)
+LADDER = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+
+CHANCE, PIXELS = "chance", "logistic regression on pixels"
+CENTROID, PROBE, RANDOM = "nearest centroid", "linear probe", "linear probe on random features"
+SMALL, SCRATCH, TUNED, AFTER = "linear probe, 96 pixels", "from scratch", "fine-tuned", "fine-tuned after a probe"
+WITHOUT = (PIXELS, RANDOM, SCRATCH)  # no pretraining
+RATES = {PROBE: (1e-3, 3e-3, 1e-2), RANDOM: (1e-3, 3e-3, 1e-2), SMALL: (1e-3, 3e-3, 1e-2)}
+RATES |= {SCRATCH: (1e-3, 3e-3), TUNED: (3e-4, 1e-3), AFTER: (3e-4, 1e-3)}
+
+
+@functools.lru_cache(maxsize=2)
+def whole_task(name: str) -> Task:
+    """All photographs of a set that the grid uses: at most MOST of them, the same every time."""
+    task, rng = photos(name), np.random.default_rng(2018)
+    train = draw(task.train, min(MOST["train"], int(task.train.y.bincount().min())), 2018)
+    val, test = (s[np.sort(rng.permutation(len(s))[: MOST[k]])] for k, s in (("val", task.val), ("test", task.test)))
+    return dataclasses.replace(task, train=train, val=val, test=test)
+
+
+@functools.lru_cache(maxsize=4)
+def squares(name: str, side: int) -> Task:
+    """The set as squares in memory: uint8, N x 3 x side x side, the middle of each photograph."""
+    wanted = InputConfig((3, side, side), (0.0,) * 3, (1.0,) * 3, "bilinear", 1.0)
+    task = whole_task(name)
+    return dataclasses.replace(
+        task,
+        **{part: Split(prepare(getattr(task, part), wanted), getattr(task, part).y) for part in ("train", "val", "test")},
+    )
+
+
+def at_size(model: nn.Module, side: int) -> nn.Module:
+    """A copy of a model that asks for pictures of this many pixels a side, uncropped."""
+    model = copy.deepcopy(model)
+    model.pretrained_cfg = {**model.pretrained_cfg, "input_size": (3, side, side), "crop_pct": 1.0}
+    return model
+
+
+def watched(body: nn.Module, task: Task, batch: int = 32) -> nn.Module:
+    """A copy of a backbone whose batch norms have seen the training images: the fair form of one with random weights."""
+    body = copy.deepcopy(body)
+    norms = [layer for layer in body.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean of all that it has seen
+    wanted = input_of(body)
+    pixels = wanted.normalise(prepare(task.train, wanted))
+    modes = {norm: norm.training for norm in norms}
+    with torch.no_grad():
+        for part in pixels[torch.randperm(len(pixels), generator=torch.Generator().manual_seed(0))][:256].split(batch):
+            body.train()(part)
+    for norm, mode in modes.items():
+        norm.train(mode)
+    return body.eval()
+
+
+@functools.lru_cache(maxsize=3)
+def vectors(name: str, body_name: str, kind: str = "") -> tuple[nn.Module, Task]:
+    """A backbone and what it makes of a set. kind: "random" weights whose norms have watched, or "small" pictures."""
+    body = backbone(body_name, pretrained=kind != "random", seed=0)
+    task = squares(name, SIDE) if kind == "small" else whole_task(name)
+    body = at_size(body, SIDE) if kind == "small" else watched(body, task) if kind == "random" else body
+    return body, features(body, task, progress=False)
+
+
+def _few(task: Task, cell: Cell) -> Task:
+    return dataclasses.replace(task, train=draw(task.train, cell.shots, cell.seed), val=task.val[:0], test=task.test[:0])
+
+
+def _linear(body: nn.Module, task: Task, cell: Cell, lr: float) -> nn.Module:
+    few = _few(task, cell)
+    epochs = max(20, math.ceil(300 / math.ceil(len(few.train) / 32)))
+    return fit(head(body, few, seed=cell.seed), few, epochs=epochs, lr=lr, seed=cell.seed, progress=False).model
+
+
+def _whole(model: nn.Module, cell: Cell) -> nn.Module:
+    """All of a network, at 96 pixels: 8 epochs or 60 steps of 16, with crops and mirroring, whichever takes longer."""
+    few = _few(squares(cell.task, SIDE), cell)
+    epochs = max(8, math.ceil(60 / math.ceil(len(few.train) / 16)))
+    how = {"epochs": epochs, "lr": cell.lr, "batch_size": 16, "augment": crop_and_flip, "seed": cell.seed}
+    return fit(unfreeze(model), few, **how, progress=False).model
+
+
+def _learn(cell: Cell) -> tuple[nn.Module | None, Task]:
+    """The trained network, and the task in the form that it answers."""
+    kind = {RANDOM: "random", SMALL: "small"}.get(cell.method, "")
+    if cell.method in (PROBE, RANDOM, SMALL):
+        body, task = vectors(cell.task, cell.backbone, kind)
+        return _linear(body, task, cell, cell.lr), task
+    task = squares(cell.task, SIDE)
+    if cell.method == AFTER:
+        body, small = vectors(cell.task, cell.backbone, "small")
+        return _whole(_linear(body, small, cell, 3e-3), cell), task
+    body = at_size(backbone(cell.backbone, pretrained=cell.method == TUNED, seed=cell.seed), SIDE)
+    return _whole(head(body, task, seed=cell.seed), cell), task
+
+
+def _classic(cell: Cell) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What an estimator of scikit-learn names the training, validation and test images."""
+    from sklearn.dummy import DummyClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import NearestCentroid
+
+    task = vectors(cell.task, cell.backbone)[1] if cell.method == CENTROID else squares(cell.task, 32)
+    few = draw(task.train, cell.shots, cell.seed)
+    if cell.method == CHANCE:
+        model = DummyClassifier(strategy="uniform", random_state=cell.seed)
+    else:
+        model = NearestCentroid() if cell.method == CENTROID else LogisticRegression(max_iter=2000)
+    with warnings.catch_warnings(action="ignore"):  # about pixels that are the same in all images of a class
+        model.fit(*few.numpy())
+    return tuple(model.predict(split.numpy()[0]) for split in (few, task.val, task.test))
+
+
+def measure(cell: Cell) -> dict:
+    """Run one cell: its row. train, val, test are accuracies; right has a bit for each test image, images their number."""
+    start, trainable, task = time.perf_counter(), 0, whole_task(cell.task)
+    if cell.method in (CHANCE, PIXELS, CENTROID):
+        named = _classic(cell)
+    else:
+        try:
+            model, form = _learn(cell)
+            named = [
+                predict(model, part).argmax(1).numpy()
+                for part in (draw(form.train, cell.shots, cell.seed), form.val, form.test)
+            ]
+            trainable = count_parameters(model)[0]
+        except Diverged:  # a result too: such a network answers with one class
+            named = [np.zeros(n, int) for n in (cell.shots * len(task.classes), len(task.val), len(task.test))]
+    truth = [draw(task.train, cell.shots, cell.seed).y.numpy(), task.val.y.numpy(), task.test.y.numpy()]
+    right = [a == b for a, b in zip(named, truth)]
+    scores = dict(zip(("train", "val", "test"), (float(part.mean()) for part in right)))
+    row = dataclasses.asdict(cell) | scores | {"trainable": trainable, "images": len(task.test)}
+    row["seconds"] = round(time.perf_counter() - start, 2)
+    return row | {"right": np.packbits(right[2]).tobytes().hex() if cell.stage == "result" else ""}
+
+
+def _plan() -> Iterator[tuple[str, str, str, tuple[int, ...]]]:
+    """Which methods go with which task and backbone, and at how many labels per class; the cheap ones first."""
+    for task, shots in TASKS.items():
+        yield from ((task, CHANCE, "", shots), (task, PIXELS, "", shots))
+        yield from ((task, CENTROID, LITE0, shots), (task, PROBE, LITE0, shots))
+        yield task, RANDOM, LITE0, shots
+        if task in ("clothes", "solar-cells"):  # grey pictures of one thing on black, which letters are too
+            yield task, PROBE, LETTERS, shots
+        yield task, SMALL, LITE0, WHOLE_SHOTS[task]
+    for method, task in itertools.product((TUNED, SCRATCH, AFTER), TASKS):
+        yield task, method, LITE0, WHOLE_SHOTS[task]
+
+
+def cells(rows: pd.DataFrame | None = None) -> Iterator[Cell]:
+    """What is still to be measured, in order. A rate that wins at an edge of those tried brings in the next one beyond."""
+    done = set() if rows is None or rows.empty else {Cell.of(row).key for row in rows.to_dict("records")}
+    for task, method, body, all_shots in _plan():
+        cheap = method in (CHANCE, PIXELS, CENTROID, PROBE, RANDOM, SMALL)
+        for shots in all_shots:
+            best, waiting = math.nan, False
+            if method in RATES:
+                question = Cell(method, body, shots, math.nan, 0, task, stage="search")
+                seeds = range(3) if cheap else range(1)
+                best, missing = _search(question, seeds, RATES[method], rows, done)
+                yield from missing
+                waiting = bool(missing)
+            if not waiting:
+                for seed in CHEAP_SEEDS if cheap else WHOLE_SEEDS:
+                    cell = Cell(method, body, shots, best, seed, task)
+                    if cell.key not in done:
+                        yield cell
+
+
+def _search(question: Cell, seeds, rates, rows: pd.DataFrame | None, done: set) -> tuple[float, list[Cell]]:
+    """The best rate so far, and the cells without which it is not known."""
+    tried = [rate for rate in LADDER if min(rates) <= rate <= max(rates)]
+    while True:
+        wanted = [dataclasses.replace(question, lr=lr, seed=seed) for lr in tried for seed in seeds]
+        missing = [cell for cell in wanted if cell.key not in done]
+        if missing:
+            return math.nan, missing
+        same = (rows.stage == "search") & (rows.shots == question.shots)
+        for key in ("method", "backbone", "task"):
+            same &= rows[key] == getattr(question, key)
+        means = rows[same].groupby("lr").val.mean()
+        best = float(means.idxmax())
+        low, high = LADDER.index(tried[0]), LADDER.index(tried[-1])
+        if best == tried[0] and low > 0:
+            tried = [LADDER[low - 1], *tried]
+        elif best == tried[-1] and high + 1 < len(LADDER):
+            tried = [*tried, LADDER[high + 1]]
+        else:
+            return best, []
+
+
+PATH = experiments.RESULTS / "photographs.csv"
+
+
+def load() -> pd.DataFrame:
+    """The stored rows; none of the photographs is needed.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not PATH.exists():
+        raise ValueError("There are no results on photographs here: run `python -m tl_helpers results photographs`.")
+    return _frame()
+
+
+def _frame() -> pd.DataFrame:
+    rows = pd.read_csv(PATH, keep_default_na=False, dtype={"right": str, "variant": str}, na_values={"lr": ["nan", ""]})
+    return rows.drop_duplicates([field.name for field in dataclasses.fields(Cell)])
+
+
+def run() -> pd.DataFrame:
+    """Run or continue the grid in this process, on a GPU where there is one, and return all rows.
+
+    Raises:
+        ConnectionError: a set is not on this machine and cannot be fetched.
+    """
+    from tqdm import tqdm
+
+    facts = experiments._facts()
+    while True:
+        rows = _frame() if experiments._rows(PATH) else None
+        waiting = list(cells(rows))
+        if not waiting:
+            return load()
+        for cell in tqdm(waiting, disable=None):
+            experiments._append(PATH, facts | measure(cell))
+
+
+def right(rows: pd.DataFrame) -> list[tuple[int, ...]]:
+    """For each row which test images were named rightly."""
+    bits = lambda row: np.unpackbits(np.frombuffer(bytes.fromhex(row["right"]), np.uint8), count=int(row["images"]))
+    return [tuple(bits(row).tolist()) for row in rows.to_dict("records")]
+
+
+def interval(rows: pd.DataFrame, minus: pd.DataFrame | None = None) -> Interval:
+    """The mean test accuracy of one method, or its lead over another's on the same draws; covers draws and test images."""
+    other = None if minus is None else right(minus.sort_values("seed"))
+    shots, task = rows[["shots", "task"]].iloc[0]
+    of = "initial weights, all with the same training images" if shots == TASKS[task][-1] == 98 else "training images"
+    return mean_interval(right(rows.sort_values("seed")), minus=other, of=of)
+
+
+def gains() -> pd.DataFrame:
+    """Task by task and labels per class by labels per class: the best of what stands on ImageNet against the best without.
+
+    "Best" is by mean validation accuracy. The lead is in accuracy, on the draws that both have, with its 95% interval.
+    """
+    rows, found = load(), []
+    for (task, shots), group in rows[rows.stage == "result"].groupby(["task", "shots"], sort=False):
+        group = group[(group.method != CHANCE) & (group.backbone != LETTERS)]
+        val = group.groupby("method").val.mean()
+        with_, without = (val[val.index.isin(WITHOUT) == side].idxmax() for side in (False, True))
+        ours, theirs = (group[group.method == name] for name in (with_, without))
+        seeds = set(ours.seed) & set(theirs.seed)
+        lead = interval(ours[ours.seed.isin(seeds)], minus=theirs[theirs.seed.isin(seeds)])
+        found.append((task, shots, with_, without, *lead))
+    return pd.DataFrame(found, columns=["task", "labels per class", "with", "without", "lead", "low", "high"])
+
+
+def figure() -> Figure:
+    """Will it help you? The lead of transfer over the best method without pretraining, against labels, for each task."""
+    found = gains()
+    drawn = Figure(7.0, 3.6)
+    axis, words = drawn.axes_of(), []
+    for i, (task, part) in enumerate(found.groupby("task", sort=False)):
+        part = part.sort_values("labels per class")
+        x = part["labels per class"] * 1.03 ** (i - 2)  # side by side
+        bars = np.abs(part[["low", "high"]].to_numpy().T - part.lead.to_numpy())
+        axis.errorbar(
+            x, part.lead, bars, color=plots.COLOURS[i], marker=plots.MARKERS[i], linestyle=plots.LINES[i % 4], label=task
+        )
+        words.append(f"{task}: " + ", ".join(f"{lead:+.2f} at {n}" for n, lead in zip(part["labels per class"], part.lead)))
+    axis.axhline(0, color="black", linewidth=1)
+    axis.set(xscale="log", xlabel="labels per class", ylabel="lead in accuracy")
+    ticks = (1, 2, 5, 10, 20, 50, 100, 200)
+    axis.set_xticks(ticks, ticks)
+    axis.set_xticks([], minor=True)
+    axis.legend(fontsize=8)
+    drawn.alt = "The lead of transfer from ImageNet over the best method without it, by task. " + "; ".join(words) + "."
+    return drawn
