@@ -9,7 +9,7 @@ from scipy.stats import binom
 from .base import NotYet, exercise, returned
 
 
-@exercise("09")
+@exercise("deeper/09")
 def by_group(function) -> str:
     """function(probabilities, groups): the probability of each group of classes, N x groups."""
     generator = torch.Generator().manual_seed(9)
@@ -40,7 +40,7 @@ def by_group(function) -> str:
     return "One model, two questions: the breeds, and by adding up, the species. No photograph had to be labelled again."
 
 
-@exercise("09")
+@exercise("deeper/09")
 def normalised(function) -> str:
     """function(pixels, config): uint8 images as the network of this config wants them."""
     pixels = torch.randint(0, 256, (2, 3, 3, 3), generator=torch.Generator().manual_seed(9), dtype=torch.uint8)
@@ -91,3 +91,37 @@ def best_of(function) -> str:
             raise NotYet(f"{text}. Is that the best of all rows at once? Take the best of each row, then their mean.")
         raise NotYet(f"{text}, and about {right:.3f} is what looking so often gives.")
     return "The more often one looks and the fewer photographs there are, the better it looks, and nothing has been learned."
+
+
+@exercise("09")
+def will_it_help(labels, first_step) -> str:
+    """The labels per class from which on ImageNet helps with solar cells, and what to do with five: probe, label, scratch."""
+    from .. import photographs
+
+    found = photographs.gains()
+    sun = found[found.task == "solar-cells"].set_index("labels per class").sort_index()
+    doubtful = sun.index[sun.low <= 0]
+    right = int(sun.index[sun.index > doubtful.max()].min()) if len(doubtful) else int(sun.index[0])
+    if not isinstance(first_step, str) or first_step not in ("probe", "label", "scratch"):
+        raise NotYet('The first step is one of "probe", "label" and "scratch".')
+    if isinstance(labels, bool) or not isinstance(labels, int | float) or labels != right:
+        known = f"The figure has points at {', '.join(map(str, sun.index))}."
+        if labels in sun.index and sun.low[labels] > 0:
+            raise NotYet(
+                f"At {labels} the interval lies above zero, but look further: is that so at all larger ones too, and "
+                f"at none of the smaller ones next to it? {known}"
+            )
+        raise NotYet(f"Not {labels!r}: look where the bar of the solar cells no longer touches the line at zero. {known}")
+    if first_step == "scratch":
+        raise NotYet(
+            "A network trained from scratch on ten pictures is the one thing that is sure to be poor: see the table."
+        )
+    if first_step == "probe":
+        raise NotYet(
+            "With 5 labels of each kind nothing here is clearly ahead of plain pixels, and all of it is poor. What "
+            "would change that?"
+        )
+    return (
+        f"With 5 labels the interval runs from {sun.low[5]:+.2f} to {sun.high[5]:+.2f}: no one can say that ImageNet helps. From "
+        f"{right} on it does. Far from what a backbone has seen, labels come first. (Try the probe as well: it costs seconds.)"
+    )

@@ -1,0 +1,138 @@
+"""What lesson 09 need not show: free photographs, draws, and tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from .. import plots
+from ..data import Files, Split, Task, draw
+from ..extraction import features
+from ..models import head
+from ..results import Interval, mean_interval
+from ..training import evaluate, fit
+from . import photographs
+
+PER = "labels per class"
+
+
+def free_photographs() -> dict[str, Path]:
+    """Three photographs that may be shown: by who or what is on them, their files.
+
+    A portrait in the public domain, from matplotlib; and two from scikit-learn, by danielbuechele and vultilion on Flickr
+    (CC BY 2.0).
+    """
+    import matplotlib.cbook
+    import sklearn.datasets
+
+    folder = Path(sklearn.datasets.__file__).parent / "images"
+    portrait = Path(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
+    return {"a portrait": portrait, "a temple": folder / "china.jpg", "a flower": folder / "flower.jpg"}
+
+
+def as_split(files: dict[str, Path]) -> Split:
+    """Files of photographs as a split that figures take; its labels mean nothing."""
+    return Split(Files([str(path) for path in files.values()]), torch.zeros(len(files), dtype=torch.long))
+
+
+def best_names(chances: Tensor, names: tuple[str, ...], pictures: list[str], count: int = 3) -> pd.DataFrame:
+    """The likeliest names of each picture: a row for each, the first of its synonyms with its probability.
+
+    Args:
+        chances: float, N x K.
+    """
+    rows = []
+    for row in chances:
+        found = row.topk(count)
+        rows.append([f"{names[int(k)].split(',')[0]} {float(p):.2f}" for p, k in zip(found.values, found.indices)])
+    return pd.DataFrame(rows, index=pictures, columns=[f"{n + 1}." for n in range(count)])
+
+
+def vectors(body: nn.Module, files: dict[str, Path]) -> Tensor:
+    """What a backbone makes of some photographs: float32, N x D."""
+    split = as_split(files)
+    return features(body, Task("", ("",), split, split[:0], split[:0]), progress=False).train.x
+
+
+def right_half(path: Path) -> Path:
+    """The right half of a photograph, in a file of a folder for such things."""
+    with Image.open(path) as picture:
+        half = picture.crop((picture.width // 2, 0, picture.width, picture.height))
+    half.save(place := Path(tempfile.mkdtemp()) / "half.png")
+    return place
+
+
+def less(task: Task, test: int, seed: int = 0) -> Task:
+    """The same task with so many of its test images, and none for validation: quick to pass through a backbone."""
+    order = np.random.default_rng(seed).permutation(len(task.test))[:test]
+    return dataclasses.replace(task, val=task.val[:0], test=task.test[np.sort(order)])
+
+
+def curve(body: nn.Module, vectors: Task, shots: list[int], lr: float, seeds: int = 5) -> pd.DataFrame:
+    """A linear probe at each number of labels per class, on `seeds` draws: a row for each training."""
+    rows = []
+    for n in shots:
+        for seed in range(seeds):
+            few = dataclasses.replace(vectors, train=draw(vectors.train, n, seed), val=vectors.val[:0])
+            model = fit(head(body, few, seed=seed), few, lr=lr, seed=seed, progress=False).model
+            rows.append((n, seed, evaluate(model, vectors.test).accuracy))
+    return pd.DataFrame(rows, columns=[PER, "seed", "accuracy"])
+
+
+def intervals(frame: pd.DataFrame, n: int) -> pd.DataFrame:
+    """The mean accuracy at each number of labels per class, with a 95% interval over draws and n test images."""
+    found = {shots: mean_interval(part, n) for shots, part in frame.groupby(PER).accuracy}
+    return pd.DataFrame(found, index=["mean", "from", "to"]).T.rename_axis(PER).round(3)
+
+
+def stored(task: str, method: str) -> tuple[pd.DataFrame, int]:
+    """The stored results of a method on photographs in the form of `curve`, and the number of test images."""
+    rows = photographs.load()
+    rows = rows[(rows.task == task) & (rows.method == method) & (rows.stage == "result")]
+    rows = rows[rows.backbone != photographs.LETTERS]
+    frame = rows.rename(columns={"shots": PER, "test": "accuracy"})[[PER, "seed", "accuracy"]]
+    return frame, int(rows.images.iloc[0])
+
+
+def stored_intervals(task: str, shots: int, methods: list[str]) -> dict[str, Interval]:
+    """The stored mean accuracy of each method on a task, with an interval that covers draws and test images."""
+    rows = photographs.load()
+    rows = rows[(rows.task == task) & (rows.shots == shots) & (rows.stage == "result")]
+    return {method: photographs.interval(rows[rows.method == method]) for method in methods}
+
+
+def table(found: dict[str, Interval]) -> pd.DataFrame:
+    """Intervals as a table: a row for each method."""
+    return pd.DataFrame(found, index=["mean", "from", "to"]).T.round(3)
+
+
+def side_by_side(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Curves of several methods in one frame, with a column `method`."""
+    return pd.concat([frame.assign(method=name) for name, frame in frames.items()])
+
+
+def lead(task: str, shots: int) -> Interval:
+    """The stored lead of a probe on ImageNet features over logistic regression on pixels, on the same draws."""
+    rows = photographs.load()
+    rows = rows[(rows.task == task) & (rows.shots == shots) & (rows.stage == "result")]
+    probe = rows[(rows.method == photographs.PROBE) & (rows.backbone == photographs.LITE0)]
+    return photographs.interval(probe, minus=rows[rows.method == photographs.PIXELS])
+
+
+def verdict(found: Interval, one: str, other: str) -> str:
+    """Which of two is ahead by an interval of their difference."""
+    return "too close to call" if found[1] <= 0 <= found[2] else one if found[0] > 0 else other
+
+
+def four_of_each(task: Task) -> plots.Figure:
+    """Four test photographs of each of two classes."""
+    places = [int(p) for kind in (0, 1) for p in (task.test.y == kind).nonzero()[:4]]
+    names = [task.classes[int(k)] for k in task.test.y[places]]
+    return plots.images(task.test[places], names, columns=4, size=1.5)
