@@ -26,7 +26,7 @@ from ..training import evaluate, fit, predict
 
 # Fair linear probes: every rival gets the same scale, the same search for its learning rate, the same digits.
 
-RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 Make = Callable[[int], nn.Module]  # from a seed to a backbone
 
 
@@ -139,7 +139,7 @@ def pixels_of(path: Path, height: int | None = None) -> Tensor:
 def show_photographs(height: int = 200) -> plots.Figure:
     """The photographs side by side, each with its name above."""
     shown = {name: pixels_of(path, height) for name, path in photographs().items()}
-    widths = [1.9 * x.shape[3] / x.shape[2] for x in shown.values()]
+    widths = [1.85 * x.shape[3] / x.shape[2] for x in shown.values()]
     figure = plots.Figure(sum(widths) + 0.15 * len(widths), 2.2)
     sheet, left = figure.sheet(), 0.05
     for (name, x), width in zip(shown.items(), widths):
@@ -229,7 +229,7 @@ def _places(unit: int, maps: dict, pictures: dict, side: int, many: int) -> list
 def show_favourites(model: nn.Module, depths: Sequence[Depth] = DEPTHS, units: int = 6, many: int = 4) -> plots.Figure:
     """What units of an early, a middle and a late stage like best in the photographs: a row of patches for each unit."""
     pictures = {name: pixels_of(path, 480) for name, path in photographs().items()}
-    size, gap = 0.58, 0.25
+    size, gap = 0.57, 0.25
     width = many * size + gap
     figure = plots.Figure(width * len(depths), 0.5 + units * size)
     sheet, words = figure.sheet(), []
