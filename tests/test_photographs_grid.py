@@ -1,0 +1,93 @@
+"""The grid on photographs: stored whole, read without the photographs, and found again where they are."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import REAL, need
+from tl_helpers.course import lesson_09, photographs
+from tl_helpers.course.methods import Cell
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return photographs.load()
+
+
+@pytest.fixture(scope="module")
+def gains():
+    return photographs.gains()
+
+
+def test_the_stored_grid_is_whole_and_no_rate_wins_at_an_edge(rows):
+    assert list(photographs.cells(rows)) == []
+    search = rows[rows.stage == "search"]
+    for _, part in search.groupby(["method", "backbone", "task", "shots"]):
+        means = part.groupby("lr").val.mean()
+        inside = means.idxmax() not in (means.index.min(), means.index.max())
+        assert inside or means.idxmax() in (photographs.LADDER[0], photographs.LADDER[-1]), part
+
+
+def test_an_unfinished_search_asks_for_what_is_missing_and_goes_on_beyond_an_edge(rows):
+    question = (rows.method == photographs.PROBE) & (rows.task == "pets") & (rows.shots == 1) & (rows.backbone != "")
+    part = rows[~question]
+    missing = [cell for cell in photographs.cells(part)]
+    assert missing and all((c.method, c.task, c.shots, c.stage) == (photographs.PROBE, "pets", 1, "search") for c in missing)
+    assert {cell.lr for cell in missing} == {1e-3, 3e-3, 1e-2}
+    edge = pd.DataFrame([dataclasses.asdict(cell) | {"val": cell.lr} for cell in missing])  # the highest rate wins
+    beyond = [cell for cell in photographs.cells(pd.concat([part, edge]))]
+    assert {(cell.lr, cell.stage) for cell in beyond} == {(3e-2, "search")}
+
+
+def test_what_is_stored_of_each_image_agrees_with_the_accuracy(rows):
+    results = rows[rows.stage == "result"]
+    for row, right in zip(results.to_dict("records"), photographs.right(results)):
+        assert len(right) == row["images"] and np.mean(right) == pytest.approx(row["test"], abs=1e-5)
+
+
+def test_an_interval_is_of_one_method_and_covers_draws_and_images(rows):
+    part = rows[(rows.method == photographs.CENTROID) & (rows.task == "pets") & (rows.shots == 4)]
+    mean, low, high = found = photographs.interval(part)
+    assert low < mean < high and mean == pytest.approx(part.test.mean(), abs=1e-5) and "10 draws" in found.covers
+    assert f"{int(part.images.iloc[0])} test images" in found.covers
+    same = photographs.interval(part, minus=part)
+    assert same[0] == 0 and same[1] < 0 < same[2]
+
+
+def test_gains_have_each_task_and_number_of_labels_once(gains):
+    asked = {(task, n) for task, shots in photographs.TASKS.items() for n in shots}
+    assert (
+        set(zip(gains.task, gains["labels per class"])) >= asked and not gains.duplicated(["task", "labels per class"]).any()
+    )
+    assert (gains.low < gains.lead).all() and (gains.lead < gains.high).all()
+    assert not set(gains["without"]) - set(photographs.WITHOUT) and not set(gains["with"]) & set(photographs.WITHOUT)
+    figure = photographs.figure()
+    assert all(task in figure.alt for task in photographs.TASKS)
+
+
+def test_what_lesson_09_says_of_the_grid(gains):
+    """Near to ImageNet its features are far ahead at once; of solar cells a few labels show nothing."""
+    at = gains.set_index(["task", "labels per class"])
+    for task in ("ants-and-bees", "cats-and-dogs", "pets"):
+        assert (at.loc[task].low > 0.1).all(), at.loc[task]
+    assert at.loc["solar-cells", 5].low <= 0 < at.loc["solar-cells", 200].low
+
+
+def test_a_verdict_needs_an_interval_that_leaves_zero_out():
+    assert lesson_09.verdict((0.1, -0.1, 0.3), "a", "b") == "too close to call"
+    assert lesson_09.verdict((0.2, 0.1, 0.3), "a", "b") == "a" and lesson_09.verdict((-0.2, -0.3, -0.1), "a", "b") == "b"
+
+
+@pytest.mark.slow
+def test_stored_rows_are_found_again_on_the_photographs(rows, tmp_path, monkeypatch):
+    need(REAL.exists(), "real photographs")
+    (tmp_path / "hymenoptera_data").symlink_to(REAL / "hymenoptera_data")
+    monkeypatch.setenv("TL_HOME", str(tmp_path))
+    for method, body, lr in ((photographs.CENTROID, photographs.LITE0, math.nan), (photographs.PIXELS, "", math.nan)):
+        again = photographs.measure(Cell(method, body, 5, lr, 5, "ants-and-bees"))
+        same = rows[(rows.method == method) & (rows.task == "ants-and-bees") & (rows.shots == 5) & (rows.seed == 5)]
+        same = same[same.stage == "result"].iloc[0]
+        assert again["images"] == same.images and again["test"] == pytest.approx(same.test, abs=0.021)  # 3 of 153
