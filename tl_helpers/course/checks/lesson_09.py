@@ -95,7 +95,7 @@ def best_of(function) -> str:
 
 @exercise("09")
 def will_it_help(labels, first_step) -> str:
-    """The labels per class from which on ImageNet helps with solar cells, and what to do with five: probe, label, scratch."""
+    """From how many labels per class ImageNet helps with solar cells, and what to do with five: probe, label or scratch."""
     from .. import photographs
 
     found = photographs.gains()
@@ -122,6 +122,6 @@ def will_it_help(labels, first_step) -> str:
             "would change that?"
         )
     return (
-        f"With 5 labels the interval runs from {sun.low[5]:+.2f} to {sun.high[5]:+.2f}: no one can say that ImageNet helps. From "
-        f"{right} on it does. Far from what a backbone has seen, labels come first. (Try the probe as well: it costs seconds.)"
+        f"With 5 labels the interval runs from {sun.low[5]:+.2f} to {sun.high[5]:+.2f}: nobody can say that ImageNet helps. "
+        f"From {right} on it does. Far from what a backbone has seen, labels come first. (Try the probe too: it takes seconds.)"
     )
