@@ -110,6 +110,7 @@ GRIDS = {
     "components": Grid((RAW,), (20,), FIVE, range(1), variants=("", *SWAPS, "norm=batch", "images=0")),
     "two_heads": Grid(("two heads",), (5,), FIVE, range(1), variants=PARTNERS),
     "fair": Grid((CENTRED,), (1, 2, 5, 10, 20, 50), range(5, 15), range(3), variants=CONTROLS),
+    "fair_tables": Grid((CENTRED,), (10,), FIVE, range(1), tasks=TABLES, variants=CONTROLS[:2]),
     "bending": Grid((SCRATCH, TUNED), (10,), FIVE, range(1), variants=BENDS, shift=("rotation",)),
     "unbent": Grid((TUNED,), (10,), FIVE, range(1), UNBENT, variants=BENDS[:2], shift=("rotation",)),
     "backbones": Grid((SCRATCH, CENTROID, PROBE, TUNED), (5,), range(5, 8), range(1), OTHERS),

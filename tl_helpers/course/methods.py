@@ -283,7 +283,7 @@ def _fair_probe(task: Task, cell: Cell, weights: str = "random", watch: str = "l
         body = _watched(cell.backbone, cell.seed, cell.shots if watch == "digits" else 0)
     else:
         body = _frozen(cell.backbone, True, 0)
-    seen = _varied(body, task.train, 5, cell.seed)
+    seen = _varied(body, task.train, 5 if cell.task == "digits" else 1, cell.seed)
     middle = seen.x.mean(0)
     spread = (seen.x - middle).std()
     centred = lambda split: Split((split.x - middle) / spread, split.y)
