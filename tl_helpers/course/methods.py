@@ -21,7 +21,7 @@ from ..extraction import features
 from ..images import prepare
 from ..models import Heads, RawCNN, backbone, count_parameters, freeze, head, input_of, unfreeze
 from ..training import fit, predict
-from . import pretraining
+from . import lesson_08, pretraining
 
 BATCH, EPOCHS = 32, 20
 BEND = functools.partial(glyphs.augment, strength=0.25)  # whoever trains on images sees them varied, pretrained or not
@@ -95,7 +95,9 @@ def _table(name: str, shots: int, seed: int) -> Task:
 
 
 TABLES = ("wine", "breast_cancer", "fraud")
-TASKS = {"digits": digits} | {name: functools.partial(_table, name) for name in TABLES}
+TASKS = {"digits": digits, "letters": lambda shots, seed: letters(size=28)} | {
+    name: functools.partial(_table, name) for name in TABLES
+}
 
 
 @functools.lru_cache(maxsize=8)
@@ -228,6 +230,40 @@ def _two_heads(task: Task, cell: Cell, partner: str, **_) -> tuple[Answer, int]:
     return answer, count_parameters(model)[0]
 
 
+COIN = "a coin toss for each image"
+
+
+def _summed(task: Task, cell: Cell, partner: str = "parity", w: str = "1", steps: str = "600", **_) -> tuple[Answer, int]:
+    """A small body with two heads that learns loss1 + w * loss2; what is asked is the cell's task, the first.
+
+    partner: "letters", "letters with random names", "digits" (90 per class, where the task is the letters), "parity" or
+    COIN, which are second labels of the same images; or "letters first", to learn those alone and then the task alone.
+    """
+    steps, options = int(steps), {"steps": int(steps), "seed": cell.seed}
+    here = (task.train, task.train.y, lesson_08.unlabelled(task.train))
+    first = partner == "letters first"
+    if partner in ("parity", COIN):
+        coins = torch.randint(2, task.train.y.shape, generator=torch.Generator().manual_seed(cell.seed))
+        parts, classes = [(task.train, task.train.y, task.train.y % 2 if partner == "parity" else coins)], 2
+    else:
+        other = digits(90, cell.seed) if partner == "digits" else letters(size=28)
+        seen = other.train
+        if partner in pretraining.SOURCES:
+            seen = Split(*pretraining.SOURCES[partner](seen.x, seen.y))
+        there, classes = (seen, lesson_08.unlabelled(seen), seen.y), len(other.classes)
+        parts = [here] if first else [here, there]
+    model = lesson_08.TwoHeads(lesson_08.SmallBody(cell.seed), len(task.classes), classes, cell.seed)
+    if first:
+        lesson_08.learn(model, lesson_08.batches(there, **options), 1.0, steps, 3e-3, cell.seed)
+    lesson_08.learn(model, lesson_08.batches(*parts, **options), float(w), steps, cell.lr, cell.seed)
+
+    def answer(split: Split) -> Tensor:
+        with torch.no_grad():
+            return model(lesson_08.images_of(split))[0].softmax(1) if len(split) else torch.empty(0, len(task.classes))
+
+    return answer, count_parameters(model)[0]
+
+
 @functools.lru_cache(maxsize=4)
 def _frozen(name: str, pretrained: bool, seed: int) -> nn.Module:
     return freeze(_body(name, pretrained=pretrained, seed=seed))
@@ -344,7 +380,7 @@ class Method:
     on_backbone: bool = False
 
 
-HIGH, LOW, WIDE = (1e-3, 3e-3, 1e-2), (3e-4, 1e-3, 3e-3), (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+HIGH, LOW, WIDE = (1e-3, 3e-3, 1e-2), (3e-4, 1e-3, 3e-3), (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 METHODS = {
     "chance": Method(functools.partial(_classic, estimator=_guessing)),
     "nearest centroid on pixels": Method(functools.partial(_classic, estimator=_centroid)),
@@ -359,6 +395,7 @@ METHODS = {
     "fine-tuned after a probe": Method(_probe_then_whole, LOW, True),
     "some blocks from the letters": Method(_partly, HIGH, True),
     "two heads": Method(_two_heads, HIGH, True),
+    "two heads, summed loss": Method(_summed, WIDE[:4]),
     "linear probe on centred features": Method(_fair_probe, WIDE, True),
 }
 SCRATCH, PROBE, TUNED = "same backbone from scratch", "linear probe on letters features", "fine-tuned letters backbone"
