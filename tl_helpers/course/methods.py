@@ -230,19 +230,17 @@ def _two_heads(task: Task, cell: Cell, partner: str, **_) -> tuple[Answer, int]:
     return answer, count_parameters(model)[0]
 
 
-COIN = "a coin toss for each image"
-
-
 def _summed(task: Task, cell: Cell, partner: str = "parity", w: str = "1", steps: str = "600", **_) -> tuple[Answer, int]:
     """A small body with two heads that learns loss1 + w * loss2; what is asked is the cell's task, the first.
 
     partner: "letters", "letters with random names", "digits" (90 per class, where the task is the letters), "parity" or
-    COIN, which are second labels of the same images; or "letters first", to learn those alone and then the task alone.
+    "coin toss", which are second labels of the same images; or "letters first": to learn those alone, then the task alone.
     """
+    partner = {"other": "digits" if cell.task == "letters" else "letters"}.get(partner, partner)
     steps, options = int(steps), {"steps": int(steps), "seed": cell.seed}
     here = (task.train, task.train.y, lesson_08.unlabelled(task.train))
     first = partner == "letters first"
-    if partner in ("parity", COIN):
+    if partner in ("parity", "coin toss"):
         coins = torch.randint(2, task.train.y.shape, generator=torch.Generator().manual_seed(cell.seed))
         parts, classes = [(task.train, task.train.y, task.train.y % 2 if partner == "parity" else coins)], 2
     else:
