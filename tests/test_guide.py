@@ -45,8 +45,8 @@ def test_no_number_is_typed_in(monkeypatch):
         monkeypatch.setattr(module, "load", other)
     after = [page().splitlines() for page in PAGES.values()]
     for one, two in zip(before, after):
-        same = [a for a, b in zip(one, two) if a == b and "](../data" in a]
-        assert not same or len(one) != len(two), same
+        same = [a for a, b in zip(one, two) if a == b and a.startswith("| ") and "](../data" in a]
+        assert not same and len(one) == len(two), same
 
 
 def plain(name):
@@ -65,7 +65,7 @@ def test_the_leads_are_differences_of_means():
     page, frame = guide.claims_page(), plain("digits")
     for shots in (1, 2, 5, 10, 20, 50, 90):
         means = frame[frame.shots == shots].groupby("method").test.mean()
-        row = line(page, "leads the same network from scratch", f"| {shots} labels per class")
+        row = line(page, "leads the same network from scratch", f"| {shots} label")
         assert f"| {100 * (means[TUNED] - means[SCRATCH]):+.1f} points |" in row
     for kind in ("rotation", "noise"):
         columns = [f"{kind} {strength}" for strength in range(1, 6)]

@@ -71,7 +71,7 @@ def _calibration(level: float) -> Interval:
 CLAIMS: dict[str, Sequence[Claim]] = {
     "Less training data": (
         *(
-            Claim("Transfer leads the same network from scratch", f"{n} labels per class", "digits", _at(n))
+            Claim("Transfer leads the same network from scratch", f"{n} label{'s' * (n > 1)} per class", "digits", _at(n))
             for n in (1, 2, 5, 10, 20, 50, 90)
         ),
         stored.ARTICLE[2],
@@ -80,7 +80,7 @@ CLAIMS: dict[str, Sequence[Claim]] = {
         *(
             Claim(
                 "Letters features lead fair random features",
-                f"probe, {n} labels per class",
+                f"probe, {n} label{'s' * (n > 1)} per class",
                 "fair",
                 lambda level, n=n: stored.fair(n, level=level),
             )
@@ -199,10 +199,9 @@ CLAIMS: dict[str, Sequence[Claim]] = {
 
 def claims_page() -> str:
     """notebooks/CLAIMS.md: every claim with its figure, its 95% interval, its verdict and its file."""
-    many = sum(map(len, CLAIMS.values()))
-    level = stored.joint(many)
-    parts = []
+    many, parts = sum(map(len, CLAIMS.values())), []
     for title, claims in CLAIMS.items():
+        level = stored.joint(len(claims))
         lines = [
             f"## {title}",
             "",
@@ -222,8 +221,10 @@ again. Figures are leads in points, hundredths of an accuracy, unless they say o
 other backbones), paired by draw. The interval is the usual 95% one, and "covers" says what could have turned out otherwise.
 
 {many} comparisons stand here, so a few of the 95% intervals must be expected to mislead. The verdict is therefore judged by
-wider intervals, which hold all together with 95% (Bonferroni). "True" and "the other way round" are what survives that; "not
-shown" means that these runs cannot tell, and not that there is no difference.
+wider intervals, which hold together with 95% for all lines under one heading (Bonferroni). "True" and "the other way round"
+are what survives that; "not shown" means that these runs cannot tell, and not that there is no difference. "At most" means
+that it is not stored which images each network got right, so that the interval allows for the most that other test images
+can do: a closer study would narrow it.
 
 "Transfer" is the whole letters backbone fine-tuned, resnet10t unless another is named. Test images: 797 handwritten digits.
 On photographs nothing is stored: [lesson 09](09_photographs.ipynb) measures there.

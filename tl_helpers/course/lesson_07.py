@@ -151,20 +151,18 @@ def matching(goal_shots: int = 5, level: float = 0.95) -> tuple[float, float, fl
     return labels_to_match(curve, goal, level)
 
 
-def bending(level: float = 0.95) -> pd.DataFrame:
+def bending() -> pd.DataFrame:
     """Accuracy on turned digits at ten labels per class (10 to 50 degrees), by how strongly images were bent in training.
 
-    A row for each start of the network, a column for each strength of bending; mean of five draws.
+    A row for each start of the network, a column for each strength of bending; means of five draws.
     """
     both = pd.concat([rows("bending"), rows("unbent")])
-    both = both.assign(
-        turned=both[shifted("rotation")].mean(axis=1), bend=both.variant.str.removeprefix("bend=").astype(float)
-    )
+    bend = both.variant.str.removeprefix("bend=").astype(float)
     names = {SCRATCH: "from scratch", TUNED: "shipped letters"} | {name: name for name in UNBENT}
     start = both.backbone.where(both.backbone.isin(UNBENT), both.method).map(names)
-    return both.pivot_table(index=start.rename("start"), columns="bend", values="turned", sort=False).loc[
-        list(names.values())
-    ]
+    both = both.assign(start=start, bend=bend, turned=both[shifted("rotation")].mean(axis=1))
+    table = both.pivot_table(index="start", columns="bend", values="turned").loc[list(names.values())]
+    return table.round(2).astype(object).fillna("not run")
 
 
 def turned_lead(bend: str, one: dict, other: dict, level: float = 0.95) -> Interval:

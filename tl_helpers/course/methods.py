@@ -21,7 +21,7 @@ from ..extraction import features
 from ..images import prepare
 from ..models import Heads, RawCNN, backbone, count_parameters, freeze, head, input_of, unfreeze
 from ..training import fit, predict
-from . import lesson_08, pretraining
+from . import pretraining, two_heads
 
 BATCH, EPOCHS = 32, 20
 BEND = functools.partial(glyphs.augment, strength=0.25)  # whoever trains on images sees them varied, pretrained or not
@@ -238,7 +238,7 @@ def _summed(task: Task, cell: Cell, partner: str = "parity", w: str = "1", steps
     """
     partner = {"other": "digits" if cell.task == "letters" else "letters"}.get(partner, partner)
     steps, options = int(steps), {"steps": int(steps), "seed": cell.seed}
-    here = (task.train, task.train.y, lesson_08.unlabelled(task.train))
+    here = (task.train, task.train.y, two_heads.unlabelled(task.train))
     first = partner == "letters first"
     if partner in ("parity", "coin toss"):
         coins = torch.randint(2, task.train.y.shape, generator=torch.Generator().manual_seed(cell.seed))
@@ -248,16 +248,16 @@ def _summed(task: Task, cell: Cell, partner: str = "parity", w: str = "1", steps
         seen = other.train
         if partner in pretraining.SOURCES:
             seen = Split(*pretraining.SOURCES[partner](seen.x, seen.y))
-        there, classes = (seen, lesson_08.unlabelled(seen), seen.y), len(other.classes)
+        there, classes = (seen, two_heads.unlabelled(seen), seen.y), len(other.classes)
         parts = [here] if first else [here, there]
-    model = lesson_08.TwoHeads(lesson_08.SmallBody(cell.seed), len(task.classes), classes, cell.seed)
+    model = two_heads.TwoHeads(two_heads.SmallBody(cell.seed), len(task.classes), classes, cell.seed)
     if first:
-        lesson_08.learn(model, lesson_08.batches(there, **options), 1.0, steps, 3e-3, cell.seed)
-    lesson_08.learn(model, lesson_08.batches(*parts, **options), float(w), steps, cell.lr, cell.seed)
+        two_heads.learn(model, two_heads.batches(there, **options), 1.0, steps, 3e-3, cell.seed)
+    two_heads.learn(model, two_heads.batches(*parts, **options), float(w), steps, cell.lr, cell.seed)
 
     def answer(split: Split) -> Tensor:
         with torch.no_grad():
-            return model(lesson_08.images_of(split))[0].softmax(1) if len(split) else torch.empty(0, len(task.classes))
+            return model(two_heads.images_of(split))[0].softmax(1) if len(split) else torch.empty(0, len(task.classes))
 
     return answer, count_parameters(model)[0]
 
@@ -378,7 +378,7 @@ class Method:
     on_backbone: bool = False
 
 
-HIGH, LOW, WIDE = (1e-3, 3e-3, 1e-2), (3e-4, 1e-3, 3e-3), (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
+HIGH, LOW, WIDE = (1e-3, 3e-3, 1e-2), (3e-4, 1e-3, 3e-3), (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 METHODS = {
     "chance": Method(functools.partial(_classic, estimator=_guessing)),
     "nearest centroid on pixels": Method(functools.partial(_classic, estimator=_centroid)),

@@ -1,6 +1,6 @@
 """Two tasks at once: the pieces that lesson 08 puts together, and the loop that its stored grids ran.
 
-The lesson writes the class and the loop in its own cells; here they stand again, for `tl_helpers.course.methods`.
+The lesson writes the class and the loop in its own cells; here they stand again, for `methods.py`.
 """
 
 from __future__ import annotations
