@@ -11,6 +11,7 @@ const TROUBLES = {
 const INSECURE = `Browsers give the camera only to pages from https or from localhost, and this page's address is neither: `
   + `open the notebook by one of these. ${FILES}`;
 const BUTTON = "jupyter-button widget-button";
+const share = (value) => value.toFixed(2).replace(/^0/, "");
 let made = 0;
 
 function render({ model, el }) {
@@ -32,14 +33,13 @@ function render({ model, el }) {
     <div class="scroll results"></div></div>`;
   const $ = (name) => el.querySelector(`.tl-camera ${name}`), now = () => performance.now();
   const video = $("video"), start = $(".start"), cards = [], thumbs = new Map();
-  let stream = null, gone = false, n = 0, sent = 0, held = null, waiting = [], taken = 0, busy = false;
+  let stream = null, gone = false, n = 0, sent = 0, held = null, waiting = [], taken = 0, byKey = false, busy = false;
   let times = [], last = { name: null, since: 0 };
-  const state = () => model.get("state");
+  const state = () => model.get("state"), knows = () => state().classes.filter(([, count]) => count).length > 1;
   const say = (words) => ($(".words").textContent = words);
   const send = (content, buffers) => model.send({ ...content, view }, undefined, buffers);
 
   // The picture on its way.
-
   async function jpeg(source, width, height) {
     const square = document.createElement("canvas"), side = Math.min(width, height);
     square.width = square.height = SIDE;
@@ -48,12 +48,11 @@ function render({ model, el }) {
   }
   async function next() {
     if (gone || sent) return;
-    const knows = state().classes.filter(([, count]) => count).length > 1;
     let picture = waiting.shift(), take = picture?.take ?? null;
     if (!picture) {
       if (!stream || document.hidden || !video.videoWidth) return;
       if (held !== null && now() - taken > EVERY) [take, taken] = [held, now()];
-      else if (!knows) return;
+      else if (!knows()) return;
     }
     sent = now();
     const number = ++n, exam = picture ? picture.exam : $(".exam").checked;
@@ -85,7 +84,7 @@ function render({ model, el }) {
       const value = bars[i] ?? 0;
       bar.querySelector(".fill").style.width = `${100 * Math.min(1, value)}%`;
       Object.assign(bar.querySelector(".line").style, { left: `${100 * line}%`, display: line === null ? "none" : "block" });
-      bar.lastChild.textContent = value.toFixed(2).replace(/^0/, "");
+      bar.lastChild.textContent = share(value);
     });
     if (last.name !== name) last = { name, since: now() };
     else if (now() - last.since > 700 && $(".spoken").textContent !== $(".name").textContent) {
@@ -94,7 +93,6 @@ function render({ model, el }) {
   }
 
   // The camera.
-
   async function begin() {
     if (stream) return stop("The camera is off.");
     if (!navigator.mediaDevices?.getUserMedia) return say(INSECURE);
@@ -142,11 +140,10 @@ function render({ model, el }) {
   const tick = setInterval(next, 40); // a button that is held, and all that waits
 
   // What is held.
-
-  function hold(i) {
+  function hold(i, key) {
     if (!stream) return say(`Start the camera first. ${FILES}`);
     if (held !== null || !cards[i]) return;
-    held = i;
+    [held, byKey] = [i, key];
     cards[i].hold.classList.add("held");
     taken = 0; // the shortest press takes one
     if (!sent) return next();
@@ -154,7 +151,7 @@ function render({ model, el }) {
     jpeg(video, video.videoWidth, video.videoHeight).then((data) => waiting.push({ take: i, exam: $(".exam").checked, data }));
   }
   function release() {
-    if (held !== null) cards[held].hold.classList.remove("held");
+    cards[held]?.hold.classList.remove("held");
     held = null;
   }
   async function choose(i, files) {
@@ -170,7 +167,6 @@ function render({ model, el }) {
   }
 
   // What is shown.
-
   function card(i) {
     const box = document.createElement("div"), bar = document.createElement("div");
     box.className = "card";
@@ -183,12 +179,10 @@ function render({ model, el }) {
     name.onchange = () => send({ kind: "rename", class: i, name: name.value });
     files.onchange = () => (choose(i, [...files.files]), (files.value = ""));
     button.onpointerdown = (event) => {
-      if (event.button) return;
-      button.setPointerCapture(event.pointerId);
-      hold(i);
+      if (!event.button) button.setPointerCapture(event.pointerId), hold(i, false);
     };
     button.oncontextmenu = (event) => event.preventDefault();
-    for (const end of ["pointerup", "pointercancel", "lostpointercapture", "blur"]) button.addEventListener(end, release);
+    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) button.addEventListener(end, release);
     bar.className = "bar";
     bar.innerHTML = `<span></span><div class="track"><div class="fill" style="width:0"></div>
       <div class="line" style="display:none"></div></div><span></span>`;
@@ -198,6 +192,10 @@ function render({ model, el }) {
   }
   function show(force) {
     const { classes, probe, said, results } = state();
+    if (!knows()) {
+      $(".name").textContent = $(".spoken").textContent = "";
+      $(".rate").textContent = "It answers as soon as there are pictures of two classes.";
+    }
     classes.forEach(([name, taught, examined], i) => {
       cards[i] ??= card(i);
       if (force || document.activeElement !== cards[i].name) cards[i].name.value = name;
@@ -211,24 +209,22 @@ function render({ model, el }) {
     $(".probe").textContent = probe ? "Back to the nearest centroid" : "Train a linear probe";
     $(".new").hidden = !classes.some(([, , count]) => count);
     for (const [key, { button, kind, exam }] of thumbs) {
-      const [name, right] = said[key] ?? ["", false], answered = key in said;
-      button.querySelector("span").textContent = answered ? (right ? "✓" : name ? "✗" : "?") : "";
-      const words = answered ? `, answered ${name || "I don't know"}` : "";
+      const [name, right] = said[key] ?? [null, false]; // the name is "" for "I don't know"
+      button.querySelector("span").textContent = name === null ? "" : right ? "✓" : name ? "✗" : "?";
+      const words = name === null ? "" : `, answered ${name || "I don't know"}`;
       button.ariaLabel = button.title = `Delete this picture of ${classes[kind][0]}${exam ? " in the examination" : ""}${words}`;
     }
     report(results);
   }
   function report(results) {
-    const table = document.createElement("table"), share = (value) => value.toFixed(2).replace(/^0/, "");
+    const table = document.createElement("table"), hint = document.createElement("div");
     const rows = results.map(({ of, n, right, unknown, accuracy: [mean, low, high] }) =>
       [of, `${right} of ${n}`, unknown, share(mean), `${share(low)} to ${share(high)}`]);
     [["pictures", "right", "“I don't know”", "accuracy", "95% interval"], ...rows].forEach((row, j) => {
       const line = table.insertRow();
       row.forEach((textContent, i) => line.append(Object.assign(document.createElement(i && j ? "td" : "th"), { textContent })));
     });
-    const examined = results.some(({ of }) => of === "examination");
-    const hint = document.createElement("div");
-    hint.textContent = examined
+    hint.textContent = results.some(({ of }) => of === "examination")
       ? "Now make it fail: another background, another light, another person, farther away."
       : "As taught, each picture is judged without itself. Pictures of one press are nearly copies of each other, so this "
         + "flatters: take new ones, under other conditions, for the examination.";
@@ -237,10 +233,8 @@ function render({ model, el }) {
   function add({ key, class: kind, exam }, data) {
     if (thumbs.has(key)) return;
     const button = document.createElement("button"), image = document.createElement("img");
-    image.src = URL.createObjectURL(new Blob([data], { type: "image/jpeg" }));
-    image.alt = "";
-    button.className = "thumb";
-    button.type = "button";
+    [image.src, image.alt] = [URL.createObjectURL(new Blob([data], { type: "image/jpeg" })), ""];
+    [button.className, button.type] = ["thumb", "button"];
     button.append(image, document.createElement("span"));
     button.onclick = () => send({ kind: "delete", key });
     thumbs.set(key, { button, kind, exam, image });
@@ -251,18 +245,17 @@ function render({ model, el }) {
     row.scrollTop = row.scrollHeight;
   }
   function remove(key) {
-    const { button, image } = thumbs.get(key) ?? {};
-    if (!button) return;
-    const focused = document.activeElement === button, near = button.nextSibling ?? button.previousSibling;
+    if (!thumbs.has(key)) return;
+    const { button, image } = thumbs.get(key);
+    const near = button.nextSibling ?? button.previousSibling;
     if (near && button.tabIndex === 0) near.tabIndex = 0;
-    if (focused) (near ?? start).focus();
+    if (document.activeElement === button) (near ?? start).focus();
     URL.revokeObjectURL(image.src);
     button.remove();
     thumbs.delete(key);
   }
 
   // Keys: space or enter on a button, or the number of the class anywhere here, as long as it is held.
-
   el.onkeydown = (event) => {
     const { key, target } = event, thumb = target.classList.contains("thumb");
     const step = { ArrowRight: "nextSibling", ArrowLeft: "previousSibling" }[key];
@@ -271,23 +264,23 @@ function render({ model, el }) {
       target[step].focus();
     } else if (thumb && (key === "Delete" || key === "Backspace")) target.click();
     else if (target.classList.contains("hold") && (key === " " || key === "Enter")) {
-      if (!event.repeat) hold(cards.findIndex((each) => each.hold === target));
+      if (!event.repeat) hold(cards.findIndex((each) => each.hold === target), true);
     } else if (/^[1-9]$/.test(key) && target.type !== "text" && !event.ctrlKey && !event.metaKey && !event.altKey) {
-      if (!event.repeat) hold(key - 1);
+      if (!event.repeat) hold(key - 1, true);
     } else return;
     event.preventDefault();
     event.stopPropagation();
   };
   el.onkeyup = (event) => (event.target.classList.contains("hold") || /^[1-9]$/.test(event.key)) && release();
 
+  el.onfocusout = () => byKey && release();
   start.onclick = begin;
   $(".add").onclick = () => send({ kind: "add" });
   $(".probe").onclick = () => (say("One moment ..."), send({ kind: "probe" }));
   $(".new").onclick = () => send({ kind: "new_examination" });
-  const changed = () => show(), ends = ["comm_live_update", "comm:close", "destroy"];
-  model.on("msg:custom", heard);
-  model.on("change:state", changed);
-  ends.forEach((event) => model.on(event, over));
+  const events = [["msg:custom", heard], ["change:state", () => show()]];
+  events.push(...["comm_live_update", "comm:close", "destroy"].map((event) => [event, over]));
+  events.forEach(([event, act]) => model.on(event, act));
   document.addEventListener("visibilitychange", hidden);
   show();
   say(state().words);
@@ -296,9 +289,7 @@ function render({ model, el }) {
     gone = true;
     [clock, tick].forEach(clearInterval);
     document.removeEventListener("visibilitychange", hidden);
-    model.off("msg:custom", heard);
-    model.off("change:state", changed);
-    ends.forEach((event) => model.off(event, over));
+    events.forEach(([event, act]) => model.off(event, act));
     stop("");
     thumbs.forEach(({ image }) => URL.revokeObjectURL(image.src));
   };
