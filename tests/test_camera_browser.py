@@ -75,7 +75,7 @@ def film(tmp_path_factory):
                 part.save(frame := io.BytesIO(), "JPEG", quality=90)
                 file.write(frame.getvalue() * (SECONDS * 3))
             middle = image.crop((140, 45, 620, 525)).resize((8, 8), Image.Resampling.BOX)
-            greens.append([pixel[1] for pixel in middle.getdata()])
+            greens.append(list(middle.split()[1].tobytes()))
     return path, greens
 
 
@@ -212,7 +212,7 @@ def test_it_is_taught_with_the_mouse_answers_live_is_examined_and_gives_a_task(o
     camera.locator(".thumb").first.click()
     expect(camera.locator(".card").first.locator(".thumb")).to_have_count(before - 1)
 
-    camera.get_by_label("the examination").check()
+    camera.get_by_role("radio", name="the examination").check()
     page.until(DARK)
     hold(page, camera, 0)
     page.until(TWO)
@@ -409,7 +409,7 @@ def test_it_is_accessible_and_fits_a_narrow_page(opened):
     page = opened("looks.ipynb", "camera")
     camera = page.camera()
     taught(page, camera)
-    camera.get_by_label("the examination").check()
+    camera.get_by_role("radio", name="the examination").check()
     page.until(DARK)
     hold(page, camera, 0)
     found = {}
