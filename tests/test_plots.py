@@ -1,4 +1,5 @@
 import html
+import itertools
 import re
 
 import matplotlib.pyplot
@@ -6,9 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.text import Text
 
 import tl_helpers as tl
 from tl_helpers import plots
+from tl_helpers.course import diagrams
+from tl_helpers.engine.drawing import WIDE
 from tl_helpers.results import Evaluation
 from tl_helpers.runs import Run
 
@@ -71,3 +75,48 @@ def test_labels_of_several_lines_get_their_room():
     pictures = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
     heights = [tl.plots.images(pictures, labels).get_figheight() for labels in (["", ""], ["a", "b"], ["a\nb\nc", "b"])]
     assert heights[0] + 0.2 < heights[1] and heights[2] - heights[1] == pytest.approx(0.3)
+
+
+def assert_readable(figure):
+    """All words are inside the figure, none lies on another, and they are large enough on a page of 768 pixels."""
+    assert figure.get_figwidth() <= WIDE and len(figure.alt) > 60
+    figure.pixels()  # places the words
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    boxes = [text.get_window_extent() for text in texts]
+    for text, box in zip(texts, boxes):
+        assert text.get_fontsize() >= 9, text
+        assert 0 <= box.x0 and box.x1 <= figure.bbox.x1 and 0 <= box.y0 and box.y1 <= figure.bbox.y1, text
+    for (a, one), (b, other) in itertools.combinations(zip(texts, boxes), 2):
+        across = min(one.x1, other.x1) - max(one.x0, other.x0)
+        along = min(one.y1, other.y1) - max(one.y0, other.y0)
+        assert across < 1 or along < 3, (a, b)
+
+
+DIAGRAMS = {
+    "transfer": "carried over.* stays behind.* frozen",
+    "pretraining": "kept in a file, and the head is thrown away",
+    "convolution": r"at A, 15 \+ 12 \+ 8  −  \(0 \+ 0 \+ 0\)  =  35",
+    "pooling": "15 15; 15 11",
+    "splits": "test, 797: .* once, at the end",
+    "multitask": "the first plus w times the second",
+    "finetuning": "From scratch: .* Feature extraction: .* Fine-tuning: ",
+    "freezing": "ends at the border",
+    "overfitting": "by heart, 12 parameters, error 0.00 ",
+    "centroid": "It is called a 4",
+    "steps": "too large, from 0.81 to 1.20",
+}
+
+
+@pytest.mark.parametrize("name", DIAGRAMS)
+def test_a_diagram_is_readable_and_says_all_of_it_in_words(name):
+    figure = getattr(diagrams, name)()
+    assert re.search(DIAGRAMS[name], figure.alt), figure.alt
+    assert_readable(figure)
+
+
+def test_the_sums_in_the_picture_of_a_convolution_are_those_of_torch():
+    image = torch.tensor(diagrams._scans()[0][0], dtype=torch.float32)
+    kernel = torch.tensor([[-1.0, 0, 1]] * 3)
+    sums = torch.nn.functional.conv2d(image[None, None], kernel[None, None])[0, 0]
+    words = {text.get_text() for text in diagrams.convolution().findobj(Text)}
+    assert {f"{value:.0f}".replace("-", "−") for value in sums.flatten()} <= words

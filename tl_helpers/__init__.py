@@ -23,6 +23,7 @@ _MODULES = {
     "check": "course.checks",
     "data": "data",
     "device": "device",
+    "diagrams": "course.diagrams",
     "experiments": "course.experiments",
     "glyphs": "glyphs",
     "images": "images",

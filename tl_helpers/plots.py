@@ -18,13 +18,10 @@ from torch import Tensor
 
 from .data import Files, InputConfig, Split
 from .engine.figure import Figure
+from .engine.style import COLOURS, LINES, MARKERS
 from .engine.validate import brief, check_choice, check_kind, check_number
 from .images import prepare
 from .results import Evaluation, mean_interval
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#E69F00", "#7F7F7F")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-LINES = ("-", "--", ":", "-.")  # the second eight, the third
 
 
 def images(pictures: Split | Tensor, labels: Sequence | None = None, columns: int = 10, size: float = 0.75) -> Figure:

@@ -1,0 +1,80 @@
+"""Boxes, arrows and marks that diagrams are drawn with, on a `Figure.sheet`: in inches from its top left corner.
+
+Lesson 00 shows the first diagram. None says anything by colour alone: what is frozen is hatched, with a lock and the word;
+what learns has a thick edge, a pencil and the word.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.patches import Arc, FancyArrowPatch, FancyBboxPatch
+from matplotlib.patheffects import withStroke
+
+INK, QUIET = "#222222", "#555555"
+FILLS = {"": "#F2F2F2", "learns": "#CBE3F3", "frozen": "white"}
+WIDE = 7.2  # inches, at most: so that letters of 10 points are still read where a page of 768 pixels makes it smaller
+
+
+def write(axis, x: float, y: float, words: str, size: float = 10, ha: str = "center", over: bool = False, **more):
+    """A text around (x, y); `over` a hatch or a line it gets a white edge, so that these do not disturb."""
+    more = {"va": "center", "color": INK} | more
+    if over:
+        more["path_effects"] = [withStroke(linewidth=3, foreground="white")]
+    return axis.text(x, y, words, ha=ha, fontsize=size, **more)
+
+
+def box(axis, left: float, top: float, width: float, height: float, words: str = "", state: str = "", **more) -> None:
+    """A box with words in it.
+
+    Args:
+        state: "learns", "frozen", or "" for what has nothing to learn.
+        more: for `write`.
+    """
+    shape = {"boxstyle": "round,pad=0,rounding_size=0.07", "mutation_aspect": 1}
+    place = ((left, top), width, height)
+    axis.add_patch(FancyBboxPatch(*place, facecolor=FILLS[state], edgecolor="none", **shape))
+    if state == "frozen":
+        axis.add_patch(FancyBboxPatch(*place, facecolor="none", edgecolor="#D0D0D0", hatch="///", linewidth=0, **shape))
+    line = {"learns": 2.2, "frozen": 1.0, "": 1.0}[state]
+    axis.add_patch(FancyBboxPatch(*place, facecolor="none", edgecolor=INK, linewidth=line, **shape))
+    if words:
+        write(axis, left + width / 2, top + height / 2, words, over=state == "frozen", **more)
+
+
+def arrow(axis, start: tuple[float, float], end: tuple[float, float], width: float = 1.5, curve: float = 0, **more) -> None:
+    """An arrow from one point to another.
+
+    Args:
+        curve: how far it bends to one side, as a share of its length.
+        more: of a matplotlib line: linestyle, color.
+    """
+    look = {"arrowstyle": "-|>", "mutation_scale": 8 + 3 * width, "shrinkA": 0, "shrinkB": 0, "color": INK} | more
+    axis.add_patch(FancyArrowPatch(start, end, linewidth=width, connectionstyle=f"arc3,rad={curve}", **look))
+
+
+def lock(axis, x: float, y: float, size: float = 0.12) -> None:
+    """A padlock around (x, y)."""
+    place = (x - size / 2, y - 0.15 * size), size, 0.75 * size
+    axis.add_patch(Arc((x, y - 0.1 * size), 0.6 * size, 0.9 * size, theta1=180, theta2=360, color=INK, linewidth=1.5))
+    axis.add_patch(FancyBboxPatch(*place, boxstyle="square,pad=0", facecolor=INK, edgecolor=INK, linewidth=0.5))
+
+
+def mark(axis, x: float, y: float, state: str, words: str = "", size: float = 9) -> None:
+    """Whether something is frozen or learns, in a sign and a word, from x to the right.
+
+    Args:
+        words: in place of "frozen" or "learns".
+    """
+    if state == "frozen":
+        lock(axis, x + 0.06, y)
+    else:
+        write(axis, x + 0.06, y, "✎", size + 3)
+    look = {"over": state == "frozen", "weight": "bold" if state == "learns" else "normal"}
+    write(axis, x + 0.19, y, words or state, size, "left", **look)
+
+
+def pixels(axis, values: np.ndarray, left: float, top: float, side: float, **more) -> None:
+    """A small image, black where it is 0 and white where it is largest, its longer edge `side` inches long."""
+    height, width = (side * edge / max(values.shape[:2]) for edge in values.shape[:2])
+    look = {"cmap": "gray", "interpolation": "nearest", "aspect": "auto"} | more
+    axis.imshow(values, extent=(left, left + width, top + height, top), **look)
