@@ -78,7 +78,8 @@ function render({ model, el }) {
   function answer({ name, bars, line }) {
     times = [...times, now()].slice(-11);
     const rate = ((times.length - 1) / (now() - times[0])) * 1000;
-    $(".rate").textContent = times.length > 4 ? `${rate.toFixed(rate < 10 ? 1 : 0)} answers a second` : "";
+    const told = line === null ? "The bars are probabilities." : "Below the line in every bar: I don't know.";
+    $(".rate").textContent = told + (times.length > 4 ? ` ${rate.toFixed(rate < 10 ? 1 : 0)} answers a second.` : "");
     $(".name").textContent = name || "I don't know";
     el.querySelectorAll(".bar").forEach((bar, i) => {
       const value = bars[i] ?? 0;

@@ -96,9 +96,9 @@ def line_below(vectors: Tensor, labels: Tensor, others: Tensor) -> float:
     Something else has likeness 0. For the known pictures stands the likeness to their own class, each left out of it, that
     19 of 20 reach; 1 where no class has two pictures.
 
-    Measured on parts of 115 photographs of ants, bees and pets with EfficientNet-Lite0, two of them as classes with five parts
-    each, 150 draws: 99.9% of other parts of the two, larger, smaller, lighter or darker, were above the line, and 1.2% of the
-    other photographs; with one part each 95% and .2%.
+    Measured on parts of 115 photographs of ants, bees and pets with EfficientNet-Lite0, two of them as classes with five
+    parts each, 150 draws: 99.9% of other parts of the two, larger, smaller, lighter or darker, were above the line, and
+    1.2% of the other photographs; with one part each 95% and .2%.
     """
     own = left_out(vectors, labels, others).gather(1, labels[:, None])[:, 0]
     own = own[own.isfinite()]
