@@ -26,7 +26,7 @@ from ..images import images_below, open_photograph
 from ..models import backbone, head
 from ..results import Interval, mean_interval
 from ..training import fit, predict
-from .base import _close_those_of_the_last_run
+from .base import close_those_of_the_last_run
 from .nearest import SIDE, as_jpeg, elsewhere, left_out, likeness, line_below, said, square, stacked, vectors_of
 
 CLASSES = ("this", "that")
@@ -62,7 +62,7 @@ class Camera(AnyWidget):
         super().__init__()
         self._changed()
         self.on_msg(self._heard)
-        _close_those_of_the_last_run(self)
+        close_those_of_the_last_run(self)
 
     # What was taken.
 
