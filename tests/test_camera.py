@@ -323,6 +323,7 @@ def test_a_folder_keeps_the_pictures_for_tl_folder_and_for_the_next_time(tmp_pat
     again = Browser(folder=str(place))  # the default names give way to those that are there
     assert again.state["classes"] == [["cup", 3, 0], ["pen", 3, 2]]
     assert "8 pictures were read" in again.state["words"]
+    assert again.camera.classes == ["cup", "pen"]
     assert torch.allclose(again.camera.known["vectors"], theirs, atol=0.02)
     again.take(0, [9])
     assert "train/cup/camera-0004.jpg" in files(place)

@@ -100,7 +100,7 @@ class Camera(AnyWidget):
         return {row["of"]: mean_interval([row["right"] / row["n"]], row["n"]) for row in self.state.get("results", ())}
 
     def _chosen(self, exam: bool, kind: int | None = None) -> list[Picture]:
-        return [p for p in self.pictures.values() if p.exam == exam and kind in (None, p.kind)]
+        return [p for p in [*self.pictures.values()] if p.exam == exam and kind in (None, p.kind)]
 
     def _kinds(self, least: int = 0) -> list[int]:
         """The classes with taught pictures."""
@@ -436,4 +436,5 @@ def _checked_folder(folder: Path, classes: list[str]) -> tuple[Path, list[str]]:
             "and test for the examination, with a subfolder per class in each. Take another folder, or move them into train."
         )
     found = {p.name: None for split in ("train", "test") for p in sorted((folder / split).glob("[!.]*")) if p.is_dir()}
-    return folder, [*found] if classes == [*CLASSES] and len(found) > 1 else classes
+    others = len(found) > 1 and not found.keys() & {*CLASSES}
+    return folder, [*found] if others and classes == [*CLASSES] else classes
