@@ -70,11 +70,13 @@ def whole_task(name: str) -> Task:
 def squares(name: str, side: int) -> Task:
     """The set as squares in memory: uint8, N x 3 x side x side, the middle of each photograph."""
     wanted = InputConfig((3, side, side), (0.0,) * 3, (1.0,) * 3, "bilinear", 1.0)
+
+    def made(split: Split) -> Split:
+        pixels = prepare(split, wanted)  # floats where the pictures were in memory
+        return Split(pixels if pixels.dtype == torch.uint8 else (pixels * 255).round().byte(), split.y)
+
     task = whole_task(name)
-    return dataclasses.replace(
-        task,
-        **{part: Split(prepare(getattr(task, part), wanted), getattr(task, part).y) for part in ("train", "val", "test")},
-    )
+    return dataclasses.replace(task, **{part: made(getattr(task, part)) for part in ("train", "val", "test")})
 
 
 def at_size(model: nn.Module, side: int) -> nn.Module:
