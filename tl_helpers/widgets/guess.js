@@ -9,7 +9,7 @@ function render({ model, el }) {
   const places = Math.max(0, -Math.floor(Math.log10(step)));
   const middle = low + Math.round((high - low) / 2 / step) * step;
   const make = (tag, attributes = {}, text = "") => Object.assign(document.createElement(tag), { textContent: text }, attributes);
-  const box = make("fieldset", { style: "border:1px solid #767676; border-radius:4px; padding:6px 12px 8px; max-width:560px;" +
+  const box = make("fieldset", { className: "tl-guess", style: "border:1px solid #767676; border-radius:4px; padding:6px 12px 8px; max-width:560px;" +
     "color:var(--jp-ui-font-color1, inherit); font-size:14px; line-height:1.5" });
   const legend = make("legend", { style: "padding:0 4px; font-weight:600" }, "Your guess");
   const question = make("div", { style: "margin-bottom:6px" }, model.get("question"));
@@ -20,6 +20,13 @@ function render({ model, el }) {
   el.replaceChildren(box);
 
   const send = (value) => (model.set("value", value), model.save_changes(), show());
+  function byKey(event, move) {  // JupyterLab would take the arrow keys of a slider for its own
+    const by = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 10, PageDown: -10 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    event.stopPropagation();
+    move(by);
+  }
   const button = (text, press, label = text) => {
     const made = make("button", { type: "button", className: "jupyter-button widget-button",
       style: "width:auto; margin:0 4px", onclick: press }, text);
@@ -32,10 +39,14 @@ function render({ model, el }) {
   function number() {
     const slider = make("input", { type: "range", min: low, max: high, step, style: "width:60%; vertical-align:middle" });
     slider.setAttribute("aria-label", model.get("question"));
-    const now = make("output", { style: "margin:0 8px; font-variant-numeric:tabular-nums" });
+    const now = make("span", { style: "margin:0 8px; font-variant-numeric:tabular-nums" });
     slider.value = model.get("value") ?? middle;
     slider.oninput = () => (now.textContent = Number(slider.value).toFixed(places));
     slider.onchange = () => send(Number(slider.value));
+    slider.onkeydown = (event) => byKey(event, (by) => {
+      by > 0 ? slider.stepUp(by) : slider.stepDown(-by);
+      slider.onchange();
+    });
     body.append(slider, now, button("That is my guess", () => send(Number(slider.value))));
     return () => {
       slider.value = model.get("value") ?? slider.value;
@@ -48,6 +59,11 @@ function render({ model, el }) {
   function choices() {
     const radios = options.map((option) => {
       const radio = make("input", { type: "radio", name, value: option, onchange: () => send(option) });
+      radio.onkeydown = (event) => byKey(event, () => {
+        const next = radios[(radios.indexOf(radio) + ("ArrowDown ArrowRight".includes(event.key) ? 1 : radios.length - 1)) % radios.length];
+        next.focus();
+        send(next.value);
+      });
       const label = make("label", { style: "display:block; cursor:pointer" });
       label.append(radio, ` ${option}`);
       body.append(label);
@@ -119,14 +135,10 @@ function render({ model, el }) {
     picture.onpointerdown = (event) => (picture.setPointerCapture(event.pointerId), drag(event));
     picture.onpointermove = (event) => held === null || drag(event);
     picture.onpointerup = picture.onpointercancel = () => held === null || ((held = null), send([...values]));
-    dots.forEach((dot, i) => (dot.onkeydown = (event) => {
-      const by = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 10, PageDown: -10 }[event.key];
-      if (!by) return;
-      event.preventDefault();
-      event.stopPropagation();
+    dots.forEach((dot, i) => (dot.onkeydown = (event) => byKey(event, (by) => {
       values[i] = kept(values[i] + by * step);
       send([...values]);
-    }));
+    })));
     return () => {
       (model.get("value") ?? []).forEach((value, i) => (values[i] = value));
       draw();
