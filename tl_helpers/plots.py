@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from .data import Files, InputConfig, Split
+from .engine.diagram import anatomy  # noqa: F401  (lessons call it plots.anatomy)
 from .engine.figure import Figure
 from .engine.style import COLOURS, LINES, MARKERS
 from .engine.validate import brief, check_choice, check_kind, check_number

@@ -21,8 +21,10 @@ from ..course import experiments
 from ..course.experiments import chosen, load
 from ..course.methods import BEND, METHODS
 from ..data import Split, Task, digits, letters
+from ..engine import diagram
+from ..engine.drawing import WIDE
 from ..engine.memory import predict_logits
-from ..engine.parts import at_rest, keep_frozen_still
+from ..engine.parts import keep_frozen_still
 from ..images import prepare
 from ..models import ACTIVATIONS, POOLINGS, RawCNN, count_parameters
 from ..results import Evaluation
@@ -392,40 +394,22 @@ def _old_head(name: str) -> tuple[nn.Module, Split]:
 
 
 def parts(model: nn.Module, results: dict[str, dict[str, Evaluation]] | None = None) -> plots.Figure:
-    """A network block by block: which learn, how many parameters, how many batch norms adapt; beside it results, if any.
+    """A network as a diagram (see `tl.plots.anatomy`), and below it results, if any.
 
     Args:
         model: a classifier, frozen in part or not (see `thawed`).
         results: for each network by its name, evaluations by what was asked.
     """
-    weights, head = dict(model.named_parameters()), models.classifier(model)
-    rows = [(f"block {i}", [weights[name] for name in names]) for i, names in enumerate(models.blocks(model))]
-    rows.append(("head", list(head.parameters())))
-    learns, every = count_parameters(model)
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
-    moving = sum(not at_rest(m) for m in norms)
-    results = results or {}
-    lines = sum(map(len, results.values()))
-    figure = plots.Figure(9.8 if lines else 4.6, max(1.1 + 0.28 * len(rows), 0.7 + 0.36 * lines))
-    sheet, most = figure.sheet(), max(sum(p.numel() for p in part) for _, part in rows)
-    sheet.text(0.1, 0.25, f"{learns:,} of {every:,} parameters learn", weight="bold", fontsize=9)
-    sheet.text(0.1, 0.5, f"{moving} of {len(norms)} batch norms adapt their statistics", fontsize=9)
-    texts = []
-    for i, (name, part) in enumerate(rows):
-        y, n, free = 0.85 + 0.28 * i, sum(p.numel() for p in part), any(p.requires_grad for p in part)
-        words = f"{n:,} {'learn' if free else 'frozen'}"
-        sheet.text(0.1, y, name, fontsize=9, va="center")
-        sheet.barh(
-            y, 1.6 * n / most, 0.18, 0.8, color=plots.COLOURS[0] if free else "white", edgecolor="black", linewidth=0.8
-        )
-        sheet.text(0.87 + 1.6 * n / most, y, words, fontsize=9, va="center", weight="bold" if free else "normal")
-        texts.append(f"{name} {words}")
-    figure.alt = f"{learns:,} of {every:,} parameters learn, {moving} of {len(norms)} batch norms adapt: {'; '.join(texts)}."
-    if lines:
-        flat = {f"{name}: {asked}": found for name, asked_of in results.items() for asked, found in asked_of.items()}
-        axis = figure.part(7.0, 0.15, 2.6, figure.get_figheight() - 0.65)
+    found = diagram.dissect(model)
+    flat = {f"{name}: {asked}": one for name, asked_of in (results or {}).items() for asked, one in asked_of.items()}
+    top = diagram.height_of(found)
+    figure = plots.Figure(WIDE, top + (0.85 + 0.36 * len(flat)) * bool(flat))
+    figure.alt = diagram.draw(figure.sheet(), found)
+    if flat:
+        left = 0.25 + 0.075 * max(map(len, flat))
+        axis = figure.part(left, top + 0.1, WIDE - 0.2 - left, 0.15 + 0.36 * len(flat))
         figure.alt += f" Accuracies with 95% intervals: {plots.intervals(axis, flat)[0]}."
-        axis.tick_params("y", labelsize=8)
+        axis.tick_params("y", labelsize=9)
         axis.set(xlabel="accuracy", xlim=(0, 1.02))
     return figure
 
