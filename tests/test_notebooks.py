@@ -32,9 +32,27 @@ def lesson(path):
     return nbformat.read(path, as_version=4)
 
 
+OLD_FORM = {
+    "00",
+    "01",
+    "02",
+    "03",
+    "04",
+    "05",
+    "06",
+    "07",
+    "08",
+    "09",
+    "10",
+    "11",
+}  # not rewritten yet; each is taken out when it is
+
+
 @pytest.fixture(params=LESSONS, ids=name_of)
 def first(request):
     """A lesson of the first course."""
+    if request.param.name[:2] in OLD_FORM:
+        request.applymarker(pytest.mark.xfail(reason="not rewritten yet into the form of the first course", strict=True))
     return nbformat.read(request.param, as_version=4)
 
 
@@ -61,7 +79,6 @@ def test_the_two_tracks_lead_to_each_other(path, lesson):
     assert other.exists() == any(link in cell.source for cell in lesson.cells), f"{link} is missing, or leads nowhere"
 
 
-@pytest.mark.xfail(reason="the lessons are being rewritten into this form, one by one")
 def test_a_lesson_of_the_first_course_is_short(first):
     assert len(first.cells) <= 45
     prose = " ".join(re.sub("<[^>]+>", " ", cell.source) for cell in first.cells if cell.cell_type == "markdown")
@@ -78,7 +95,6 @@ def test_a_lesson_of_the_first_course_is_short(first):
             assert len(inner) == len(loop.generators) == 1, f"a loop within a loop: {cell.source}"
 
 
-@pytest.mark.xfail(reason="the lessons are being rewritten into this form, one by one")
 def test_a_lesson_of_the_first_course_asks_for_guesses(first):
     cells = [cell.source for cell in code(first)]
     assert sum("tl.widgets.guess(" in source for source in cells) >= 2

@@ -45,7 +45,7 @@ def test_without_a_notebook_nothing_is_noted(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("content", ["", "[", "7", "[1, null]", "{}"])
 def test_a_damaged_file_stops_nothing(cell, content):
-    base._store().write_text(content)
+    base.store().write_text(content)
     assert "0 of" in repr(check.progress("02"))
     cell("tl.check.output_size(mine)")
     base._note_passed("output_size")

@@ -1,6 +1,5 @@
 import functools
 import gc
-import statistics
 import time
 
 import matplotlib.pyplot
@@ -174,18 +173,14 @@ def objects() -> int:
     return len(gc.get_objects())
 
 
-def test_hundreds_of_strokes_leave_nothing_behind_and_are_answered_fast(drawing):
+def test_hundreds_of_strokes_leave_nothing_behind(drawing):
     drawing.pad.value = ONE
     count = len(Widget.get_manager_state()["state"])
-    before, seconds = objects(), []
+    before = objects()
     for i in range(100):
-        start = time.process_time()  # of this program alone: the clock says how busy the machine is
         drawing.pad.value = [*(BAR if i % 2 else ONE), [10, i, 20, i]]
-        seconds.append(time.process_time() - start)
     assert len(Widget.get_manager_state()["state"]) == count
     assert objects() - before < 2000 and not matplotlib.pyplot.get_fignums()
-    print(f"stroke to answer: median {statistics.median(seconds):.3f} s, longest {max(seconds):.3f} s")
-    assert statistics.median(seconds) < 0.1
 
 
 def test_models_that_do_not_fit_are_refused_at_once():

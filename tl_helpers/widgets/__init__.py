@@ -5,6 +5,7 @@ Lesson 00 shows the first.
 
 # ruff: noqa: F401
 from .drawing import SEVEN, answers, as_digit, draw, drawn, keep
+from .guessing import guess
 from .looking import confusion, feature_maps, gallery, grad_cam, mistakes, seen, walk
 from .trying import explore, layers, letters_read, loss_around, parts, rates, sampled, shots, surface, swap, thaw, thawed
 from .uploading import recognise, upload

@@ -54,7 +54,7 @@ class Widget(ipywidgets.Box):
         bar = ipywidgets.Box([*controls.values(), *self.buttons, Labels()], layout=flow)
         super().__init__([bar, self.words, self.picture], layout={"flex_flow": "column"})
         self.made = _parts(self)
-        _close_those_of_the_last_run(self)
+        close_those_of_the_last_run(self)
 
     @property
     def values(self) -> dict:
@@ -126,7 +126,7 @@ def _parts(widget: ipywidgets.Widget) -> list[ipywidgets.Widget]:
     return [widget, *(part for child in below if isinstance(child, ipywidgets.Widget) for part in _parts(child))]
 
 
-def _close_those_of_the_last_run(widget: Widget) -> None:
+def close_those_of_the_last_run(widget: ipywidgets.Widget) -> None:
     """ipywidgets keeps every widget for ever; a cell that is run again and again would pile up networks and data."""
     from IPython import get_ipython
 

@@ -73,7 +73,7 @@ def returned(found, wanted: str) -> None:
 # Which checks have passed on this machine, for the learner's own eyes.
 
 
-def _store() -> Path:
+def store() -> Path:
     """The file that keeps it: TL_PROGRESS if that is set, else one in TL_HOME or where this system keeps a user's data."""
     import platformdirs
 
@@ -83,7 +83,7 @@ def _store() -> Path:
 
 def _passed() -> list[str]:
     try:
-        return [name for name in json.loads(_store().read_text(encoding="utf-8")) if isinstance(name, str)]
+        return [name for name in json.loads(store().read_text(encoding="utf-8")) if isinstance(name, str)]
     except (OSError, ValueError, TypeError):  # none yet, or damaged: nothing depends on it
         return []
 
@@ -102,8 +102,8 @@ def _note_passed(name: str) -> None:
     known = _passed()
     if name not in known:
         with contextlib.suppress(OSError):  # a disk that is full or cannot be written to stops no lesson
-            _store().parent.mkdir(parents=True, exist_ok=True)
-            _store().write_text(json.dumps([*known, name]), encoding="utf-8")
+            store().parent.mkdir(parents=True, exist_ok=True)
+            store().write_text(json.dumps([*known, name]), encoding="utf-8")
 
 
 class Progress:
@@ -132,8 +132,8 @@ def progress(lesson: str) -> Progress:
 
 def forget_progress() -> None:
     """Begin anew: no exercise has passed."""
-    if _store().exists():
-        _store().write_text("[]", encoding="utf-8")
+    if store().exists():
+        store().write_text("[]", encoding="utf-8")
 
 
 class Claims:

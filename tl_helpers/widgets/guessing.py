@@ -1,0 +1,234 @@
+"""A guess before the result: asked, kept and shown beside what was measured; never graded. Lesson 00 asks the first."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import anywidget
+import traitlets
+
+from .. import plots
+from ..course.checks import base as checks
+from ..engine.figure import Figure
+from .base import close_those_of_the_last_run
+
+NONE = "You made no guess: guess above, then run this cell again."
+
+
+class Guess(anywidget.AnyWidget):
+    """A question with one kind of answer. `value` is the guess, None before there is one; setting it in code guesses too."""
+
+    _esm = Path(__file__).with_name("guess.js")
+    question = traitlets.Unicode().tag(sync=True)
+    kind = traitlets.Unicode().tag(sync=True)  # number, choices, order or curve
+    options = traitlets.List().tag(sync=True)  # what to choose from or to sort; of a curve, where its points stand
+    low = traitlets.Float(0.0).tag(sync=True)
+    high = traitlets.Float(1.0).tag(sync=True)
+    step = traitlets.Float(0.01).tag(sync=True)
+    value = traitlets.Any(None).tag(sync=True)
+
+    def __init__(self, **asked):
+        super().__init__(**asked)
+        self.made = [self, self.layout]
+        with contextlib.suppress(ValueError):  # what was kept answers another question of the same words
+            self.value = _kept().get(self.question)
+        self.observe(lambda change: _keep(self.question, change.new), "value")
+        close_those_of_the_last_run(self)
+
+    @traitlets.validate("value")
+    def _check(self, proposal):
+        return None if proposal.value is None else self._checked(proposal.value, "A guess")
+
+    def _checked(self, answer, who: str):
+        """An answer in the form of this question: a guess, or what was measured."""
+        if self.kind == "number":
+            return self._number(answer, who, bounded=who == "A guess")
+        if self.kind == "choices":
+            if answer not in self.options:
+                raise ValueError(f"{who} is one of {', '.join(self.options)}; this is {answer!r}.")
+            return answer
+        answer = list(answer) if isinstance(answer, Iterable) and not isinstance(answer, str) else [answer]
+        if self.kind == "order":
+            if sorted(map(str, answer)) != sorted(self.options):
+                raise ValueError(f"{who} has each of {', '.join(self.options)} once; this is {', '.join(map(str, answer))}.")
+            return answer
+        if len(answer) != len(self.options):
+            raise ValueError(
+                f"{who} has {len(self.options)} numbers, one at each of {self.options}; this has {len(answer)}."
+            )
+        return [self._number(number, who, bounded=who == "A guess") for number in answer]
+
+    def _number(self, answer, who: str, bounded: bool) -> float:
+        try:
+            number = float(answer)
+        except (TypeError, ValueError):
+            raise ValueError(f"{who} is a number from {self.low:g} to {self.high:g}; this is {answer!r}.") from None
+        if not math.isfinite(number) or bounded and not self.low <= number <= self.high:
+            raise ValueError(f"{who} is a number from {self.low:g} to {self.high:g}; this is {number:g}.")
+        return number
+
+    def reveal(self, answer) -> Revealed:
+        """The guess beside what was measured.
+
+        Args:
+            answer: a number, the right choice, the right order, or the values of the curve.
+
+        Raises:
+            ValueError: this does not answer the question.
+        """
+        return Revealed(self, self._checked(answer, "What was measured"))
+
+    def close(self) -> None:
+        self.unobserve_all()
+        self.layout.close()
+        super().close()
+
+    def _repr_mimebundle_(self, **arguments):
+        options = "" if self.kind in ("number", "curve") else f" ({', '.join(map(str, self.options))})"
+        still = f"<p><b>Your guess:</b> {html.escape(self.question + options)}<br>Run this cell to answer.</p>"
+        data, metadata = super()._repr_mimebundle_(**arguments)
+        return data | {"text/html": still}, metadata
+
+
+class Revealed:
+    """A guess and what was measured, as words; as a picture too where it is a curve."""
+
+    def __init__(self, guess: Guess, answer):
+        self.question, self.guess, self.answer, self.figure = guess.question, guess.value, answer, None
+        self.words = getattr(self, f"_{guess.kind}")(guess)
+
+    def _number(self, asked: Guess) -> str:
+        places = max(0, -math.floor(math.log10(asked.step)))  # after the point
+        measured = f"Measured: {self.answer:.{places}f}."
+        if self.guess is None:
+            return f"{measured} {NONE}"
+        apart = self.answer - self.guess
+        if abs(apart) <= asked.step / 2:
+            return f"{measured} You guessed {self.guess:.{places}f}: the same."
+        more = "more" if apart > 0 else "less"
+        return f"{measured} You guessed {self.guess:.{places}f}; it is {abs(apart):.{places}f} {more}."
+
+    def _choices(self, asked: Guess) -> str:
+        if self.guess is None:
+            return f"Measured: {self.answer}. {NONE}"
+        guessed = "as you guessed" if self.guess == self.answer else f"where you guessed {self.guess}"
+        return f"Measured: {self.answer}, {guessed}."
+
+    def _order(self, asked: Guess) -> str:
+        measured = f"Measured: {', '.join(self.answer)}."
+        if self.guess is None:
+            return f"{measured} {NONE}"
+        if self.guess == self.answer:
+            return f"{measured} You guessed the same order."
+        place = {name: i for i, name in enumerate(self.answer)}
+        pairs = [(a, b) for i, a in enumerate(self.guess) for b in self.guess[i + 1 :]]
+        right = sum(place[a] < place[b] for a, b in pairs)
+        return f"{measured} You guessed: {', '.join(self.guess)}. Of {len(pairs)} pairs, {right} are in the measured order."
+
+    def _curve(self, asked: Guess) -> str:
+        at = list(map(str, asked.options))
+        words = "Measured: " + ", ".join(f"{value:.2f} at {x}" for x, value in zip(at, self.answer)) + "."
+        lines = {"measured": self.answer} | ({"your guess": self.guess} if self.guess else {})
+        self.figure = Figure(5.6, 2.6)
+        axis = self.figure.axes_of()
+        for (name, values), colour, marker in zip(lines.items(), plots.COLOURS, plots.MARKERS):
+            axis.plot(at, values, color=colour, marker=marker, linestyle="-" if name == "measured" else "--", label=name)
+        axis.set_title(self.question, fontsize=10, wrap=True)
+        axis.legend()
+        if self.guess is None:
+            words = f"{words} {NONE}"
+        else:
+            apart = [abs(a - b) for a, b in zip(self.answer, self.guess)]
+            words += f" On average your curve is {sum(apart) / len(apart):.2f} away, at most {max(apart):.2f}."
+        self.figure.alt = f"{self.question} {words}"
+        return words
+
+    def __repr__(self) -> str:
+        return self.words
+
+    def _repr_html_(self) -> str:
+        picture = self.figure.html() if self.figure else ""
+        return f'<p role="status"><b>{html.escape(self.question)}</b><br>{html.escape(self.words)}</p>{picture}'
+
+
+def guess(
+    question: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    step: float | None = None,
+    choices: Sequence[str] | None = None,
+    order: Sequence[str] | None = None,
+    curve: Sequence[float] | None = None,
+) -> Guess:
+    """Ask for a guess before the result is known; `.reveal(result)` in a later cell shows both together.
+
+    The guess is kept beside the progress of the exercises, so that it stands there again tomorrow. Nothing is graded. The
+    same in code: `asked.value = 0.6`.
+
+    Args:
+        question: what is asked; one of the four forms of an answer goes with it.
+        low, high: a number between them, on a slider; with `curve`, the ends of its axis, 0 and 1 when left out.
+        step: of the slider; a hundredth of the range when left out.
+        choices: one of these.
+        order: these, to be sorted.
+        curve: a number at each of these, drawn.
+
+    Raises:
+        ValueError: there is no form of answer, or more than one, or a form that cannot be answered.
+    """
+    forms = {"choices": choices, "order": order, "curve": curve}
+    given = [kind for kind, options in forms.items() if options is not None]
+    ends = low is not None or high is not None
+    if len(given) > 1 or not given and not ends or ends and given and given != ["curve"]:
+        raise ValueError(
+            "A guess is a number from low to high, or one of choices, or an order, or a curve: give one of these."
+        )
+    kind = given[0] if given else "number"
+    options = list(forms[kind]) if given else []
+    if kind in ("choices", "order"):
+        options = list(map(str, options))
+    if given and (len(options) < 2 or len(set(options)) < len(options)):
+        raise ValueError(f"{kind} needs at least two different entries; these are {options}.")
+    low, high = 0.0 if low is None else float(low), 1.0 if high is None else float(high)
+    step = (high - low) / 100 if step is None else float(step)
+    if not (math.isfinite(low) and math.isfinite(high) and low < high and 0 < step <= high - low):
+        raise ValueError(
+            f"A guess lies between low and a larger high, in steps above 0; these are {low:g}, {high:g}, {step:g}."
+        )
+    return Guess(question=question, kind=kind, options=options, low=low, high=high, step=step)
+
+
+def _place() -> Path | None:
+    """The file that keeps guesses, beside that of the exercises; None where nothing is to be kept."""
+    store = checks.store()
+    return None if str(store) == os.devnull else store.with_name("guesses.json")
+
+
+def _kept() -> dict:
+    place = _place() if _in_a_notebook() else None
+    try:
+        kept = json.loads(place.read_text(encoding="utf-8")) if place else {}
+    except (OSError, ValueError):  # none yet, or damaged: nothing depends on it
+        return {}
+    return kept if isinstance(kept, dict) else {}
+
+
+def _keep(question: str, value) -> None:
+    place = _place() if _in_a_notebook() else None
+    if place:
+        with contextlib.suppress(OSError):  # a disk that is full or cannot be written to stops no lesson
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(json.dumps(_kept() | {question: value}), encoding="utf-8")
+
+
+def _in_a_notebook() -> bool:
+    from IPython import get_ipython
+
+    return hasattr(get_ipython(), "kernel")
