@@ -13,7 +13,8 @@ from matplotlib.text import Text
 import tl_helpers as tl
 from tl_helpers import plots
 from tl_helpers.course import diagrams
-from tl_helpers.engine import diagram
+from tl_helpers.course.methods import METHODS
+from tl_helpers.engine import diagram, style
 from tl_helpers.engine.drawing import WIDE
 from tl_helpers.results import Evaluation
 from tl_helpers.runs import Run
@@ -25,6 +26,7 @@ ROWS = pd.DataFrame({"shots": [1, 1, 5, 5], "accuracy": [0.5, 0.6, 0.8, 1.0], "m
 FIGURES = {
     "images": (lambda: plots.images(tl.digits(1).train), "Labels in reading order: 0, 1, 2"),
     "images, none of them": (lambda: plots.images(tl.digits(1).train[:0]), "No pictures"),
+    "maps without titles": (lambda: plots.maps(np.ones((2, 5, 5))), "2 maps of 5 x 5 .* 0, 1"),
     "maps": (
         lambda: plots.maps(np.random.default_rng(0).normal(size=(3, 5, 5)), titles="abc"),
         "3 maps of 5 x 5 .* a, b, c",
@@ -65,6 +67,27 @@ def test_the_colours_are_told_apart_by_markers_too():
     assert len(set(plots.MARKERS)) == len(plots.MARKERS) == len(set(plots.COLOURS)) == len(plots.COLOURS)
     axis = plots.compare(RUN, RUN).axes[0]
     assert len({line.get_marker() for line in axis.lines}) == 2
+
+
+def test_each_method_has_one_colour_and_marker_everywhere():
+    """In all figures the same, none like another's or like what is no method."""
+    pairs = [look[:2] for look in style.METHODS.values()]
+    assert len(set(pairs)) == len(pairs) and not set(pairs) & set(zip(plots.COLOURS, plots.MARKERS))
+    assert set(METHODS) <= set(style.METHODS) and set(style.SHORT.values()) <= set(style.METHODS)
+    assert all(name == name.lower() for name in style.SHORT)
+    names = [*METHODS, "probe, 2 shots", "Fine-tuned: again", "something new", "another"]
+    assert len(set(style.looks(names))) == len(names)
+    assert len(set(style.looks(map(str, range(30))))) == 30
+    assert style.look("Probe, 2 shots") == style.METHODS["linear probe on letters features"] and style.look("x") is None
+    for name in ("probe", "raw CNN from scratch", "from scratch"):
+        wanted = style.look(name)
+        frame = pd.concat([ROWS.assign(method=other) for other in ("x", name)])
+        drawn = [
+            plots.compare(RUN, RUN, names=["x", name]).axes[0].lines[1],
+            [line for line in plots.lines(frame, "shots", by="method").axes[0].lines if line.get_label() == name][0],
+            plots.accuracies({"x": [0.5, 0.6], name: [0.7, 0.8]}).axes[0].lines[-1],
+        ]
+        assert {(line.get_color(), line.get_marker()) for line in drawn} == {wanted[:2]}
 
 
 def test_the_band_of_a_share_stays_a_share():

@@ -78,3 +78,13 @@ def pixels(axis, values: np.ndarray, left: float, top: float, side: float, **mor
     height, width = (side * edge / max(values.shape[:2]) for edge in values.shape[:2])
     look = {"cmap": "gray", "interpolation": "nearest", "aspect": "auto"} | more
     axis.imshow(values, extent=(left, left + width, top + height, top), **look)
+
+
+def scale(axis, top: float) -> None:
+    """What the colours of maps mean, at the left edge: from blue to white to red, for what is below zero, zero and above."""
+    axis.imshow(np.linspace(0, 1, 101)[None], extent=(0.08, 1.82, top + 0.12, top), cmap="RdBu_r", aspect="auto")
+    axis.plot([0.08, 1.82, 1.82, 0.08, 0.08], [top, top, top + 0.12, top + 0.12, top], color=INK, linewidth=0.6)
+    for x, words, ha in ((0.08, "below 0", "left"), (0.95, "0", "center"), (1.82, "above", "right")):
+        write(axis, x, top + 0.25, words, 9, ha)
+    if axis.figure.get_figwidth() > 4:
+        write(axis, 2.0, top + 0.06, "each map on its own scale", 9, "left")
