@@ -134,15 +134,15 @@ def _groups(model: nn.Module) -> list[tuple[str, str, list[str]]]:
 
 def _place(names: Sequence[str], every: Sequence[str]) -> str:
     """Where parameters are, of all that a model has: "layer1" where they are all of it, else its parts, "conv1, bn1"."""
-    paths = [name.split(".")[:-1] or [name] for name in names]
+    paths, others = [name.split(".")[:-1] or [name] for name in names], {*every} - {*names}
     common = [level[0] for level in itertools.takewhile(lambda level: len({*level}) == 1, zip(*paths))]
-    whole = lambda place: place and {*names} == {name for name in every if name.startswith(".".join([*place, ""]))}
-    if whole(common):
-        while whole(common[:-1]):  # a stage of one block
+    ours = lambda place: not any(name.startswith(".".join([*place, ""])) for name in others)
+    if common and ours(common):
+        while common[:-1] and ours(common[:-1]):  # a stage of one block
             common = common[:-1]
         return ".".join(common).removeprefix("body.")
-    rest = [path[len(common) :] or path[-1:] for path in paths]
-    first = list(dict.fromkeys(".".join(path[: 1 + path[1:2][0].isdigit()] if path[1:] else path) for path in rest))
+    shortest = [next((path[:n] for n in range(1, len(path)) if ours(path[:n])), path) for path in paths]
+    first = list(dict.fromkeys(".".join(path[min(len(common), len(path) - 1) :]) for path in shortest))
     return ", ".join(first[:2]) + (" ..." if len(first) > 2 else "")
 
 
@@ -290,7 +290,7 @@ def _moving(part: Part) -> str:
 
 def _row(axis, y: float, part: Part, found: Anatomy) -> None:
     box(axis, 0.5, y, 3.05, 0.36, state=part.state)
-    name = part.name if len(part.name) <= 26 else f"{part.name[:24]} …"
+    name = part.name if len(part.name) <= 26 else f"{part.name.split(',')[0][:22]} ..."
     write(axis, 0.6, y + 0.18, name, 10, "left", over=part.state in ("frozen", "partly"))
     if part.state:
         mark(axis, 2.72, y + 0.18, part.state)
