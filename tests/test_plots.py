@@ -230,8 +230,8 @@ def test_an_anatomy_is_that_of_the_model(name):
     assert len(hatched) == sum(part.state in ("frozen", "partly") for part in rows)
     seen = {}
     for place in shapes.values():
-        hook = lambda _, given, out, place=place: seen.setdefault(place, tuple(out.shape[1:]))
-        model.get_submodule(place).register_forward_hook(hook)
+        note = lambda _, given, out, place=place: seen.update({place: tuple(out.shape[1:])})
+        model.get_submodule(place).register_forward_hook(note)
     if shapes:
         model.eval()(torch.zeros(1, *model.pretrained_cfg["input_size"]))
     by_name = {part.name: part.shape for part in found.parts}
