@@ -71,13 +71,15 @@ def test_the_colours_are_told_apart_by_markers_too():
 
 def test_each_method_has_one_colour_and_marker_everywhere():
     """In all figures the same, none like another's or like what is no method."""
-    pairs = [look[:2] for look in style.METHODS.values()]
-    assert len(set(pairs)) == len(pairs) and not set(pairs) & set(zip(plots.COLOURS, plots.MARKERS))
+    pairs, markers = zip(*((look[:2], look.marker) for look in style.METHODS.values()))
+    assert len(set(markers)) == len(pairs) and not set(pairs) & set(zip(plots.COLOURS, plots.MARKERS))
     assert set(METHODS) <= set(style.METHODS) and set(style.SHORT.values()) <= set(style.METHODS)
     assert all(name == name.lower() for name in style.SHORT)
     names = [*METHODS, "probe, 2 shots", "Fine-tuned: again", "something new", "another"]
     assert len(set(style.looks(names))) == len(names)
     assert len(set(style.looks(map(str, range(30))))) == 30
+    drawn = style.looks(["probe", "x", "from scratch", "y", "fine-tuned", "z"])
+    assert len({look.color for look in drawn}) == len({look.marker for look in drawn}) == 6
     assert style.look("Probe, 2 shots") == style.METHODS["linear probe on letters features"] and style.look("x") is None
     for name in ("probe", "raw CNN from scratch", "from scratch"):
         wanted = style.look(name)

@@ -20,7 +20,7 @@ from .data import Files, InputConfig, Split
 from .engine.diagram import anatomy  # noqa: F401  (lessons call it plots.anatomy)
 from .engine.drawing import scale
 from .engine.figure import Figure
-from .engine.style import COLOURS, MARKERS, look, looks
+from .engine.style import COLOURS, MARKERS, looks, looks_of_rows
 from .engine.validate import brief, check_choice, check_kind, check_number
 from .images import prepare
 from .results import Evaluation, mean_interval
@@ -252,10 +252,9 @@ def intervals(axis, results: dict[str, Evaluation | Sequence], n: int | None = N
         texts.append(f"{name} {middle:.3f} ({low:.3f} to {high:.3f})")
     middles, lows, highs = zip(*bars)
     axis.plot(*np.reshape(dots, (-1, 2)).T, ".", color="#7F7F7F")
-    shown = [look(name) or (COLOURS[0], MARKERS[0]) for name in results]
-    axis.hlines(range(len(bars)), lows, highs, [colour for colour, *_ in shown], linewidth=2)
-    for row, (colour, marker, *_) in enumerate(shown):
-        axis.plot(middles[row], row, marker, color=colour)
+    axis.hlines(range(len(bars)), lows, highs, [one.color for one in looks_of_rows(results)], linewidth=2)
+    for row, one in enumerate(looks_of_rows(results)):
+        axis.plot(middles[row], row, one.marker, color=one.color)
     axis.set_yticks(range(len(results)), list(results))
     axis.set(ylim=(len(results) - 0.4, -0.7))
     return "; ".join(texts), " or ".join(covers)
@@ -313,7 +312,10 @@ def lines(
 
 
 def scatter(
-    points: Tensor | np.ndarray, labels: Sequence, names: Sequence[str], axes: Sequence[str] = ("first direction", "second")
+    points: Tensor | np.ndarray,
+    labels: Sequence,
+    names: Sequence[str],
+    axes: Sequence[str] = ("first direction", "second direction"),
 ) -> Figure:
     """Points of a plane, each drawn as the name of its class.
 

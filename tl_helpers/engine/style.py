@@ -1,6 +1,6 @@
 """The colours, markers and lines of every figure, and which of them each method has, in all lessons. Lesson 00 shows some.
 
-Colours are Okabe and Ito's, which colour-blind readers can tell apart; no two methods have both colour and marker in common.
+Colours are Okabe and Ito's, which colour-blind readers can tell apart; no two methods have the same marker.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ class Look(NamedTuple):
 # sky what starts from scratch, blue, green and vermillion what comes from letters.
 METHODS = {
     "chance": Look(GREY, "X", ":"),
-    "nearest centroid on pixels": Look(GREY, "v", "--"),
+    "nearest centroid on pixels": Look(GREY, "<", "--"),
     "logistic regression on pixels": Look(ORANGE, "D"),
     "random forest on pixels": Look(PINK, "P"),
     "raw CNN from scratch": Look(SKY, "s"),
     "same backbone from scratch": Look(BLACK, "o"),
-    "linear probe on random features": Look(GREY, "D", "-."),
+    "linear probe on random features": Look(GREY, "d", "-."),
     "linear probe on centred features": Look(GREY, "p", "-."),
     "nearest centroid on letters features": Look(GREEN, "v", "--"),
     "linear probe on letters features": Look(BLUE, "^"),
-    "fine-tuned letters backbone": Look(VERMILLION, "o"),
+    "fine-tuned letters backbone": Look(VERMILLION, "*"),
     "fine-tuned after a probe": Look(VERMILLION, "h", "--"),
-    "some blocks from the letters": Look(GREEN, "s", "-."),
-    "two heads": Look(PINK, "h", ":"),
-    "two heads, summed loss": Look(PINK, "v", ":"),
+    "some blocks from the letters": Look(GREEN, ">", "-."),
+    "two heads": Look(PINK, "H", ":"),
+    "two heads, summed loss": Look(PINK, "8", ":"),
 }
 # What lessons call them, where they are called otherwise: the whole name, or what stands before a comma or a colon in it.
 SHORT = {
@@ -94,13 +94,22 @@ def looks(names: Iterable) -> list[Look]:
     """
     names = list(names)
     found, taken = [look(name) for name in names], set()
-    colours = [colour for colour in COLOURS if colour not in {one.color for one in found if one}] or list(COLOURS)
-    shapes = [(colour, marker, line) for line in LINES for colour, marker in zip(COLOURS, MARKERS)]
-    free = [Look(*shape) for shape in shapes if shape[0] in colours]
-    free += [Look(colour, marker) for marker in MARKERS for colour in COLOURS]
+    known = [one for one in found if one]
+    hues = [colour for colour in COLOURS if colour not in {one.color for one in known}] or list(COLOURS)
+    # Unknown names: a colour and a marker that no method of this figure has, as long as there are such.
+    free = [Look(c, m, line) for line in LINES for c, m in zip(COLOURS, MARKERS)]
+    free += [Look(c, m) for m in MARKERS for c in hues]
+    free.sort(key=lambda one: (one.color not in hues) + any(one.marker == other.marker for other in known))
     for i, one in enumerate(found):
         choices = free if one is None else [one, *(Look(one.color, marker, line) for line in LINES for marker in MARKERS)]
-        kept = {other[:2] for other in found[i + 1 :] if other} if one is None else set()
+        kept = {other[:2] for other in known} if one is None else set()
         found[i] = next((c for c in choices if c not in taken and c[:2] not in kept), choices[0])
         taken.add(found[i])
     return found
+
+
+def looks_of_rows(names: Iterable) -> list[Look]:
+    """The same where each has a row of its own, with its name: what is no known method has one colour that is left."""
+    found = [look(name) for name in names]
+    spare = next((c for c in COLOURS if all(one is None or one.color != c for one in found)), COLOURS[0])
+    return [one or Look(spare, MARKERS[0]) for one in found]

@@ -194,7 +194,7 @@ def _map(axis, bar, values: np.ndarray, span: float = 1.0) -> str:
     levels = np.geomspace(low, max(np.nanquantile(values, 0.95), 1.01 * low), 9)
     axis.grid(False)
     filled = axis.contourf(ticks, ticks, np.clip(values, levels[0], levels[-1]), levels, cmap="cividis")
-    axis.figure.colorbar(filled, cax=bar, ax=axis if bar is None else None, ticks=levels[::2], format="%.2g")
+    axis.figure.colorbar(filled, cax=bar, ax=axis if bar is None else None, ticks=levels[::2], format="%.3g")
     lines = axis.contour(ticks, ticks, values, levels, colors="white", linewidths=0.6)
     axis.clabel(lines, levels[1::2], fontsize=7, fmt="%.2g")
     axis.plot(0, 0, "*", color="white", markeredgecolor="black", markersize=11)
@@ -244,7 +244,8 @@ def rates(
         axis = figure.part(4.15, 0.45, 2.7, 2.45 - 0.19 * len(runs))
         figure.alt += f". Runs made here, validation accuracy at the end: {plots.curves(axis, [*runs.items()])}"
         axis.set_title("made here", fontsize=9)
-        axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18), labelspacing=0.2)
+        axis.set_xlabel("epoch", labelpad=1)
+        axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), labelspacing=0.2)
     if values is not None:
         drawn, words = _mapped(np.ascontiguousarray(values, dtype=float).tobytes(), len(values))
         plots.paste(sheet, drawn, left=0.1 if beside else 3.7, top=3.5 * beside)
@@ -327,9 +328,9 @@ def sampled(shots: int, seed: int = 0, grid: str = "digits") -> plots.Figure:
     drawn, words = _compared(results, n)
     # Classes side by side in a row, or one class in several rows: whichever leaves the pictures largest.
     across = [shots * k for k in (1, 2, 5, 10)] + [shots // k for k in (2, 3, 5) if shots % k == 0]
-    sides = {columns: min(0.6, 7.0 / columns, 2.8 / (10 * shots / columns)) for columns in across}
+    sides = {columns: min(0.6, 7.0 / columns, 2.8 * columns / (10 * shots) - 0.02) for columns in across}
     columns = max(sides, key=sides.get)
-    below = 0.45 + 10 * shots / columns * sides[columns]
+    below = 0.45 + 10 * shots / columns * (sides[columns] + 0.02)
     figure = plots.Figure(WIDE, below + len(drawn) / 120)
     sheet = figure.sheet()
     plots.paste(sheet, drawn, top=below)
