@@ -31,15 +31,24 @@ def _slices(images, dx, dy):
 
 
 RIGHT = {
+    "whom_to_help": ("bank", "a"),
     "majority_baseline": lambda train, test: (test == np.bincount(train).argmax()).mean(),
     "half_width": (_margin, 17),
     "shifted": lambda images, dx, dy: F.pad(images, (dx, -dx, dy, -dy)),
     "chosen_svm": Later(lambda: _svm(C=10, gamma=0.003)),
 }
 WRONG = {
+    "whom_to_help": [
+        (("museum", "a"), "What did two pixels do"),
+        (("museum", "b"), "What did two pixels do"),
+        (("bank", "b"), "does not use shape"),
+        (("bank", "c"), "next to nothing"),
+        (("both", "a"), '"bank" or "museum"'),
+        (("bank", "d"), '"a", "b" or "c"'),
+    ],
     "majority_baseline": [
         (lambda train, test: None, "returns nothing"),
-        (lambda train, test: (test == np.bincount(test).argmax()).mean(), "commonest of the test labels"),
+        (lambda train, test: (test == np.bincount(test).argmax()).mean(), "most common of the test labels"),
         (lambda train, test: np.bincount(train).max() / len(train), "accuracy on the training labels"),
         (lambda train, test: np.bincount(train).argmax(), "between 0 and 1"),
         (lambda train, test: 0.25, "95 of 100"),

@@ -55,8 +55,11 @@ def _by(column, how="mean"):
     return lambda results: getattr(results.groupby("learning rate")[f"{column} accuracy"], how)().idxmax()
 
 
+MOVES = {"A": ("raise the rate", 1), "B": ["lower the rate", 3], "C": ("stop earlier", 2)}
+
 RIGHT = {
     "train_step": _zero_at_the_end,
+    "next_move": MOVES,
     "turning_point": (HISTORY, 4),
     "chosen_rate": _by("validation"),
     "rests_in_evaluation": Head(lambda head, x: F.dropout(x, training=head.training)),
@@ -74,6 +77,20 @@ WRONG = {
         (_step(sign=-1), "wrong way"),
         (_step(give="tensor"), "in memory"),
         (_step(give="accuracy"), "where the loss of the batch was"),
+    ],
+    "next_move": [
+        ({"A": (..., ...), "B": (..., ...), "C": (..., ...)}, "still open"),
+        (MOVES | {"A": ("raise the rate", ...)}, "still open"),
+        (["raise the rate", "lower the rate", "stop earlier"], "A dictionary"),
+        (MOVES | {"B": "lower the rate"}, "give a pair"),
+        (MOVES | {"A": (1, "raise the rate")}, "the move comes first"),
+        (MOVES | {"A": ("more epochs", 1)}, "not one of the moves"),
+        (MOVES | {"A": ("raise the rate", 4)}, "numbers 1, 2 and 3"),
+        (MOVES | {"A": ("stop earlier", 1)}, "almost nothing"),
+        (MOVES | {"A": ("lower the rate", 1)}, "even less"),
+        (MOVES | {"B": ("raise the rate", 3)}, "threw it out"),
+        (MOVES | {"C": ("lower the rate", 2)}, "The turn would still come"),
+        (MOVES | {"C": ("stop earlier", 1)}, "look again"),
     ],
     "turning_point": [
         ((HISTORY, 3), "counted from 0"),

@@ -235,7 +235,8 @@ def rates(
     axis.plot(*zip(*dots), style.marker, color=style.color, alpha=0.6, markersize=5)
     axis.plot(list(means), list(means.values()), color=style.color)
     axis.set(xlabel="learning rate", ylabel="validation accuracy", ylim=(0, 1.02))
-    axis.set_xticks(list(means), [f"{lr:g}" for lr in means])
+    ticks = [*means][:: 1 + (len(means) > 5)]  # more would not fit beside each other
+    axis.set_xticks(ticks, [f"{lr:g}" for lr in ticks])
     axis.set_title(f"stored: {method},\n{shots} a class, a dot for each seed", fontsize=9)
     figure.alt = f"Stored runs of {method} with {shots} labelled images a class. Mean validation accuracy: " + ", ".join(
         f"{mean:.2f} at learning rate {lr:g} ({len(found[lr])} seeds)" for lr, mean in means.items()

@@ -26,7 +26,7 @@ def single_example(accuracy) -> str:
         if abs(accuracy - _measured(10)) < 0.005:
             raise NotYet("That is the accuracy with ten examples of each digit. Call the function with 1.")
         raise NotYet(f"{accuracy!r} is not what comes out with one example of each digit. Call the function with 1.")
-    return f"One example of each digit, and {right:.3f} of the test pictures are named correctly. Guessing gives 0.1."
+    return f"One example of each digit, and {right:.3f} of the test pictures are read right. Guessing gives 0.1."
 
 
 @functools.cache

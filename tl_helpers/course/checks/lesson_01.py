@@ -1,4 +1,4 @@
-"""Checks of the exercises of lesson 01."""
+"""Checks of the exercises of lesson 01, and of the notebook behind it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from .base import NotYet, exercise, returned
 
 @exercise("01")
 def majority_baseline(baseline) -> str:
-    """baseline(train_labels, test_labels): the accuracy of always giving the commonest training label."""
+    """baseline(train_labels, test_labels): the accuracy of always giving the most common training label."""
     train, test = np.array([3] * 5 + [1] * 2 + [0] * 3), np.array([3] * 2 + [1] * 5 + [0] * 1)
     share = baseline(train.copy(), test.copy())
     returned(share, "it should return a share between 0 and 1.")
     if np.ndim(share) or not 0 <= share <= 1:
         raise NotYet(f"It returned {share!r}; an accuracy is one number between 0 and 1, a share of the test labels.")
     if abs(share - 5 / 8) < 1e-6:
-        raise NotYet("You took the commonest of the test labels. The lazy model may look at training labels only.")
+        raise NotYet("You took the most common of the test labels. The lazy model may look at training labels only.")
     if abs(share - 5 / 10) < 1e-6:
         raise NotYet("That is its accuracy on the training labels; count how many of the test labels the answer hits.")
     if abs(share - 2 / 8) > 1e-6:
         raise NotYet(
-            f"For training labels {train.tolist()} and test labels {test.tolist()} it returned {share:.3f}. The commonest "
+            f"For training labels {train.tolist()} and test labels {test.tolist()} it returned {share:.3f}. The most common "
             "training label there is 3; which share of the test labels is 3?"
         )
     lopsided = np.array([0] * 95 + [1] * 5)
@@ -34,7 +34,7 @@ def majority_baseline(baseline) -> str:
     return "95% accuracy is nothing where 95 of 100 pictures are of one class: always compare with the laziest model."
 
 
-@exercise("01")
+@exercise("deeper/01")
 def half_width(function, beyond_luck) -> str:
     """function(accuracy, n): half of a 95% interval; beyond_luck: the smallest lead above it, in images of 797 at 0.9."""
     cases = [(0.9, 797), (0.5, 100), (0.99, 2000)]
@@ -58,7 +58,32 @@ def half_width(function, beyond_luck) -> str:
     return "A lead of 5 pictures of 797 is 0.6 of a point, and the margin 2.1 points: that may well be luck."
 
 
+REASONS = {  # of the bank or the museum
+    "b": "It is true that shuffling costs it nothing, but that shows that it does not use shape; it was trained and tested "
+    "on the same order. Neither customer shuffles pixels; one of them moves digits.",
+    "c": "Training accuracy says next to nothing about new pictures, and neither customer will send you the old ones again.",
+}
+
+
 @exercise("01")
+def whom_to_help(customer, reason) -> str:
+    """customer: "bank" (digits in place) or "museum" (digits moved); reason: the letter of a measurement."""
+    customer, reason = str(customer).strip().lower(), str(reason).strip().lower()
+    if customer not in ("bank", "museum"):
+        raise NotYet(f'The customer is "bank" or "museum", in quotes; this is {customer!r}.')
+    if reason not in ("a", *REASONS):
+        raise NotYet(f'The reason is "a", "b" or "c", in quotes; this is {reason!r}.')
+    if customer == "museum":
+        raise NotYet("The museum's digits stand a little off their places. What did two pixels do to the linear classifier?")
+    if reason in REASONS:
+        raise NotYet(f"The bank it is, but not for this reason. {REASONS[reason]}")
+    return (
+        "Its accuracy is a promise for pictures like those it was tested on: the bank's, not the museum's. To the museum "
+        "you might say: not yet, until you have measured on its own pictures."
+    )
+
+
+@exercise("deeper/01")
 def shifted(shift) -> str:
     """shift(images, dx, dy): everything dx further right and dy further down, black where nothing comes from."""
     images = torch.randint(1, 256, (3, 1, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
@@ -90,7 +115,7 @@ def shifted(shift) -> str:
     return "Moved without a trace, in all directions. Now see what the models make of it."
 
 
-@exercise("01")
+@exercise("deeper/01")
 def chosen_svm(model) -> str:
     """An SVC fitted on the 100 training images of tl.digits(10, 0), its settings chosen on the validation images."""
     task = digits(10, seed=0)

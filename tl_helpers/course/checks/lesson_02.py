@@ -1,4 +1,4 @@
-"""Checks of the exercises of lesson 02."""
+"""Checks of the exercises of lesson 02, and of the notebook behind it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def stroke_kernel(kernel) -> str:
         )
     if along.abs().max() > middle / 3:
         raise NotYet(f"Horizontal strokes get {middle:g}, vertical ones up to {along.abs().max():g}: make each row even.")
-    return "It finds horizontal strokes. Training finds kernels like this one without being told what a stroke is."
+    return "It finds horizontal strokes. In a network nobody makes kernels by hand: training changes random ones."
 
 
 @exercise("02")
@@ -75,7 +75,7 @@ def output_size(function) -> str:
     return "You can now tell before running it whether layers fit: 28, 24, 12, 8, 4, and 20 maps of 4 x 4 make 320."
 
 
-@exercise("02")
+@exercise("deeper/02")
 def parameters_of_conv(function) -> str:
     """function(inputs, outputs, kernel): weights and biases of a convolution."""
     for inputs, outputs, kernel in ((1, 10, 5), (10, 20, 5), (3, 64, 7), (8, 4, 1)):
@@ -123,10 +123,10 @@ def article_net(model) -> str:
         answers, right = model(x), raw(x)
         if not torch.allclose(answers.exp().sum(1), torch.ones(8), atol=1e-3):
             if torch.allclose(answers.log_softmax(1), right, atol=1e-4):
-                raise NotYet("The answers are no log-probabilities yet: at the end log-softmax over dim=1 is missing.")
+                raise NotYet("The answers are not log-probabilities yet: at the end log-softmax over dim=1 is missing.")
             raise NotYet("The exponentials of an image's answers do not add up to 1: is nn.LogSoftmax(dim=1) the end?")
         if not torch.allclose(answers, right, atol=1e-4):
-            raise NotYet("All weights fit, but with the same ones it answers otherwise: a ReLU missing, or one too many?")
+            raise NotYet("All weights fit, but with the same ones it answers differently: a ReLU missing, or one too many?")
         kinds = [type(layer) for layer in model.modules()]
         if nn.Dropout2d not in kinds or nn.Dropout not in kinds:
             raise NotYet("When evaluated it answers like the article's. In training the dropouts are missing, or one is.")

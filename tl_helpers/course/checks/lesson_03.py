@@ -68,7 +68,52 @@ def train_step(step) -> str:
     return f"50 more steps brought the loss of a small model from {losses[0]:.2f} to {losses[-1]:.2f}: you can train."
 
 
+MOVES = ("raise the rate", "lower the rate", "stop earlier")
+REASONS = {
+    1: "both losses are still falling at the end",
+    2: "the validation loss rose while the training loss fell",
+    3: "the losses are stuck at ln 10",
+}
+RIGHT_MOVES = {"A": (MOVES[0], 1), "B": (MOVES[1], 3), "C": (MOVES[2], 2)}
+AGAINST = {  # what speaks against each wrong move
+    ("A", MOVES[1]): "it has hardly moved, and with smaller steps it would move even less.",
+    ("A", MOVES[2]): "it has not got far enough yet to overfit; stopping now keeps a network that knows almost nothing.",
+    ("B", MOVES[0]): "the large steps are what threw it out; larger ones would do so sooner.",
+    ("B", MOVES[2]): "a third of the way in it was already guessing, so there is nothing good to stop at.",
+    ("C", MOVES[0]): "it learned its 50 images by heart as it is; a higher rate does not give it more images.",
+    ("C", MOVES[1]): "smaller steps would learn the same 50 images by heart a little later. The turn would still come.",
+}
+
+
 @exercise("03")
+def next_move(decision) -> str:
+    """decision: for the runs A, B and C a pair each, the next move and the number of its reason."""
+    if not isinstance(decision, dict) or set(decision) != set(RIGHT_MOVES):
+        raise NotYet('A dictionary with a pair for each of the runs "A", "B" and "C" was asked for.')
+    for run, (right, reason) in RIGHT_MOVES.items():
+        pair = decision[run]
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise NotYet(f'Run {run}: give a pair, such as ("stop earlier", 1).')
+        move, because = pair
+        if move is ... or because is ...:
+            raise NotYet(f"Run {run} is still open: put a move and the number of a reason in place of the dots.")
+        if move in REASONS and because in MOVES:
+            raise NotYet(f"Run {run}: the move comes first, then the number of the reason.")
+        if move not in MOVES:
+            raise NotYet(f"Run {run}: {move!r} is not one of the moves, {', '.join(map(repr, MOVES))}.")
+        if because not in REASONS:
+            raise NotYet(f"Run {run}: reasons have the numbers 1, 2 and 3; this is {because!r}.")
+        if move != right:
+            raise NotYet(f"Run {run}, {move!r}: {AGAINST[run, move]}")
+        if because != reason:
+            raise NotYet(f"Run {run}: the move is right, but look again. Is it true of this run that {REASONS[because]}?")
+    return (
+        "Too low shows as losses that still fall, too high as a loss of ln 10, too long as two losses that part. "
+        "All three are in the losses; the accuracy alone would have hidden the last one."
+    )
+
+
+@exercise("deeper/03")
 def turning_point(history, epoch) -> str:
     """epoch: the one with the lowest validation loss in the history of a run."""
     losses = history.set_index("epoch").val_loss
@@ -83,15 +128,17 @@ def turning_point(history, epoch) -> str:
     if epoch == best - 1:
         raise NotYet("That is the row's number on the left, counted from 0. The column `epoch` counts from 1.")
     if epoch in (last, history.set_index("epoch").loss.idxmin()):
-        raise NotYet("There the training loss is lowest. On pictures the network has not learned from it was better before.")
+        raise NotYet("There the training loss is lowest. On images it did not learn from, the network was better before.")
     if epoch == history.set_index("epoch").val_accuracy.idxmax():
-        raise NotYet("That is the epoch of the highest validation accuracy. The loss was asked for, and it turns elsewhere.")
+        raise NotYet(
+            "That is the epoch of the highest validation accuracy. The loss, which is asked about, turns elsewhere."
+        )
     if epoch in losses.index:
         raise NotYet(f"After epoch {epoch} the validation loss was {losses[epoch]:.3f}, and another epoch has a lower one.")
     raise NotYet(f"The answer is one epoch, a whole number from 1 to {last}; not {epoch!r}.")
 
 
-@exercise("03")
+@exercise("deeper/03")
 def chosen_rate(choose) -> str:
     """choose(results): the learning rate with the best mean validation accuracy over its seeds."""
     train, val, test = "training accuracy", "validation accuracy", "test accuracy"
@@ -114,7 +161,7 @@ def chosen_rate(choose) -> str:
         if found == rates["lucky on test"]:
             raise NotYet("It chose by test accuracy. Then the test set has helped to choose, and can no longer judge.")
         if found == rates["learned by heart"]:
-            raise NotYet("It chose by training accuracy. A network that knows its pictures by heart looks best there.")
+            raise NotYet("It chose by training accuracy. A network that knows its images by heart looks best there.")
         if found == rates["one lucky run"]:
             raise NotYet("It chose by the best single run, with seeds at 0.97, 0.70 and 0.60. Take the mean of the seeds.")
         if found != rates["steady"]:
@@ -122,7 +169,7 @@ def chosen_rate(choose) -> str:
     return "Chosen by the mean over seeds on validation data, so the test set is still fit to judge."
 
 
-@exercise("03")
+@exercise("deeper/03")
 def rests_in_evaluation(head) -> str:
     """A head of two linear layers with dropout between, which drops in training only."""
     if isinstance(head, type):
@@ -138,7 +185,7 @@ def rests_in_evaluation(head) -> str:
             raise NotYet(f"For one row of 320 numbers it returns {tuple(rest.shape)}; the head should still give 1 x 10.")
         if not torch.equal(rest, again):
             raise NotYet(
-                "In evaluation two calls with the same picture still differ. Tell F.dropout whether the module is training, "
+                "In evaluation two calls with the same image still differ. Tell F.dropout whether the module is training, "
                 "or use an nn.Dropout made in __init__; one made inside forward is never told."
             )
         drops = head.train()(x.expand(4000, -1))
@@ -147,7 +194,7 @@ def rests_in_evaluation(head) -> str:
         error = (drops.mean(0) - rest[0]).abs() / (drops.std(0) / 4000**0.5)
         if error.max() > 6:
             raise NotYet(
-                "In evaluation it answers otherwise than on average in training: something besides the dropout has changed. "
+                "In evaluation its answer is not its average in training: something besides the dropout has changed. "
                 "(What is not dropped is already scaled up in training.)"
             )
     return "It drops in training, rests in evaluation, and means the same in both. eval() now does what it says."

@@ -1,0 +1,251 @@
+"""What lesson 04 needs beside the library: fair linear probes, and what the units of a network like in photographs.
+
+Lesson 04 opens this file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import sklearn
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from .. import glyphs, plots
+from ..data import Split, Task, digits, letters
+from ..extraction import features
+from ..models import backbone, head, input_of
+from ..training import evaluate, fit, predict
+
+# Fair linear probes: every rival gets the same scale, the same search for its learning rate, the same digits.
+
+RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+Make = Callable[[int], nn.Module]  # from a seed to a backbone
+
+
+def random_body(seed: int, watched: bool = True) -> nn.Module:
+    """A resnet10t with random weights. If `watched`, its batch norms know the mean and spread of what passes through them:
+    they have watched 688 bent letters once. No label is needed for that, and no weight changes.
+    """
+    body = backbone("resnet10t.letters", pretrained=False, seed=seed)
+    if not watched:
+        return body.eval()
+    for layer in body.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = None  # None: the plain mean of all that it has seen
+    some = glyphs.augment(letters().train.x[::4] / 255, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        body.train()(input_of(body).normalise(some))
+    return body.eval()
+
+
+def centred(task: Task) -> Task:
+    """A task of vectors, each number less its mean over the training images, all divided by one number, their spread."""
+    middle = task.train.x.mean(0)
+    spread = (task.train.x - middle).std()
+    parts = [Split((part.x - middle) / spread, part.y) for part in (task.train, task.val, task.test)]
+    return Task(task.name, task.classes, *parts)
+
+
+def problems(make: Make | None, seeds: Iterable[int] = range(5), scaled: bool = True) -> list[tuple[nn.Module, Task]]:
+    """For each seed a linear layer to train, and ten vectors per class to train it on; the seed draws both.
+
+    Args:
+        make: gives the backbone whose features are the vectors; None for the pixels themselves.
+        scaled: whether the vectors are `centred`.
+    """
+    found = []
+    for seed in seeds:
+        task = digits(shots=10, seed=seed)
+        if make is None:
+            rows = [Split(part.x.flatten(1) / 255, part.y) for part in (task.train, task.val, task.test)]
+            torch.manual_seed(seed)
+            layer, vectors = nn.Linear(784, 10), Task("pixels", task.classes, *rows)
+        else:
+            body = make(seed)
+            layer, vectors = head(body, task, seed=seed).get_classifier(), features(body, task)
+        found.append((layer, centred(vectors) if scaled else vectors))
+    return found
+
+
+def _runs(found: list[tuple[nn.Module, Task]], rate: float) -> list:
+    return [fit(layer, vectors, lr=rate, seed=seed, progress=False) for seed, (layer, vectors) in enumerate(found)]
+
+
+def search(found: list[tuple[nn.Module, Task]], rates: Sequence[float] = RATES) -> pd.Series:
+    """The mean validation accuracy over the seeds, for each learning rate."""
+    means = {rate: np.mean([run.history.val_accuracy.iloc[-1] for run in _runs(found, rate)]) for rate in rates}
+    return pd.Series(means).rename_axis("learning rate")
+
+
+def probe(make: Make | None, scaled: bool = True, rates: Sequence[float] = RATES) -> list[float]:
+    """Test accuracy on digits of a linear probe, for each of five seeds: with 10 labelled images per class, at the learning
+    rate that is best on the validation images. Arguments as in `problems`.
+    """
+    found = problems(make, scaled=scaled)
+    best = search(found, rates).idxmax()
+    return [evaluate(run.model, vectors.test).accuracy for run, (_, vectors) in zip(_runs(found, best), found)]
+
+
+def show_plane(points: np.ndarray, labels: Tensor, fitted, name: str) -> plots.Figure:
+    """Digits on the plane of their first two principal components, each drawn as its class.
+
+    Args:
+        points: N x 2; labels: N; fitted: the PCA that made the points; name: of what made the features, for the title.
+    """
+    figure = plots.scatter(points, labels, [str(i) for i in range(10)])
+    axis, shares = figure.axes[0], 100 * fitted.explained_variance_ratio_
+    axis.set(
+        title=f"{len(points)} digits, {name}",
+        xlabel=f"first principal component ({shares[0]:.0f}% of the variance)",
+        ylabel=f"second principal component ({shares[1]:.0f}%)",
+    )
+    figure.alt = (
+        f"{name}, first two principal components with {shares[0]:.0f} and {shares[1]:.0f}% of the variance. {figure.alt}"
+    )
+    return figure
+
+
+# Photographs that come with the libraries of the set-up.
+
+
+def photographs() -> dict[str, Path]:
+    """Three photographs by their names: two that scikit-learn ships, one that matplotlib ships.
+
+    Source: china.jpg by Daniel Buechele and flower.jpg by "vultilion", both from Flickr under CC BY 2.0; grace_hopper.jpg,
+    an official portrait by the US Navy (James S. Davis), in the public domain.
+    """
+    folder = Path(sklearn.__file__).parent / "datasets" / "images"
+    hopper = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+    return {"china": folder / "china.jpg", "flower": folder / "flower.jpg", "Grace Hopper": hopper}
+
+
+def pixels_of(path: Path, height: int | None = None) -> Tensor:
+    """A photograph, uint8, 1 x 3 x H x W; resized to this height, or as it is."""
+    with Image.open(path) as opened:
+        picture = opened.convert("RGB")
+    if height:
+        picture = picture.resize((round(picture.width * height / picture.height), height), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
+
+
+def show_photographs(height: int = 200) -> plots.Figure:
+    """The photographs side by side, each with its name above."""
+    shown = {name: pixels_of(path, height) for name, path in photographs().items()}
+    widths = [1.85 * x.shape[3] / x.shape[2] for x in shown.values()]
+    figure = plots.Figure(sum(widths) + 0.15 * len(widths), 2.2)
+    sheet, left = figure.sheet(), 0.05
+    for (name, x), width in zip(shown.items(), widths):
+        sheet.text(left, 0.2, name, fontsize=9)
+        sheet.imshow(plots.shades(x)[0], extent=(left, left + width, 2.17, 0.27), aspect="auto")
+        left += width + 0.15
+    figure.alt = (
+        "Three photographs: a temple of red and gold with curved roofs under a blue sky; a large orange and pink flower "
+        "close up; the portrait of a woman in the dark uniform of the US Navy, before a flag."
+    )
+    return figure
+
+
+def asked(models: dict[str, nn.Module], path: Path, classes: Sequence[str], top: int = 3) -> pd.DataFrame:
+    """What classifiers of ImageNet's thousand classes say to a photograph: their likeliest answers, a row each."""
+    rows = []
+    for name, model in models.items():
+        for share, label in zip(*map(Tensor.tolist, predict(model, path)[0].topk(top))):
+            rows.append((name, classes[label].split(",")[0], round(share, 4)))
+    return pd.DataFrame(rows, columns=["network", "answer", "probability"])
+
+
+# What units like. A stage is what timm calls so: the layers between two reductions of the maps.
+
+
+@dataclasses.dataclass(frozen=True)
+class Depth:
+    """A depth at which to look: its name, the number of the stage, and the side in pixels of the patches to show."""
+
+    name: str
+    stage: int
+    side: int
+
+
+DEPTHS = (Depth("early", 0, 16), Depth("middle", 2, 64), Depth("late", 4, 160))
+
+
+@torch.no_grad()
+def maps_of(model: nn.Module, x: Tensor, stage: int) -> Tensor:
+    """What one stage of a timm model makes of images of any size (uint8, N x 3 x H x W): maps, N x C x h x w."""
+    plain = input_of(model).normalise(x)
+    return model.eval().forward_intermediates(plain, indices=[stage], intermediates_only=True)[0]
+
+
+def watch_photographs(model: nn.Module) -> nn.Module:
+    """Let the batch norms of a network with random weights learn the mean and spread of what passes through them, from the
+    three photographs; no weight changes. Changes the model, and returns it.
+    """
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = None
+    pictures = torch.cat([F.interpolate(pixels_of(path, 320).float(), (320, 320)) for path in photographs().values()])
+    with torch.no_grad():
+        model.train()(input_of(model).normalise(pictures / 255))
+    return model.eval()
+
+
+def favourites(model: nn.Module, depth: Depth, units: int = 6, many: int = 4) -> dict[int, list[tuple[str, int, int]]]:
+    """Where in the three photographs some units answer most: for each unit (photograph, row, column), the strongest first.
+
+    The units are the most selective ones: those whose strongest answers stand out most from all of their answers. No two
+    places of a unit are nearer to each other than three quarters of a patch.
+    """
+    pictures = {name: pixels_of(path, 480) for name, path in photographs().items()}
+    maps = {name: maps_of(model, x, depth.stage)[0] for name, x in pictures.items()}
+    answers = torch.cat([out.flatten(1) for out in maps.values()], 1)
+    most = answers.topk(max(many, answers.shape[1] // 500), 1).values.mean(1)
+    chosen = ((most - answers.mean(1)) / answers.std(1).clamp_min(1e-6)).topk(units).indices.tolist()
+    return {unit: _places(unit, maps, pictures, depth.side, many) for unit in chosen}
+
+
+def _places(unit: int, maps: dict, pictures: dict, side: int, many: int) -> list[tuple[str, int, int]]:
+    left = {name: out[unit].clone() for name, out in maps.items()}
+    found = []
+    while len(found) < many:
+        name = max(left, key=lambda name: left[name].max().item())
+        out, (height, width) = left[name], pictures[name].shape[2:]
+        row, column = divmod(int(out.argmax()), out.shape[1])
+        step = height / out.shape[0]
+        y, x = (round((at + 0.5) * step) for at in (row, column))
+        found.append((name, min(max(y, side // 2), height - side // 2), min(max(x, side // 2), width - side // 2)))
+        near = int(0.75 * side / step) + 1
+        out[max(0, row - near) : row + near + 1, max(0, column - near) : column + near + 1] = -torch.inf
+    return found
+
+
+def show_favourites(model: nn.Module, depths: Sequence[Depth] = DEPTHS, units: int = 6, many: int = 4) -> plots.Figure:
+    """What units of an early, a middle and a late stage like best in the photographs: a row of patches for each unit."""
+    pictures = {name: pixels_of(path, 480) for name, path in photographs().items()}
+    size, gap = 0.57, 0.25
+    width = many * size + gap
+    figure = plots.Figure(width * len(depths), 0.5 + units * size)
+    sheet, words = figure.sheet(), []
+    for i, depth in enumerate(depths):
+        found = favourites(model, depth, units, many)
+        patches = torch.cat([_patch(pictures[name], y, x, depth.side) for places in found.values() for name, y, x in places])
+        small = F.interpolate(patches.float() / 255, (64, 64), mode="bicubic" if depth.side < 64 else "area").clamp(0, 1)
+        sheet.text(i * width + 0.05, 0.2, f"{depth.name}: patches of {depth.side} x {depth.side}", fontsize=9)
+        plots.tiles(sheet, plots.shades(small), many, size, left=i * width, top=0.3)
+        from_where = [max(set(names), key=names.count) for names in ([p[0] for p in places] for places in found.values())]
+        words.append(f"{depth.name}, patches of {depth.side} pixels, mostly from {', '.join(from_where)}")
+    figure.alt = (
+        f"For {units} units each, the {many} patches of three photographs that excite them most: {'; '.join(words)}."
+    )
+    return figure
+
+
+def _patch(picture: Tensor, y: int, x: int, side: int) -> Tensor:
+    return picture[:, :, y - side // 2 : y + side // 2, x - side // 2 : x + side // 2]
