@@ -33,7 +33,6 @@ def lesson(path):
 
 
 OLD_FORM = {
-    "02",
     "04",
     "08",
     "09",
