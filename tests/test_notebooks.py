@@ -33,7 +33,6 @@ def lesson(path):
 
 
 OLD_FORM = {
-    "06",
     "08",
     "09",
     "11",
