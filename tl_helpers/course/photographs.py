@@ -42,7 +42,7 @@ TASKS = {
     "clothes": (1, 2, 5, 10, 20, 50, 100),
     "solar-cells": (1, 2, 5, 10, 20, 50, 100, 200),
 }
-WHOLE_SHOTS = {"ants-and-bees": (20,), "cats-and-dogs": (20,), "pets": (4,), "clothes": (5,), "solar-cells": (20, 100)}
+WHOLE_SHOTS = {"ants-and-bees": (20,), "cats-and-dogs": (20,), "pets": (4,), "solar-cells": (100,)}
 SEARCH = {"pets": (1,), "solar-cells": (1, 10, 100)}  # where heads look for a rate; of the others (1, 10)
 MOST = {"train": 200, "val": 300, "test": 1000}  # per class; in all; in all: of the larger sets a fixed part
 SEEDS = range(5, 10)
@@ -193,52 +193,50 @@ def _plan() -> Iterator[tuple[str, str, str, tuple[int, ...]]]:
         yield task, RANDOM, LITE0, shots
         if task in ("clothes", "solar-cells"):  # grey pictures of one thing on black, which letters are too
             yield task, PROBE, LETTERS, shots
-        yield task, SMALL, LITE0, WHOLE_SHOTS[task]
-    for method, task in itertools.product((TUNED, SCRATCH, AFTER), TASKS):
+    for method, task in itertools.product((SMALL, TUNED, SCRATCH, AFTER), WHOLE_SHOTS):
         yield task, method, LITE0, WHOLE_SHOTS[task]
 
 
 def cells(rows: pd.DataFrame | None = None) -> Iterator[Cell]:
-    """What is still to be measured, in order. A rate that wins at an edge of those tried brings in the next one beyond."""
-    done = set() if rows is None or rows.empty else {Cell.of(row).key for row in rows.to_dict("records")}
+    """The cells of the grid, in order, as far as they are known: results wait for the search of their learning rate.
+
+    A rate that wins at an edge of those tried brings in the next one beyond.
+    """
+    found = {} if rows is None or rows.empty else {Cell.of(row).key: row["val"] for row in rows.to_dict("records")}
+    known = set()
     for task, method, body, all_shots in _plan():
-        cheap = method in CHEAP
         for shots in all_shots:
-            best, waiting = math.nan, False
+            best = math.nan
             if method in RATES:
-                near = [n for n in SEARCH.get(task, (1, 10)) if n <= shots] if cheap and method != SMALL else [shots]
-                question = Cell(method, body, max(near), math.nan, 0, task, stage="search")
-                seeds = range(3) if cheap else range(1)
-                best, missing = _search(question, seeds, RATES[method], rows, done)
-                yield from missing
-                waiting = bool(missing)
-            if not waiting:
-                for seed in SEEDS:
-                    cell = Cell(method, body, shots, best, seed, task)
-                    if cell.key not in done:
-                        yield cell
+                heads = method in (PROBE, RANDOM)
+                near = max(n for n in SEARCH.get(task, (1, 10)) if n <= shots) if heads else shots
+                question = Cell(method, body, near, math.nan, 0, task, stage="search")
+                best, tried = _search(question, range(3) if method in CHEAP else range(1), found)
+                yield from (cell for cell in tried if cell not in known)
+                known.update(tried)
+                if math.isnan(best):
+                    continue
+            yield from (Cell(method, body, shots, best, seed, task) for seed in SEEDS)
 
 
-def _search(question: Cell, seeds, rates, rows: pd.DataFrame | None, done: set) -> tuple[float, list[Cell]]:
-    """The best rate so far, and the cells without which it is not known."""
+def _search(question: Cell, seeds: range, found: dict[tuple, float]) -> tuple[float, list[Cell]]:
+    """The best learning rate, NaN while it is not known, and all cells that were or must be tried for it."""
+    rates = RATES[question.method]
     tried = [rate for rate in LADDER if min(rates) <= rate <= max(rates)]
     while True:
-        wanted = [dataclasses.replace(question, lr=lr, seed=seed) for lr in tried for seed in seeds]
-        missing = [cell for cell in wanted if cell.key not in done]
-        if missing:
-            return math.nan, missing
-        same = (rows.stage == "search") & (rows.shots == question.shots)
-        for key in ("method", "backbone", "task"):
-            same &= rows[key] == getattr(question, key)
-        means = rows[same].groupby("lr").val.mean()
-        best = float(means.idxmax())
+        wanted = {lr: [dataclasses.replace(question, lr=lr, seed=seed) for seed in seeds] for lr in tried}
+        every = list(itertools.chain.from_iterable(wanted.values()))
+        if not all(cell.key in found for cell in every):
+            return math.nan, every
+        means = {lr: np.mean([found[cell.key] for cell in part]) for lr, part in wanted.items()}
+        best = max(means, key=means.get)
         low, high = LADDER.index(tried[0]), LADDER.index(tried[-1])
         if best == tried[0] and low > 0:
             tried = [LADDER[low - 1], *tried]
         elif best == tried[-1] and high + 1 < len(LADDER):
             tried = [*tried, LADDER[high + 1]]
         else:
-            return best, []
+            return best, every
 
 
 PATH = experiments.RESULTS / "photographs.csv"
@@ -271,7 +269,8 @@ def run() -> pd.DataFrame:
     facts = experiments._facts()
     while True:
         rows = _frame() if experiments._rows(PATH) else None
-        waiting = list({cell.key: cell for cell in cells(rows)}.values())
+        done = set() if rows is None else {Cell.of(row).key for row in rows.to_dict("records")}
+        waiting = [cell for cell in cells(rows) if cell.key not in done]
         if not waiting:
             return load()
         cheap = [cell for cell in waiting if cell.method in CHEAP]
@@ -320,7 +319,13 @@ def figure() -> Figure:
         x = part["labels per class"] * 1.03 ** (i - 2)  # side by side
         bars = np.abs(part[["low", "high"]].to_numpy().T - part.lead.to_numpy())
         axis.errorbar(
-            x, part.lead, bars, color=plots.COLOURS[i], marker=plots.MARKERS[i], linestyle=plots.LINES[i % 4], label=task
+            x,
+            part.lead,
+            bars,
+            color=plots.COLOURS[i],
+            marker=plots.MARKERS[i],
+            linestyle=("-", "--", ":", "-.", (0, (1, 1)))[i],
+            label=task,
         )
         words.append(f"{task}: " + ", ".join(f"{lead:+.2f} at {n}" for n, lead in zip(part["labels per class"], part.lead)))
     axis.axhline(0, color="black", linewidth=1)
