@@ -220,8 +220,8 @@ function render({ model, el }) {
   function report(results) {
     const table = document.createElement("table"), hint = document.createElement("div");
     const rows = results.map(({ of, n, right, unknown, accuracy: [mean, low, high] }) =>
-      [of, `${right} of ${n}`, unknown, share(mean), `${share(low)} to ${share(high)}`]);
-    [["pictures", "right", "“I don't know”", "accuracy", "95% interval"], ...rows].forEach((row, j) => {
+      [of, share(mean), `${share(low)} to ${share(high)}`, `${right} of ${n}`, unknown]);
+    [["pictures", "accuracy", "95% interval", "right", "“I don't know”"], ...rows].forEach((row, j) => {
       const line = table.insertRow();
       row.forEach((textContent, i) => line.append(Object.assign(document.createElement(i && j ? "td" : "th"), { textContent })));
     });
