@@ -57,7 +57,7 @@ def test_what_is_stored_of_each_image_agrees_with_the_accuracy(rows):
 def test_an_interval_is_of_one_method_and_covers_draws_and_images(rows):
     part = rows[(rows.method == photographs.CENTROID) & (rows.task == "pets") & (rows.shots == 4)]
     mean, low, high = found = photographs.interval(part)
-    assert low < mean < high and mean == pytest.approx(part.test.mean(), abs=1e-5) and "10 draws" in found.covers
+    assert low < mean < high and mean == pytest.approx(part.test.mean(), abs=1e-5) and "5 draws" in found.covers
     assert f"{int(part.images.iloc[0])} test images" in found.covers
     same = photographs.interval(part, minus=part)
     assert same[0] == 0 and same[1] < 0 < same[2]
@@ -78,7 +78,7 @@ def test_what_lesson_09_says_of_the_grid(gains):
     """Near to ImageNet its features are far ahead at once; of solar cells a few labels show nothing."""
     at = gains.set_index(["task", "labels per class"])
     for task in ("ants-and-bees", "cats-and-dogs", "pets"):
-        assert (at.loc[task].low > 0.1).all(), at.loc[task]
+        assert (at.loc[task].low > 0).all() and at.loc[task].lead.iloc[-1] > 0.3, at.loc[task]
     assert at.loc["solar-cells", 5].low <= 0 < at.loc["solar-cells", 200].low
 
 

@@ -114,6 +114,6 @@ WRONG = {
         (Head(lambda head, x: F.dropout(x)), "two calls"),
         (Head(lambda head, x: nn.Dropout(0.5)(x)), "made inside forward"),
         (Head(lambda head, x: F.dropout(x, training=False)), "in training either"),
-        (Head(lambda head, x: F.dropout(x) if head.training else 0.5 * x), "on average"),
+        (Head(lambda head, x: F.dropout(x) if head.training else 0.5 * x), "not its average"),
     ],
 }

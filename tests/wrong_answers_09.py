@@ -19,10 +19,20 @@ def _looks(p, n, looks):
 
 RIGHT = {
     "by_group": _groups,
+    "will_it_help": (20, "label"),
     "normalised": _normalised,
     "best_of": lambda p, n, looks: _looks(p, n, looks).max(1).mean() / n,
 }
 WRONG = {
+    "will_it_help": [
+        ((20, "something else"), "one of"),
+        ((20, 7), "one of"),
+        ((5, "label"), "no longer touches"),
+        ((200, "label"), "at none of the smaller ones"),
+        ((20, "scratch"), "sure to be poor"),
+        ((20, "probe"), "What would change that"),
+        (("twenty", "label"), "Not 'twenty'"),
+    ],
     "by_group": [
         (lambda chances, groups: None, "returns nothing"),
         (lambda chances, groups: groups[chances.argmax(1)], "one number for each photograph"),

@@ -121,6 +121,13 @@ def results(options) -> int:
     from . import plots
     from .course import experiments
 
+    if options.grid == "photographs":
+        from .course import photographs
+
+        photographs.run()
+        photographs.figure().savefig(photographs.PATH.with_suffix(".png"), dpi=150)
+        print(photographs.gains().round(3).to_string(index=False))
+        return 0
     frame = experiments.run(options.grid, options.processes)
     rows = experiments.chosen(frame)
     grid = experiments.GRIDS[options.grid]
@@ -238,7 +245,9 @@ def main(words: Sequence[str] | None = None) -> int:
     add.add_argument("--seed", type=as_number(int, 0, 2**31 - 1), default=0)
     add.set_defaults(run=pretrain)
     add = commands.add_parser("results", help=results.__doc__)
-    add.add_argument("grid", nargs="?", choices=GRIDS, default="digits", help="which (default: %(default)s)")
+    add.add_argument(
+        "grid", nargs="?", choices=[*GRIDS, "photographs"], default="digits", help="which (default: %(default)s)"
+    )
     add.add_argument(
         "--processes", type=as_number(int, 1, 1000), help="how many at once (default: one a core; on a GPU, one)"
     )
