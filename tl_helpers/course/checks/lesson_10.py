@@ -161,9 +161,7 @@ def one_page(report, folder) -> str:
     if not any(name.lower() in report["where it fails"].lower() for name in saved["classes"]):
         raise NotYet("Under 'where it fails', name at least one class: which one is taken for which?")
     if len(report["who might be harmed"].split()) < 8:
-        raise NotYet(
-            "Under 'who might be harmed', think of one person on the other side of a wrong answer. What then?"
-        )
+        raise NotYet("Under 'who might be harmed', think of one person on the other side of a wrong answer. What then?")
     licence = saved["licence"]
     if licence and licence.split("-")[0].lower() not in report["licence"].lower():
         raise NotYet(f"Under 'licence', the weights you started from are under {licence}; your page does not say so.")
