@@ -1,4 +1,4 @@
-"""Each bold sentence of lessons 07 and 08 is bound to the stored results: where it becomes false, its test names it."""
+"""Each bold sentence of 07, deeper/07 and 08 is bound to the stored results: where it becomes false, its test names it."""
 
 import functools
 import re
@@ -8,7 +8,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from tl_helpers.course import experiments
+from tl_helpers.course import experiments, lesson_07
 from tl_helpers.course.experiments import labels_to_match
 from tl_helpers.course.methods import PROBE, SCRATCH, STRENGTHS, TUNED
 from tl_helpers.results import mean_interval
@@ -74,9 +74,47 @@ def _ten(stored, column, one=None, other=None):
     return mean_interval(wide[one], minus=wide[other]) if one else wide.mean()
 
 
-def _gap(stored):
-    wide = stored.wide(index=["seed"], value="train", shots=10) - stored.wide(index=["seed"], value="test", shots=10)
-    return wide * 100
+def _match(stored):
+    """How many labels per class the same network needs from scratch to match transfer with five."""
+    return labels_to_match(stored.wide()[SCRATCH].unstack("shots"), stored.wide()[TUNED].loc[5])[0]
+
+
+def _few(stored):
+    one, fifty = stored.lead(1), stored.lead(50)
+    return within(one, 27, 31) and above(one, 20) and abs(fifty[0]) < 0.6 and fifty[1] < 0.3
+
+
+def _bad(stored):
+    sources = [_source(stored, name)[PROBE].mean() for name in ("noise", "letters with shuffled pixels")]
+    return all(0.35 < accuracy < 0.47 for accuracy in sources)
+
+
+def _bent(stored):
+    leads = [stored.shift_lead(kind) for kind in ("rotation", "translation", "blur", "thickness")]
+    return all(within(lead, 17.5, 20) and above(lead, 10) for lead in leads)
+
+
+def _of_turned(stored, grid, **only):
+    """The accuracy on turned digits of each seed."""
+    return stored.rows(grid, **only).set_index("seed")[[f"rotation {strength}" for strength in STRENGTHS]].mean(axis=1)
+
+
+def _turned(stored, bend):
+    """The lead of the shipped letters over the same network from scratch on turned digits, in points."""
+    one, other = (_of_turned(stored, "bending", method=method, variant=f"bend={bend}") for method in (TUNED, SCRATCH))
+    return tuple(100 * value for value in mean_interval(one, minus=other))
+
+
+def _unbent(stored):
+    never, bent = (stored.rows("unbent", backbone=name, variant="bend=0") for name in (NEVER, BRIEF))
+    alone = stored.rows("bending", method=SCRATCH, variant="bend=0")
+    over, under = (lesson_07.lead(*pair, lesson_07.shifted("rotation")) for pair in ((never, alone), (bent, never)))
+    return within(over, 1, 4) and over[1] < 0 and within(under, 16.5, 20) and above(under)
+
+
+def _noise(stored):
+    lead = stored.shift_lead("noise")
+    return within(lead, -15.5, -11.5) and lead[2] < 0
 
 
 def _works(stored):
@@ -106,6 +144,7 @@ def _blocks(stored):
 
 
 RANDOM, BRIEF = "letters with random names", "letters, pretrained as briefly"
+NEVER = "letters, never bent"
 
 
 def _source(stored, name):
@@ -128,86 +167,110 @@ def _same(stored):
 
 CLAIMS = {
     "07": {
-        "With one labelled image a class, the letters are worth more than twenty points; with fifty, nothing.": lambda s: (
-            above(s.lead(1), 20) and abs(s.lead(50)[0]) < 0.6 and s.lead(50)[1] < 0.3
+        "With one labelled image per class the letters lead by about 29 points, with five by about 4.5; with fifty the lead "
+        "is gone.": lambda s: (
+            within(s.lead(1), 27, 31) and above(s.lead(1), 20) and within(s.lead(5), 3.5, 5.5) and abs(s.lead(50)[0]) < 0.6
         ),
-        "At ten labels a class one or two points of the lead are left.": lambda s: within(s.lead(10), 0.7, 2.3),
-        "Up to five labels a class it does not matter which head reads the letters features: nearest centroid, which "
-        "trains nothing, probe and fine-tuning lie within three points of each other.": lambda s: all(
-            np.ptp([s.wide()[name].loc[shots].mean() for name in (CENTROID, PROBE, TUNED)]) < 0.03 for shots in (1, 2, 5)
+        "It needs about eleven, roughly twice as many.": lambda s: 9.5 < _match(s) < 12.5,
+        "On turned, moved, blurred or thickly written digits the letters lead the same network by 18 to 19 points.": _bent,
+        "Under noise they are about 14 points behind it.": _noise,
+    },
+    "deeper/07": {
+        "With one labelled image per class the letters are worth about 29 points; with fifty, nothing that shows.": _few,
+        "At ten labels per class it is about 1.7 points.": lambda s: within(s.lead(10), 1.2, 2.2) and above(s.lead(10)),
+        "Up to five labels per class it hardly matters which head reads the letters features: nearest centroid, which "
+        "trains nothing, probe and fine-tuning lie within about two points of each other.": lambda s: all(
+            np.ptp([s.wide()[name].loc[shots].mean() for name in (CENTROID, PROBE, TUNED)]) < 0.026 for shots in (1, 2, 5)
         ),
-        "On ten fresh seeds, fine-tuning leads the probe by about one point at ten labels a class.": lambda s: (
+        "On ten fresh seeds, fine-tuning leads the probe by about 0.9 points at ten labels per class.": lambda s: (
             s.load("digits").seed.nunique() == 10
-            and within(s.lead(10, TUNED, PROBE), 0.6, 1.4)
+            and within(s.lead(10, TUNED, PROBE), 0.6, 1.2)
             and above(s.lead(10, TUNED, PROBE))
         ),
-        "Fine-tuning after a probe was at no number of labels better than fine-tuning at once, beyond doubt.": lambda s: all(
-            s.lead(shots, AFTER, TUNED)[1] <= 0 for shots in SHOTS
+        "Fine-tuning after a probe was never clearly better than fine-tuning directly, at no number of labels.": lambda s: (
+            all(s.lead(shots, AFTER, TUNED)[1] <= 0 for shots in SHOTS)
         ),
-        "To do as well as transfer with five labels a class, the same network needs about twice as many from scratch.": (
-            lambda s: 1.5 < labels_to_match(s.wide()[SCRATCH].unstack("shots"), s.wide()[TUNED].loc[5])[0] / 5 < 2.6
+        "To match transfer with five labels per class, the same network needs about eleven from scratch.": lambda s: (
+            9.5 < _match(s) < 12.5
         ),
-        "Transfer narrows the gap: to between two and three points, where the same network from scratch has about four.": (
-            lambda s: (
-                2 < _gap(s)[TUNED].mean() < 3
-                and 3.5 < _gap(s)[SCRATCH].mean() < 4.5
-                and above(mean_interval(_gap(s)[SCRATCH], minus=_gap(s)[TUNED]))
-            )
+        "Every one of these methods reads all of its hundred training images right, so the gap is only the test error "
+        "under another name.": lambda s: all(_ten(s, "train")[m] > 0.9999 for m in (LOGISTIC, RAW, SCRATCH, PROBE, TUNED)),
+        "Turned, moved, blurred or thickly written digits: there the letters lead the same network by 18 to 19 "
+        "points.": _bent,
+        "Under noise it is the other way round: the letters are about 14 points behind the same network from scratch, and "
+        "the raw CNN and logistic regression, both at .88, are far ahead of the two.": lambda s: (
+            _noise(s)
+            and s.shift_lead("noise", RAW, SCRATCH)[1] > 20
+            and all(abs(s.shift("noise")[name].mean() - 0.88) < 0.01 for name in (RAW, LOGISTIC))
         ),
-        "Turned, moved, blurred or thickly written digits: there the letters lead by more than ten points.": lambda s: all(
-            above(s.shift_lead(kind), 5) and s.shift_lead(kind)[0] > 10
-            for kind in ("rotation", "translation", "blur", "thickness")
+        "The bending of the digits is not the reason: with none at all, the shipped letters lead from scratch on turned "
+        "digits by about 24 points.": lambda s: within(_turned(s, "0"), 22, 27) and above(_turned(s, "0"), 10),
+        "Letters that were never bent lead from scratch by about 2 points, and the interval holds zero; letters that were "
+        "bent, pretrained just as briefly, lead those by about 18.": _unbent,
+        "And you can get more than half of the way without letters: bent as strongly as the letters were, the same network "
+        "from scratch reads about .71 of the turned digits, not .52.": lambda s: (
+            abs(_of_turned(s, "bending", method=SCRATCH, variant="bend=1").mean() - 0.71) < 0.015
+            and abs(_of_turned(s, "bending", method=SCRATCH, variant="bend=0").mean() - 0.52) < 0.015
+            and _turned(s, "1")[0] < 0.5 * _turned(s, "0")[0]
         ),
-        "Under noise it is the other way round: the letters are worse than the same network from scratch, and the small raw "
-        "CNN is far ahead of both.": lambda s: s.shift_lead("noise")[2] < 0 and s.shift_lead("noise", RAW, SCRATCH)[1] > 20,
-        "With less contrast, too, the raw CNN does better than fine-tuned letters, by more than twenty points.": lambda s: (
-            s.shift_lead("contrast", RAW, TUNED)[0] > 20 and above(s.shift_lead("contrast", RAW, TUNED), 10)
+        "With less contrast, too, the raw CNN leads fine-tuned letters, by about 31 points, and logistic regression by "
+        "about 17.": lambda s: (
+            within(s.shift_lead("contrast", RAW, TUNED), 29, 33)
+            and within(s.shift_lead("contrast", LOGISTIC, TUNED), 15, 20)
         ),
-        "Transfer does not bring better calibration: its error is below 0.03, but that of the same network from scratch is "
-        "smaller.": lambda s: _ten(s, "calibration")[TUNED] < 0.03 and above(_ten(s, "calibration", TUNED, SCRATCH)),
-        "The fragile one is the raw CNN: about half of its settings work; of the other three, about three quarters.": (
-            lambda s: 0.4 < _works(s)[RAW].mean() < 0.6 and min(_works(s)[m].mean() for m in (SCRATCH, PROBE, TUNED)) > 0.7
+        "Transfer does not bring better calibration: its error is about .026, and that of the same network from scratch is "
+        "smaller, about .014.": lambda s: (
+            abs(_ten(s, "calibration")[TUNED] - 0.026) < 0.002
+            and abs(_ten(s, "calibration")[SCRATCH] - 0.014) < 0.002
+            and above(_ten(s, "calibration", TUNED, SCRATCH))
         ),
-        "Pretraining itself adds little: on the same network, the share that works rises by less than a tenth.": lambda s: (
-            0 <= (_works(s)[TUNED] - _works(s)[SCRATCH]).mean() < 0.1
+        "The fragile one is the raw CNN: about .53 of its settings work; of the other three, .73 to .78.": lambda s: (
+            abs(_works(s)[RAW].mean() - 0.53) < 0.02
+            and all(0.72 < _works(s)[m].mean() < 0.79 for m in (SCRATCH, PROBE, TUNED))
         ),
-        "Noise and shuffled pixels are a bad school: a probe on their backbone names fewer than half of the digits.": (
-            lambda s: all(_source(s, name)[PROBE].mean() < 0.5 for name in ("noise", "letters with shuffled pixels"))
+        "On the same network pretraining adds little: the share that works rises by about 4 points, and the interval holds "
+        "zero.": lambda s: (
+            0.03 < (_works(s)[TUNED] - _works(s)[SCRATCH]).mean() < 0.06
+            and mean_interval(_works(s)[TUNED], minus=_works(s)[SCRATCH])[1] < 0
         ),
+        "Noise and shuffled pixels are a bad source: a probe on their backbones reads about four in ten digits.": _bad,
         "Letters with random names lie between: a probe on them stays behind training from scratch, and fine-tuned they are "
-        "level with it.": lambda s: (
+        "level with it, as far as five seeds can tell.": lambda s: (
             _over_scratch(s, RANDOM, PROBE)[2] < 0
             and _over_scratch(s, RANDOM, TUNED)[1] < 0 < _over_scratch(s, RANDOM, TUNED)[2]
             and _source(s, "noise")[PROBE].mean() < _source(s, RANDOM)[PROBE].mean()
         ),
-        "Even upside down, letters help: a probe on them beats training from scratch.": lambda s: above(
-            _over_scratch(s, "letters upside down", PROBE)
+        "Even upside down, letters help: a probe on them is ahead of training from scratch in these draws, by about 1.7 "
+        "points.": lambda s: (
+            above(_over_scratch(s, "letters upside down", PROBE))
+            and within(_over_scratch(s, "letters upside down", PROBE), 1.2, 2.2)
         ),
-        "Without all the letters that look like digits a probe loses only about one point, and still beats training from "
-        "scratch.": lambda s: (
+        "Without all the letters that look like digits a probe loses about one point, and in these draws it is still ahead "
+        "of training from scratch.": lambda s: (
             above(_over_scratch(s, "letters without look-alikes", PROBE))
             and 0 < 100 * (_source(s, BRIEF) - _source(s, "letters without look-alikes"))[PROBE].mean() < 1.6
         ),
-        "With all the labels there are, training from scratch is as good as transfer.": lambda s: -0.4 < s.lead(90)[0] < 0.2,
-        "On none of the three tables do the letters lead the same network from scratch, beyond doubt.": lambda s: all(
+        "With all the labels there are, training from scratch is as good as transfer, to within about half a point.": (
+            lambda s: -0.5 < s.lead(90)[1] < s.lead(90)[2] < 0.5
+        ),
+        "On none of the three tables do the letters clearly lead the same network from scratch.": lambda s: all(
             lead[1] <= 0 for lead in _on_tables(s, TUNED, SCRATCH)
         ),
         "A probe on frozen letters features does worse than plain logistic regression on all three, on average.": lambda s: (
             all(part[PROBE].mean() < part[LOGISTIC].mean() for part in _tables(s))
         ),
-        "Only the sigmoid makes this network clearly worse, by about four points; other swaps cost one at most.": (
+        "Only the sigmoid makes this network clearly worse, by about four points; other swaps cost about one at most.": (
             lambda s: (
                 within(_swap(s, "activation=sigmoid"), -5, -3)
                 and _swap(s, "activation=sigmoid")[2] < 0
                 and all(_swap(s, name)[0] > -1.2 for name in s.load("components").variant.unique() if "sigmoid" not in name)
             )
         ),
-        "Batch norm helps, by between half a point and two and a half.": lambda s: (
-            0.3 < _swap(s, "norm=batch")[1] and _swap(s, "norm=batch")[2] < 2.6
+        "Batch norm is ahead by about a point and a half in these draws.": lambda s: (
+            within(_swap(s, "norm=batch"), 1, 2) and 0.3 < _swap(s, "norm=batch")[1]
         ),
-        "Runs with the same images still spread, from their beginning and order alone, by about half a point.": lambda s: (
-            0.003 < s.wide("components", index=["seed"], columns="variant")["images=0"].std() < 0.008
-        ),
+        "Runs with the same images still spread, from their initial weights and order alone, by about half a "
+        "point.": lambda s: 0.003 < s.wide("components", index=["seed"], columns="variant")["images=0"].std() < 0.008,
         "The first two of the five blocks bring more than half of the gain, and the last one adds nothing that shows.": (
             lambda s: (
                 _blocks(s)[2] - _blocks(s)[0] > 0.5 * (_blocks(s)[5] - _blocks(s)[0]) > 0.01

@@ -1,4 +1,4 @@
-"""Right and typical wrong answers to the exercises of lesson 07."""
+"""Right and typical wrong answers to the exercises of lesson 07 and of the notebook behind it."""
 
 import numpy as np
 from scipy import stats
@@ -40,7 +40,12 @@ def _first(curve, goal):
     return enough[0] if len(enough) else None
 
 
-RIGHT = {"labels_for": _first, "predicts": _predicts(), "shares_that_work": _shares}
+def _judge(low, high):
+    return "ahead" if low > 0 else "behind" if high < 0 else "cannot tell"
+
+
+RIGHT = {"labels_for": _first, "judged": _judge, "decided": ("probe", 2.9)}
+RIGHT |= {"predicts": _predicts(), "shares_that_work": _shares}
 WRONG = {
     "labels_for": [
         (lambda curve, goal: None, "nothing so far"),
@@ -49,6 +54,22 @@ WRONG = {
         (lambda curve, goal: curve[curve >= goal].index[-1] if (curve >= goal).any() else None, "take the first"),
         (lambda curve, goal: next(iter(curve[curve > goal].index), None), "at least means"),
         (lambda curve, goal: next(iter(curve[curve >= goal].index), 20), "should then return None"),
+    ],
+    "judged": [
+        (lambda low, high: None, "nothing so far"),
+        (lambda low, high: low > 0, "spelled like this"),
+        (lambda low, high: "ahead" if low > 0 else "cannot tell", "the method is behind"),
+        (lambda low, high: "ahead" if low + high > 0 else "behind", "zero lies inside"),
+        (lambda low, high: "cannot tell", "every value is above zero"),
+        (lambda low, high: "ahead" if low > 0 else "behind" if high < 0.2 else "cannot tell", "no proof of equality"),
+    ],
+    "decided": [
+        (("both", 2.9), "Choose one of"),
+        (("from scratch", 2.9), "over .77"),
+        (("fine-tune", 0.9), "These come turned"),
+        (("probe", "because it is cheap"), "needs a figure"),
+        (("probe", 0.029), "a hundred times"),
+        (("probe", 22.0), "its reason is not"),
     ],
     "predicts": [
         (lambda old, new: None, "nothing so far"),

@@ -43,7 +43,7 @@ class Grid:
 
     seeds: of the results; search: of the search for a learning rate, others than those, at `search_shots` or all `shots`.
     rates: tried on all seeds in place of a search, by all methods.
-    shift: whether to look at shifted test images too, at 10 shots.
+    shift: which shifted test images to look at too, at 10 shots.
     """
 
     methods: Sequence[str]
@@ -55,7 +55,7 @@ class Grid:
     variants: Sequence[str] = ("",)
     search_shots: Sequence[int] | None = None
     rates: Sequence[float] | None = None
-    shift: bool = False
+    shift: Sequence[str] = ()
 
     def _cells(self, seeds: Sequence[int], shots: Sequence[int], **more) -> Iterator[Cell]:
         for seed, task, n, variant, name in itertools.product(seeds, self.tasks, shots, self.variants, self.methods):
@@ -91,11 +91,17 @@ RAW, CENTROID, FIVE = "raw CNN from scratch", "nearest centroid on letters featu
 PIXELS = ("logistic regression on pixels", "random forest on pixels")
 SWAPS = (*(f"activation={name}" for name in ("sigmoid", "tanh", "gelu", "none")), "pooling=average", "kernel=3", "dropout=0")
 PARTNERS = [f"partner={name}" for name in ("letters", "letters with random names", "parity")]
+CENTRED = "linear probe on centred features"
+CONTROLS = ("weights=letters", "weights=random,watch=letters", "weights=random,watch=digits")
+BENDS = ("bend=0", "bend=0.25", "bend=1")
+UNBENT = ("letters, pretrained as briefly", "letters, never bent")
 OTHERS = ("mobilenetv3_small_050_s1.letters", "convnext_atto_p2.letters")
 GRIDS = {
-    "digits": Grid(MAIN, (1, 2, 5, 10, 20, 50, 90), range(5, 15), range(5), search_shots=(1, 2, 5, 10, 20, 50), shift=True),
+    "digits": Grid(
+        MAIN, (1, 2, 5, 10, 20, 50, 90), range(5, 15), range(5), search_shots=(1, 2, 5, 10, 20, 50), shift=SHIFTS
+    ),
     "rates": Grid((RAW, SCRATCH, PROBE, TUNED), (10,), range(5), rates=[10 ** (-5 + i / 2) for i in range(9)]),
-    "sources": Grid((CENTROID, PROBE, TUNED), (5,), FIVE, range(1), tuple(pretraining.SOURCES)),
+    "sources": Grid((CENTROID, PROBE, TUNED), (5,), FIVE, range(1), tuple(pretraining.SOURCES)[:6]),
     # 0 and all 5 are in "digits"
     "blocks": Grid(("some blocks from the letters",), (5,), FIVE, range(1), variants=[f"kept={n}" for n in range(1, 5)]),
     "tables": Grid(
@@ -103,11 +109,15 @@ GRIDS = {
     ),
     "components": Grid((RAW,), (20,), FIVE, range(1), variants=("", *SWAPS, "norm=batch", "images=0")),
     "two_heads": Grid(("two heads",), (5,), FIVE, range(1), variants=PARTNERS),
+    "fair": Grid((CENTRED,), (1, 2, 5, 10, 20, 50), range(5, 15), range(3), variants=CONTROLS),
+    "fair_tables": Grid((CENTRED,), (10,), FIVE, range(1), tasks=TABLES, variants=CONTROLS[:2]),
+    "bending": Grid((SCRATCH, TUNED), (10,), FIVE, range(1), variants=BENDS, shift=("rotation",)),
+    "unbent": Grid((TUNED,), (10,), FIVE, range(1), UNBENT, variants=BENDS[:2], shift=("rotation",)),
     "backbones": Grid((SCRATCH, CENTROID, PROBE, TUNED), (5,), range(5, 8), range(1), OTHERS),
 }
 
 
-def measure(cell: Cell, shift: bool = False) -> dict:
+def measure(cell: Cell, shift: Sequence[str] = ()) -> dict:
     """Run one cell: its row, with what is needed to run it again.
 
     train, val and test are accuracies (for fraud the area under the ROC curve); loss is the mean cross-entropy on the test
@@ -131,7 +141,7 @@ def measure(cell: Cell, shift: bool = False) -> dict:
         row |= {"loss": "", "calibration": ""}
     row["seconds"] = round(time.perf_counter() - start, 2)
     wanted = shift and cell.shots == 10 and cell.stage == "result"
-    for kind, strength in itertools.product(SHIFTS, STRENGTHS) if shift else ():
+    for kind, strength in itertools.product(shift, STRENGTHS):
         there = methods.apply_shift(task.test, kind, strength) if wanted else None
         row[f"{kind} {strength}"] = _score(cell.task, answer(there), there.y) if wanted else ""
     told = cell.stage == "result" and cell.task != "fraud"

@@ -23,6 +23,11 @@ SECTIONS = ("data", "baseline", "choice", "result", "where it fails", "who might
 SPLITS = ("train", "val", "test")
 
 
+def files_of(pairs: Iterable[tuple[str, str]], folder: str | os.PathLike) -> list[Path]:
+    """The files of the pairs in a report, which names them as seen from their folder, one after the other."""
+    return [Path(folder, file) for pair in pairs for file in pair]
+
+
 def without(task: Task, files: Iterable[str | os.PathLike]) -> Task:
     """A task of photographs less some files, which stay where they are; the test images are all kept."""
     out = {Path(file) for file in files}

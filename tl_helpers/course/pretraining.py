@@ -96,6 +96,7 @@ SOURCES = {
     ),
     "letters with random names": lambda x, y: (x, y[torch.randperm(len(y), generator=_dice())]),
     "noise": lambda x, y: (torch.randint(256, (172, 1, 32, 32), generator=_dice(), dtype=torch.uint8)[y], y),
+    "letters, never bent": lambda x, y: (x, y),
 }
 
 
@@ -104,7 +105,7 @@ def source(name: str, epochs: int = 20) -> nn.Module:
     from safetensors.torch import load_file, save_file
 
     path = DATA.parent / "pretrained" / f"resnet10t.{name.replace(' ', '_').replace(',', '')}.safetensors"
-    recipe = RECIPES["resnet10t.letters"] | {"epochs": epochs}
+    recipe = RECIPES["resnet10t.letters"] | {"epochs": epochs} | ({"augment": None} if "never bent" in name else {})
     task = letters(LOOK_ALIKES if "look-alikes" in name else "")
     if not path.exists():
         changed = (Split(*SOURCES[name](split.x, split.y)) for split in (task.train, task.val, task.test))

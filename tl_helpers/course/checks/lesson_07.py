@@ -1,4 +1,4 @@
-"""Checks of the exercises of lesson 07."""
+"""Checks of the exercises of lesson 07, and of the notebook behind it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..experiments import prediction_interval
 from .base import NotYet, exercise, returned
 
 
-@exercise("07")
+@exercise("deeper/07")
 def labels_for(function) -> str:
     """function(curve, goal): the smallest index of a Series of accuracies at which the goal is reached, or None."""
     curve = pd.Series([0.55, 0.75, 0.91, 0.95, 0.98], index=[1, 2, 5, 10, 20])
@@ -34,6 +34,58 @@ def labels_for(function) -> str:
 
 
 @exercise("07")
+def judged(function) -> str:
+    """function(low, high): "ahead", "behind" or "cannot tell" for a lead whose interval goes from low to high."""
+    returned(function(0.8, 2.6), "put its body in place of the dots.")
+    answers = {ends: function(*ends) for ends in ((0.8, 2.6), (-19.2, -7.8), (-3.1, 12.0), (-0.3, 0.1))}
+    strange = set(answers.values()) - {"ahead", "behind", "cannot tell"}
+    if strange:
+        raise NotYet(f"The answer should be one of 'ahead', 'behind' and 'cannot tell', spelled like this; not {strange}.")
+    if answers[(0.8, 2.6)] != "ahead":
+        raise NotYet("From +0.8 to +2.6 every value is above zero: the method is ahead.")
+    if answers[(-19.2, -7.8)] != "behind":
+        raise NotYet("From -19.2 to -7.8 every value is below zero. That is not an open question: the method is behind.")
+    if answers[(-3.1, 12.0)] != "cannot tell":
+        raise NotYet("From -3.1 to +12.0 zero lies inside, however large the middle is: these runs cannot tell.")
+    if answers[(-0.3, 0.1)] != "cannot tell":
+        raise NotYet("From -0.3 to +0.1 zero lies inside. A small interval around zero is still no proof of equality.")
+    return "And 'cannot tell' is not 'no difference': a larger study may still find one."
+
+
+@exercise("07")
+def decided(choice, lead) -> str:
+    """choice: what to do for digits that come turned, at ten labels per class; lead: the reason, in points."""
+    from .. import lesson_07
+    from ..methods import PROBE, TUNED
+
+    if not isinstance(choice, str) or choice not in ("probe", "fine-tune", "from scratch"):
+        raise NotYet("Choose one of 'probe', 'fine-tune' and 'from scratch' as the first answer.")
+    if choice == "from scratch":
+        raise NotYet("From scratch reads about .58 of the turned digits; both ways of using the letters read over .77.")
+    if choice == "fine-tune":
+        raise NotYet(
+            "On straight digits you would be right, by about 0.9 points at ten labels. These come turned: which is ahead "
+            "there? Compare the two rows of `under_shifts()` in the column rotation."
+        )
+    if isinstance(lead, bool) or not isinstance(lead, (int, float)):
+        raise NotYet("A decision needs a figure: give the lead over fine-tuning on turned digits in points, as a number.")
+    middle, low, high = lesson_07.shift_lead("rotation", PROBE, TUNED)
+    if 0 < lead < 0.1:
+        raise NotYet("That looks like a share. In points it is a hundred times as much.")
+    if not middle - 0.3 <= lead <= middle + 0.3:
+        raise NotYet(
+            f"The choice is right, but its reason is not {lead:g} points. Ask lesson_07.shift_lead for rotation, with "
+            "PROBE first and TUNED second."
+        )
+    sure = "and the interval" if low > 0 else "though the interval"
+    ends = "lies above zero" if low > 0 else "holds zero once other test images are covered, so test on your own"
+    return (
+        f"About {middle:.1f} points ({low:.1f} to {high:.1f}): the probe costs a second, {sure} {ends}. Decide for the "
+        "images you will meet, not for those of the test."
+    )
+
+
+@exercise("deeper/07")
 def predicts(function) -> str:
     """function(old, new): whether a new run lies in the 99% prediction interval of the old ones."""
     old = [0.91, 0.95, 0.93, 0.96, 0.92, 0.94]
@@ -60,7 +112,7 @@ def predicts(function) -> str:
     return "That is how to tell whether a repeated experiment agrees: not with the mean, but with the spread of single runs."
 
 
-@exercise("07")
+@exercise("deeper/07")
 def shares_that_work(function) -> str:
     """function(frame, share): for each method the share of rows that reach share x the best mean of any method."""
     rows = [("a", 0.1, s, t) for s, t in enumerate((0.9, 1.0))] + [("a", 0.2, s, t) for s, t in enumerate((0.2, 0.88))]

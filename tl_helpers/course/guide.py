@@ -1,0 +1,374 @@
+"""Two pages written from the stored results: notebooks/CLAIMS.md and notebooks/DECISIONS.md. Lesson 07 links to them.
+
+`python -m tl_helpers.course.guide` writes them anew. No number is typed in: each is computed from a file of `data/results`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..engine.weights import DATA
+from ..results import Interval, mean_interval
+from . import lesson_07 as stored
+from .experiments import OTHERS, RAW
+from .lesson_07 import BRIEF, FROM_SCRATCH, NEVER, SHIPPED, Claim, rows
+from .methods import PROBE, SCRATCH, SHIFTS, TUNED
+
+NOTEBOOKS = DATA.parent / "notebooks"
+CENTROID, LOGISTIC = "nearest centroid on letters features", "logistic regression on pixels"
+FOREST = "random forest on pixels"
+BRIEFLY = "letters, pretrained as briefly"
+
+
+def _at(shots: int, one: str = TUNED, other: str = SCRATCH) -> Callable[[float], Interval]:
+    return lambda level: stored.lead_at(shots, one, other, level)
+
+
+def _under(kind: str, one: str = TUNED, other: str = SCRATCH) -> Callable[[float], Interval]:
+    return lambda level: stored.shift_lead(kind, one, other, level)
+
+
+def _six(one: str, other: str) -> Callable[[float], Interval]:
+    columns = [column for kind in SHIFTS for column in stored.shifted(kind)]
+    return lambda level: stored.lead(rows(shots=10, method=one), rows(shots=10, method=other), columns, level)
+
+
+def _turned(bend: str, one: dict, other: dict) -> Callable[[float], Interval]:
+    return lambda level: stored.turned_lead(bend, one, other, level)
+
+
+def _source(name: str, method: str, other: str | None = None) -> Callable[[float], Interval]:
+    """Of a backbone from a source over training from scratch, or over one from another source, at five labels."""
+
+    def found(level: float) -> Interval:
+        rival = rows(shots=5, method=SCRATCH) if other is None else rows("sources", backbone=other, method=method)
+        return stored.lead(rows("sources", backbone=name, method=method), rival, level=level)
+
+    return found
+
+
+def _swap(variant: str) -> Callable[[float], Interval]:
+    return lambda level: stored.lead(rows("components", variant=variant), rows("components", variant=""), level=level)
+
+
+def _partner(partner: str, other: str = SCRATCH) -> Callable[[float], Interval]:
+    pair = lambda: rows("two_heads", variant=f"partner={partner}")
+    return lambda level: stored.lead(pair(), rows(shots=5, method=other), level=level)
+
+
+def _body(name: str) -> Callable[[float], Interval]:
+    return lambda level: stored.lead(*(rows("backbones", backbone=name, method=m) for m in (TUNED, SCRATCH)), level=level)
+
+
+def _calibration(level: float) -> Interval:
+    """How much smaller the calibration error of fine-tuned letters is than that of the same network, in points."""
+    one, other = (rows(shots=10, method=method).sort_values("seed").calibration for method in (SCRATCH, TUNED))
+    found = mean_interval(100 * one.to_numpy(), minus=100 * other.to_numpy(), level=level)
+    return Interval(found, found.covers)
+
+
+CLAIMS: dict[str, Sequence[Claim]] = {
+    "Less training data": (
+        *(
+            Claim("Transfer leads the same network from scratch", f"{n} label{'s' * (n > 1)} per class", "digits", _at(n))
+            for n in (1, 2, 5, 10, 20, 50, 90)
+        ),
+        stored.ARTICLE[2],
+        Claim("A probe on letters leads the raw CNN", "1 label per class", "digits", _at(1, PROBE, RAW)),
+        Claim("A probe on letters leads the raw CNN", "10 labels per class", "digits", _at(10, PROBE, RAW)),
+        *(
+            Claim(
+                "Letters features lead fair random features",
+                f"probe, {n} label{'s' * (n > 1)} per class",
+                "fair",
+                lambda level, n=n: stored.fair(n, level=level),
+            )
+            for n in (1, 5, 50)
+        ),
+    ),
+    "Generalises better": (
+        *(Claim("Transfer leads the same network from scratch", f"under {kind}", "digits", _under(kind)) for kind in SHIFTS),
+        Claim("Transfer leads the same network from scratch", "mean of six shifts", "digits", _six(TUNED, SCRATCH)),
+        Claim("Transfer leads the raw CNN", "mean of six shifts", "digits", _six(TUNED, RAW)),
+        Claim("Transfer leads logistic regression", "under noise", "digits", _under("noise", TUNED, LOGISTIC)),
+        Claim(
+            "Turned digits: shipped letters lead from scratch",
+            "never bent in training",
+            "bending",
+            _turned("bend=0", SHIPPED, FROM_SCRATCH),
+        ),
+        Claim(
+            "Turned digits: shipped letters lead from scratch",
+            "bent as in pretraining",
+            "bending",
+            _turned("bend=1", SHIPPED, FROM_SCRATCH),
+        ),
+        Claim(
+            "Turned digits: bent letters lead letters never bent",
+            "digits never bent",
+            "unbent",
+            _turned("bend=0", BRIEF, NEVER),
+        ),
+        Claim(
+            "Turned digits: letters never bent lead from scratch",
+            "digits never bent",
+            "unbent",
+            _turned("bend=0", NEVER, FROM_SCRATCH),
+        ),
+        Claim("Transfer is better calibrated than from scratch", "10 labels per class", "digits", _calibration),
+    ),
+    "Less brittle": (
+        Claim(
+            "More learning rates work than from scratch",
+            "nine rates, 10 labels per class",
+            "rates",
+            stored.ARTICLE[5].figure,
+        ),
+        Claim(
+            "More learning rates work than for the raw CNN",
+            "nine rates, 10 labels per class",
+            "rates",
+            lambda level: stored.works_lead(TUNED, RAW, level),
+        ),
+    ),
+    "Easier": (stored.ARTICLE[6],),
+    "A related source": (
+        Claim("A probe on a source of noise leads from scratch", "5 labels per class", "sources", _source("noise", PROBE)),
+        Claim(
+            "A probe on shuffled letters leads from scratch",
+            "5 labels per class",
+            "sources",
+            _source("letters with shuffled pixels", PROBE),
+        ),
+        Claim(
+            "A probe on randomly named letters leads from scratch",
+            "5 labels per class",
+            "sources",
+            _source("letters with random names", PROBE),
+        ),
+        Claim(
+            "A probe on letters upside down leads from scratch",
+            "5 labels per class",
+            "sources",
+            _source("letters upside down", PROBE),
+        ),
+        Claim(
+            "Letters without look-alikes lead from scratch",
+            "probe, 5 labels per class",
+            "sources",
+            _source("letters without look-alikes", PROBE),
+        ),
+        Claim(
+            "Look-alikes help",
+            "probe, 5 labels per class",
+            "sources",
+            _source(BRIEFLY, PROBE, "letters without look-alikes"),
+        ),
+    ),
+    "An unrelated target": tuple(
+        Claim(
+            "Transfer leads the same network from scratch",
+            f"on {name}",
+            "tables",
+            lambda level, name=name: stored.table_lead(name, level),
+        )
+        for name in ("wine", "breast_cancer", "fraud")
+    ),
+    "Swapping one component": (
+        Claim("A sigmoid is better than ReLU", "raw CNN, 20 labels per class", "components", _swap("activation=sigmoid")),
+        Claim("Batch norm helps", "raw CNN, 20 labels per class", "components", _swap("norm=batch")),
+    ),
+    "Several tasks at once": (
+        Claim("Digits learned with letters lead digits alone", "5 labels per class", "two_heads", _partner("letters")),
+        Claim(
+            "Digits learned with randomly named letters lead",
+            "5 labels per class",
+            "two_heads",
+            _partner("letters with random names"),
+        ),
+        Claim("Digits learned with parity lead digits alone", "5 labels per class", "two_heads", _partner("parity")),
+        Claim("Learned with letters, digits lead transfer", "5 labels per class", "two_heads", _partner("letters", TUNED)),
+    ),
+    "Other backbones": tuple(
+        Claim("Transfer leads the same network from scratch", f"{name.split('.')[0]}, 5 labels", "backbones", _body(name))
+        for name in OTHERS
+    ),
+}
+
+
+def claims_page() -> str:
+    """notebooks/CLAIMS.md: every claim with its figure, its 95% interval, its verdict and its file."""
+    many, parts = sum(map(len, CLAIMS.values())), []
+    for title, claims in CLAIMS.items():
+        level = stored.joint(len(claims))
+        lines = [
+            f"## {title}",
+            "",
+            "| claim | measured | figure | 95% interval | verdict | covers | stored in |",
+            "|" + "---|" * 7,
+        ]
+        for claim in claims:
+            alone, together = claim.row(0.95), claim.row(level)
+            cells = (claim.says, claim.measured, alone["figure"], alone["interval"], together["verdict"], alone["covers"])
+            lines.append("| " + " | ".join(cells) + f" | [{claim.grid}.csv](../data/results/{claim.grid}.csv) |")
+        parts.append("\n".join(lines))
+    sections = "\n\n".join(parts)
+    return f"""# All claims on one page
+
+Each line is computed from a stored grid (how they were made: [data/README.md](../data/README.md)), and a test computes it
+again. Figures are leads in points, hundredths of an accuracy, unless they say otherwise; five to ten draws each (three for
+other backbones), paired by draw. The interval is the usual 95% one, and "covers" says what could have turned out otherwise.
+
+{many} comparisons stand here, so a few of the 95% intervals must be expected to mislead. The verdict is therefore judged by
+wider intervals, which hold together with 95% for all lines under one heading (Bonferroni). "True" and "the other way round"
+are what survives that; "not shown" means that these runs cannot tell, and not that there is no difference. "At most" means
+that it is not stored which images each network got right, so that the interval allows for the most that other test images
+can do: a closer study would narrow it.
+
+"Transfer" is the whole letters backbone fine-tuned, resnet10t unless another is named. Test images: 797 handwritten digits.
+On photographs nothing is stored: [lesson 09](09_photographs.ipynb) measures there.
+
+{sections}
+"""
+
+
+def _mean(method: str, shots: int) -> str:
+    return f"{rows(shots=shots, method=method).test.mean():.3f}"[1:]
+
+
+def _seconds(method: str, shots: int) -> str:
+    return f"{rows(shots=shots, method=method).seconds.mean():.1f} s"
+
+
+def _points(found: Sequence[float]) -> str:
+    return "{:+.1f} points ({:+.1f} to {:+.1f})".format(*found)
+
+
+def _rate(method: str, lr: float) -> str:
+    frame = rows("rates", method=method)
+    return f"{frame[(frame.lr / lr).between(0.9, 1.1)].test.mean():.3f}"[1:]
+
+
+def decisions_page() -> str:
+    """notebooks/DECISIONS.md: what to do with how many labels, how far a target, how much computing."""
+    csv = lambda name: f"[{name}.csv](../data/results/{name}.csv)"
+    lines = [
+        (
+            "**1 to 5** labels per class, a **related** source, little time",
+            "a **probe**, or a nearest centroid on the features",
+            f"at 5 labels the probe reads {_mean(PROBE, 5)}, the centroid {_mean(CENTROID, 5)}, fine-tuning "
+            f"{_mean(TUNED, 5)}, from scratch {_mean(SCRATCH, 5)}; the probe takes {_seconds(PROBE, 5)}, fine-tuning "
+            f"{_seconds(TUNED, 5)}",
+            "digits",
+        ),
+        (
+            "**10 or 20** labels per class, a related source, minutes",
+            "**fine-tune** all of it",
+            f"over the probe {_points(stored.lead_at(10, TUNED, PROBE))} at 10 labels; over from scratch "
+            f"{_points(stored.lead_at(10))}",
+            "digits",
+        ),
+        (
+            "**50 or more** labels per class",
+            "fine-tune or train from scratch: accuracy does not decide it",
+            f"fine-tuning over from scratch {_points(stored.lead_at(50))} at 50 labels; both take about as long "
+            f"({_seconds(TUNED, 50)} and {_seconds(SCRATCH, 50)})",
+            "digits",
+        ),
+        (
+            "images in use will be **turned or moved**",
+            "a probe or fine-tuning from the letters, not from scratch",
+            f"fine-tuning over from scratch {_points(stored.shift_lead('rotation'))} when turned, "
+            f"{_points(stored.shift_lead('translation'))} when moved; the probe over fine-tuning "
+            f"{_points(stored.shift_lead('rotation', PROBE, TUNED))} when turned",
+            "digits",
+        ),
+        (
+            "images in use will be **noisy**",
+            "not this backbone: a small CNN or logistic regression",
+            f"fine-tuned letters over logistic regression {_points(stored.shift_lead('noise', TUNED, LOGISTIC))}, over "
+            f"the raw CNN {_points(stored.shift_lead('noise', TUNED, RAW))}",
+            "digits",
+        ),
+        (
+            "a target **far** from the source (numbers in a table)",
+            "no network: logistic regression or a random forest",
+            "; ".join(
+                f"{name}: {rows('tables', task=name, method=LOGISTIC).test.mean():.3f} and "
+                f"{rows('tables', task=name, method=FOREST).test.mean():.3f}, fine-tuned letters "
+                f"{rows('tables', task=name, method=TUNED).test.mean():.3f}"
+                for name in ("wine", "breast_cancer", "fraud")
+            ),
+            "tables",
+        ),
+        (
+            "which **source** for the backbone",
+            "one made of the same parts as your images",
+            "a probe at 5 labels over from scratch: letters upside down "
+            f"{_points(_source('letters upside down', PROBE)(0.95))}, noise {_points(_source('noise', PROBE)(0.95))}",
+            "sources",
+        ),
+        (
+            "which **architecture**",
+            "compare two or three on your validation images",
+            "fine-tuned at 5 labels, three draws: "
+            + ", ".join(
+                f"{name.split('.')[0]} {rows('backbones', backbone=name, method=TUNED).test.mean():.3f}" for name in OTHERS
+            )
+            + f"; resnet10t, ten draws, {_mean(TUNED, 5)} (digits.csv)",
+            "backbones",
+        ),
+        (
+            "which **rate** to fine-tune with",
+            "try .001 first, then a third and three times as much",
+            f"at 10 labels: .0003 {_rate(TUNED, 3.16e-4)}, .001 {_rate(TUNED, 1e-3)}, .003 {_rate(TUNED, 3.16e-3)}, .01 "
+            f"{_rate(TUNED, 1e-2)}",
+            "rates",
+        ),
+        (
+            "which **rate** for a probe",
+            "anything from .001 to .01",
+            f"at 10 labels: .001 {_rate(PROBE, 1e-3)}, .003 {_rate(PROBE, 3.16e-3)}, .01 {_rate(PROBE, 1e-2)}",
+            "rates",
+        ),
+        (
+            "which **rate** from scratch",
+            "try .003 first",
+            f"at 10 labels the same network: .001 {_rate(SCRATCH, 1e-3)}, .003 {_rate(SCRATCH, 3.16e-3)}, .01 "
+            f"{_rate(SCRATCH, 1e-2)}; the raw CNN falls to {_rate(RAW, 3.16e-2)} at .03",
+            "rates",
+        ),
+        (
+            "you want **two answers** from one image",
+            "one body with two heads; for one answer, transfer",
+            f"digits with letters over digits alone {_points(_partner('letters')(0.95))}; over fine-tuning "
+            f"{_points(_partner('letters', TUNED)(0.95))}",
+            "two_heads",
+        ),
+    ]
+    table = "\n".join(f"| {have} | {do} | {why} | {csv(grid)} |" for have, do, why, grid in lines)
+    return f"""# What should I do?
+
+How many labels, how far from the source, how much computing: find your line. Each rests on stored results of this course,
+computed anew by a test; intervals are 95%. They are about one small world, handwritten digits and printed letters. On your
+own images a line here is where to start, and your validation images decide.
+
+| you have | do | because | stored in |
+|---|---|---|---|
+{table}
+
+"Related" means made of the same parts, as digits and letters are made of strokes; it need not be the same things. Where the
+lines do not help: make the probe first. It costs seconds, and it tells you whether the features know anything about your
+classes. All claims with their intervals: [CLAIMS.md](CLAIMS.md). How they were measured: [lesson 07](07_the_evidence.ipynb).
+"""
+
+
+def write(folder: Path = NOTEBOOKS) -> None:
+    """Write both pages."""
+    (folder / "CLAIMS.md").write_text(claims_page(), encoding="utf-8")
+    (folder / "DECISIONS.md").write_text(decisions_page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()

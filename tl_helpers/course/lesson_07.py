@@ -1,0 +1,278 @@
+"""What lesson 07 reads out of the stored grids, so that its cells stay short. Both of its notebooks open this file.
+
+Everything here is computed from `data/results`; no result is typed in. Leads are in points: hundredths of an accuracy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from .. import plots
+from ..data import digits
+from ..engine.figure import Figure
+from ..results import Interval, mean_interval
+from . import experiments
+from .experiments import CENTRED, CONTROLS, RAW, UNBENT, chosen, labels_to_match, load, test_images
+from .methods import PROBE, SCRATCH, SHIFTS, STRENGTHS, TUNED, apply_shift
+
+FIVE_METHODS = ("logistic regression on pixels", RAW, SCRATCH, PROBE, TUNED)
+
+
+def rows(grid: str = "digits", **only) -> pd.DataFrame:
+    """The results of a stored grid, of these only: rows(shots=5, method=PROBE).
+
+    Raises:
+        ValueError: there are none.
+    """
+    frame = chosen(load(grid))
+    for column, wanted in only.items():
+        frame = frame[frame[column] == wanted]
+    if frame.empty:
+        raise ValueError(f"The grid {grid!r} has no results with {only}.")
+    return frame
+
+
+def lead(one: pd.DataFrame, other: pd.DataFrame, column: str | Sequence[str] = "test", level: float = 0.95) -> Interval:
+    """The lead of results over others with the same seeds, in points: mean, low, high.
+
+    The interval covers the draws, and other test images too: where it is stored which images each of the two got right by
+    comparing them image by image, elsewhere by the most that test images can do (every image that one of the two got wrong
+    may set them apart), which makes it rather too wide.
+
+    Args:
+        column: of accuracies; several, those of the shifts say, are averaged for each seed.
+        level: of the interval.
+    """
+    first, second = (part[part.seed.isin(one.seed)].sort_values("seed") for part in (one, other))
+    task = first.task.iloc[0]
+    if column == "test" and task != "fraud" and (first.right != "").all() and (second.right != "").all():
+        found = mean_interval(experiments.values(first), level=level, minus=experiments.values(second))
+        return Interval([100 * value for value in found], found.covers)
+    columns = [column] if isinstance(column, str) else list(column)
+    a, b = (part[columns].mean(axis=1).to_numpy() for part in (first, second))
+    middle, low, _ = mean_interval(a, minus=b, level=level)
+    if (n := test_images(task)) is None:  # no accuracies
+        return Interval([100 * value for value in (middle, low, 2 * middle - low)], f"{len(a)} draws; not other test rows")
+    apart = min(1.0, (1 - a.mean()) + (1 - b.mean()), a.mean() + b.mean())
+    z = -torch.special.ndtri(torch.tensor((1 - level) / 2, dtype=torch.float64)).item()
+    margin = math.hypot(middle - low, z * math.sqrt(max(apart - middle**2, 0) / n))
+    ends = (middle, middle - margin, middle + margin)
+    return Interval([100 * value for value in ends], f"{len(a)} draws, {n} test images (at most)")
+
+
+def lead_at(shots: int, one: str = TUNED, other: str = SCRATCH, level: float = 0.95) -> Interval:
+    """The lead of a method over another on the digits, in points, with so many labels per class."""
+    return lead(rows(shots=shots, method=one), rows(shots=shots, method=other), level=level)
+
+
+def leads(shots: Sequence[int], one: str = TUNED, other: str = SCRATCH) -> pd.DataFrame:
+    """A row for each number of labels per class: the lead in points, and the ends of its 95% interval."""
+    found = [lead_at(n, one, other) for n in shots]
+    return pd.DataFrame(found, pd.Index(shots, name="labels per class"), ["lead in points", "from", "to"]).round(1)
+
+
+def shifted(kind: str) -> list[str]:
+    """The columns with the accuracies under a shift, at its five strengths."""
+    return [f"{kind} {strength}" for strength in STRENGTHS]
+
+
+def shift_lead(kind: str, one: str = TUNED, other: str = SCRATCH, level: float = 0.95) -> Interval:
+    """The lead at ten labels per class under a shift, averaged over its strengths, in points."""
+    return lead(rows(shots=10, method=one), rows(shots=10, method=other), shifted(kind), level)
+
+
+def shift_leads(one: str = TUNED, other: str = SCRATCH) -> pd.DataFrame:
+    """A row for each shift: the lead in points, and the ends of its 95% interval."""
+    found = [shift_lead(kind, one, other) for kind in SHIFTS]
+    return pd.DataFrame(found, SHIFTS, ["lead in points", "from", "to"]).round(1)
+
+
+def under_shifts() -> pd.DataFrame:
+    """Mean accuracy at ten labels per class, over draws and strengths: a row for each method, a column for each shift."""
+    means = {kind: rows(shots=10).groupby("method", sort=False)[shifted(kind)].mean().mean(axis=1) for kind in SHIFTS}
+    return pd.DataFrame(means).loc[list(FIVE_METHODS)].round(2)
+
+
+def shifted_digit(label: int = 3) -> Figure:
+    """One test digit under the six shifts, a row for each, at the five strengths."""
+    test = digits().test
+    digit = test[test.y == label][:1]
+    pairs = [(kind, strength) for kind in SHIFTS for strength in STRENGTHS]
+    pictures = torch.cat([apply_shift(digit, kind, strength).x for kind, strength in pairs])
+    return plots.images(pictures, [f"{kind} {strength}" for kind, strength in pairs], columns=5, size=1.0)
+
+
+def under_shift(kind: str = "rotation") -> Figure:
+    """Accuracy against the strength of a shift, at ten labels per class; strength 0 is the test images as they are."""
+    ten = rows(shots=10)
+    ten = ten[ten.method.isin(FIVE_METHODS)]
+    parts = [ten.assign(strength=0, accuracy=ten.test)]
+    parts += [ten.assign(strength=s, accuracy=ten[f"{kind} {s}"]) for s in STRENGTHS]
+    return plots.lines(pd.concat(parts), "strength", by="method", n=test_images("digits"))
+
+
+def against_labels() -> Figure:
+    """Accuracy on the test digits against labelled images per class: five methods, ten draws each."""
+    frame = rows()
+    names = {"shots": "labelled images per class", "test": "accuracy on the test images"}
+    frame = frame[frame.method.isin(FIVE_METHODS)].rename(columns=names)
+    return plots.lines(frame, *names.values(), by="method", log=True, n=test_images("digits"))
+
+
+def against_rates() -> Figure:
+    """Accuracy against the learning rate, at ten labels per class: four methods, five draws each."""
+    names = {"lr": "learning rate", "test": "accuracy on the test images"}
+    return plots.lines(rows("rates").rename(columns=names), *names.values(), by="method", log=True, n=test_images("digits"))
+
+
+def works(method: str, share: float = 0.9) -> pd.Series:
+    """By seed, the share of the nine learning rates at which a method reaches `share` of its own best mean accuracy."""
+    part = rows("rates", method=method)
+    goal = share * part.groupby("lr").test.mean().max()
+    return part.assign(works=part.test >= goal).groupby("seed").works.mean()
+
+
+def works_lead(one: str = TUNED, other: str = SCRATCH, level: float = 0.95) -> Interval:
+    """How many more of the nine learning rates work for one method than for another, in points."""
+    found = mean_interval(100 * works(one), minus=100 * works(other), level=level)
+    return Interval(found, found.covers)
+
+
+def matching(goal_shots: int = 5, level: float = 0.95) -> tuple[float, float, float]:
+    """How many labels per class the same network needs from scratch to do as well as fine-tuned letters with few."""
+    curve = rows(method=SCRATCH).pivot(index="seed", columns="shots", values="test")
+    goal = rows(method=TUNED, shots=goal_shots).sort_values("seed").test.tolist()
+    return labels_to_match(curve, goal, level)
+
+
+def bending() -> pd.DataFrame:
+    """Accuracy on turned digits at ten labels per class (10 to 50 degrees), by how strongly images were bent in training.
+
+    A row for each start of the network, a column for each strength of bending; means of five draws.
+    """
+    both = pd.concat([rows("bending"), rows("unbent")])
+    bend = both.variant.str.removeprefix("bend=").astype(float)
+    names = {SCRATCH: "from scratch", TUNED: "shipped letters"} | {name: name for name in UNBENT}
+    start = both.backbone.where(both.backbone.isin(UNBENT), both.method).map(names)
+    both = both.assign(start=start, bend=bend, turned=both[shifted("rotation")].mean(axis=1))
+    table = both.pivot_table(index="start", columns="bend", values="turned").loc[list(names.values())]
+    return table.round(2).astype(object).fillna("not run")
+
+
+def turned_lead(bend: str, one: dict, other: dict, level: float = 0.95) -> Interval:
+    """The lead on turned digits of one start over another, bent as said in training ("bend=0"), in points.
+
+    Args:
+        one, other: which rows, with their grid: {"grid": "bending", "method": TUNED}.
+    """
+    return lead(rows(**one, variant=bend), rows(**other, variant=bend), shifted("rotation"), level)
+
+
+SHIPPED, FROM_SCRATCH = {"grid": "bending", "method": TUNED}, {"grid": "bending", "method": SCRATCH}
+BRIEF, NEVER = ({"grid": "unbent", "backbone": name} for name in UNBENT)
+
+
+def fair(shots: int, control: str = CONTROLS[1], level: float = 0.95) -> Interval:
+    """The lead of a probe on letters features over one on fair random features (see `CONTROLS`), in points."""
+    return lead(*(rows("fair", method=CENTRED, shots=shots, variant=name) for name in (CONTROLS[0], control)), level=level)
+
+
+def tables() -> pd.DataFrame:
+    """The three tables drawn as pictures: mean accuracy (fraud: area under the ROC curve) and its 95% interval."""
+    return experiments.table(load("tables"), by="task")
+
+
+def table_lead(task: str, level: float = 0.95) -> Interval:
+    """The lead of fine-tuned letters over the same network from scratch on one of the three tables, in points."""
+    return lead(*(rows("tables", task=task, method=method) for method in (TUNED, SCRATCH)), level=level)
+
+
+# One row for each claim of the article.
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """What the article says, what was measured about it, and how: `figure` takes a level and returns (mean, low, high).
+
+    above: what the whole interval must exceed for "true".
+    """
+
+    says: str
+    measured: str
+    grid: str
+    figure: Callable[[float], Sequence[float]]
+    above: float = 0.0
+    unit: str = "points"
+    covers: str = ""
+
+    def row(self, level: float) -> dict:
+        found = self.figure(level)
+        middle, low, high = found
+        sign = "+" if self.unit == "points" else ""
+        return {
+            "the article says": self.says,
+            "measured here": self.measured,
+            "figure": f"{middle:{sign}.1f} {self.unit}",
+            "interval": f"{low:{sign}.1f} to {high:{sign}.1f}",
+            "verdict": "true" if low > self.above else "the other way round" if high < self.above else "not shown",
+            "covers": self.covers or found.covers,
+            "grid": self.grid,
+        }
+
+
+def _six(level: float) -> Interval:
+    columns = [column for kind in SHIFTS for column in shifted(kind)]
+    return lead(rows(shots=10, method=TUNED), rows(shots=10, method=SCRATCH), columns, level)
+
+
+ARTICLE = (
+    Claim("less training data", "lead at 1 label per class", "digits", lambda level: lead_at(1, level=level)),
+    Claim("less training data", "lead at 50 labels per class", "digits", lambda level: lead_at(50, level=level)),
+    Claim(
+        "less training data",
+        "labels from scratch that match 5",
+        "digits",
+        lambda level: matching(level=level),
+        above=5,
+        unit="labels",
+        covers="10 draws; not other test images",
+    ),
+    Claim("generalises better", "lead, mean of six shifts", "digits", _six),
+    Claim("generalises better", "lead under noise", "digits", lambda level: shift_lead("noise", level=level)),
+    Claim("less brittle", "more learning rates that work", "rates", lambda level: works_lead(level=level)),
+    Claim(
+        "easier",
+        "times as long from scratch as a probe",
+        "digits",
+        lambda level: times_faster(level),
+        above=1,
+        unit="times",
+        covers="10 draws; the machine was shared",
+    ),
+    Claim("no use for fraud", "lead on fraud (area under ROC)", "tables", lambda level: table_lead("fraud", level)),
+)
+
+
+def times_faster(level: float = 0.95) -> Interval:
+    """How many times as long training from scratch takes as a probe, at ten labels per class, from the stored seconds."""
+    by_seed = rows(shots=10).pivot(index="seed", columns="method", values="seconds")
+    found = mean_interval(np.log(by_seed[SCRATCH]), minus=np.log(by_seed[PROBE]), level=level)
+    return Interval(np.exp(found), found.covers)
+
+
+def joint(rows: int, level: float = 0.95) -> float:
+    """The level that each of several intervals needs so that all of them hold together at `level` (Bonferroni)."""
+    return 1 - (1 - level) / rows
+
+
+def verdicts(claims: Sequence[Claim] = ARTICLE, level: float | None = None) -> pd.DataFrame:
+    """A row for each claim; the intervals are widened so that all of them hold together at 95%."""
+    level = joint(len(claims)) if level is None else level
+    pd.set_option("display.max_colwidth", 60)
+    return pd.DataFrame([claim.row(level) for claim in claims])
