@@ -38,7 +38,6 @@ OLD_FORM = {
     "06",
     "08",
     "09",
-    "11",
 }  # not rewritten yet; each is taken out when it is
 
 
