@@ -1,7 +1,6 @@
-"""What it looks like: every figure of the course, in one style. Lesson 00 draws the first one.
+"""What it looks like: every figure of the course, in one style (engine/style.py). Lesson 00 draws the first one.
 
-Colours are Okabe and Ito's, which colour-blind readers can tell apart, and no figure says anything by colour alone: lines
-differ in markers too. Each figure carries a text that says what it shows, for those who cannot see it.
+No figure says anything by colour alone, and each has a text that says what it shows, for those who cannot see it.
 """
 
 from __future__ import annotations
@@ -363,8 +362,12 @@ def report(found) -> Figure:
         sizes.plot(part.width, part.height, MARKERS[i], color=COLOURS[i], alpha=0.6, markersize=4, label=split)
     bars.set_yticks(range(len(counts)), counts.index, fontsize=9)
     bars.set(xlabel="images", ylim=(len(counts) - 0.4, -0.6))
-    sizes.set(xlabel="width in pixels", ylabel="height in pixels", xlim=(0, 1.05 * kept.width.max()))
-    sizes.set_ylim(0, 1.05 * kept.height.max())
+    sizes.set(xlabel="width in pixels", ylabel="height in pixels", xlim=(0, 1.3 * kept.width.max()))
+    sizes.set_ylim(0, 1.3 * kept.height.max())
+    for at, n in kept.groupby(["width", "height"]).size().nlargest(2).items():
+        sizes.annotate(
+            f"{n} of {at[0]} x {at[1]}" * (n > 1), at, (0, 8), textcoords="offset points", ha="center", fontsize=9
+        )
     for axis in (bars, sizes):
         axis.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     classes = "; ".join(f"{name} {', '.join(f'{n} {split}' for split, n in row.items())}" for name, row in counts.iterrows())

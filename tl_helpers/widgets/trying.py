@@ -196,7 +196,7 @@ def _map(axis, bar, values: np.ndarray, span: float = 1.0) -> str:
     filled = axis.contourf(ticks, ticks, np.clip(values, levels[0], levels[-1]), levels, cmap="cividis")
     axis.figure.colorbar(filled, cax=bar, ax=axis if bar is None else None, ticks=levels[::2], format="%.3g")
     lines = axis.contour(ticks, ticks, values, levels, colors="white", linewidths=0.6)
-    axis.clabel(lines, levels[1::2], fontsize=7, fmt="%.2g")
+    axis.clabel(lines, levels[1::2], fontsize=7, fmt="%.3g")
     axis.plot(0, 0, "*", color="white", markeredgecolor="black", markersize=11)
     axis.set(xticks=(-span, 0, span), yticks=(-span, 0, span))
     axis.set(xlabel="first direction", ylabel="second direction", title="training loss around the weights (star)")
