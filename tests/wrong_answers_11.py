@@ -84,7 +84,7 @@ WRONG = {
     "adapter_share": [
         (lambda rows, columns, rank: None, "returns nothing"),
         (lambda rows, columns, rank: rank * (rows + columns), "Divide by"),
-        (lambda rows, columns, rank: rank / rows, "one of the two thin"),
+        (lambda rows, columns, rank: rank / rows, "one of two thin"),
         (lambda rows, columns, rank: 1 / _adapter(rows, columns, rank), "other way round"),
         (lambda rows, columns, rank: 100 * _adapter(rows, columns, rank), "per cent"),
         (lambda rows, columns, rank: 0.5, "it should be"),
