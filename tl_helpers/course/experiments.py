@@ -117,7 +117,7 @@ GRIDS = {
     ),
     "components": Grid((RAW,), (20,), FIVE, range(1), variants=("", *SWAPS, "norm=batch", "images=0")),
     "two_heads": Grid(("two heads",), (5,), FIVE, range(1), variants=PARTNERS),
-    "together": Grid((SUMMED,), (5,), range(5, 15), range(1), variants=TOGETHER),
+    "together": Grid((SUMMED,), (5,), FIVE, range(1), variants=TOGETHER),
     "crowded": Grid((SUMMED,), (90,), FIVE, range(1), tasks=("digits", "letters"), variants=CROWDED),
     "fair": Grid((CENTRED,), (1, 2, 5, 10, 20, 50), range(5, 15), range(3), variants=CONTROLS),
     "fair_tables": Grid((CENTRED,), (10,), FIVE, range(1), tasks=TABLES, variants=CONTROLS[:2]),
