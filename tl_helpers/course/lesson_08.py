@@ -9,6 +9,7 @@ from ..engine.figure import Figure
 from . import experiments
 from .experiments import ALONE, CROWDED
 from .lesson_07 import lead, rows
+from .methods import METHODS, SCRATCH, TUNED
 from .two_heads import SmallBody, batches, images_of, right
 
 __all__ = [
@@ -74,11 +75,28 @@ def costs() -> pd.DataFrame:
     return pd.DataFrame(found, ["change in points", "from", "to"]).T.round(1)
 
 
+def large(one: str, other: str):
+    """The lead of one row over another in the large network (resnet10t, five labels per class): mean, low, high.
+
+    Args:
+        one, other: a partner, stored in `two_heads`, or a method of the main grid.
+    """
+    found = [
+        rows(shots=5, method=name) if name in METHODS else rows("two_heads", variant=f"partner={name}")
+        for name in (one, other)
+    ]
+    seeds = set(found[0].seed) & set(found[1].seed)
+    return lead(*(part[part.seed.isin(seeds)] for part in found))
+
+
 def against_transfer() -> pd.DataFrame:
     """Learned together with letters, and letters first: the leads on digits, with their 95% intervals."""
     found = {
         "together over alone": over(LETTERS),
         "letters first (transfer) over alone": over(FIRST),
         "transfer over together": over(FIRST, LETTERS),
+        "large network: together over alone": large("letters", SCRATCH),
+        "large network: transfer over alone": large(TUNED, SCRATCH),
+        "large network: transfer over together": large(TUNED, "letters"),
     }
     return pd.DataFrame(found, COLUMNS).T.round(1)

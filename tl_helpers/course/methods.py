@@ -378,7 +378,7 @@ class Method:
     on_backbone: bool = False
 
 
-HIGH, LOW, WIDE = (1e-3, 3e-3, 1e-2), (3e-4, 1e-3, 3e-3), (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
+HIGH, LOW, WIDE = (1e-3, 3e-3, 1e-2), (3e-4, 1e-3, 3e-3), (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 METHODS = {
     "chance": Method(functools.partial(_classic, estimator=_guessing)),
     "nearest centroid on pixels": Method(functools.partial(_classic, estimator=_centroid)),
