@@ -98,7 +98,7 @@ TOGETHER = (
     *(f"partner={name},w=1" for name in ("letters with random names", "parity", "coin toss")),
     "partner=letters first",
 )
-CROWDED = tuple(f"{name},steps=400" for name in (ALONE, "partner=other,w=1", "partner=other,w=10"))
+CROWDED = tuple(f"{name},steps=400" for name in (ALONE, "partner=other,w=10"))
 CENTRED = "linear probe on centred features"
 CONTROLS = ("weights=letters", "weights=random,watch=letters", "weights=random,watch=digits")
 BENDS = ("bend=0", "bend=0.25", "bend=1")
