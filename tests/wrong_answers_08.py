@@ -17,13 +17,13 @@ def _each(scores1, scores2, labels1, labels2, w):
     return F.cross_entropy(scores1, labels1, reduction="none") + w * F.cross_entropy(scores2, labels2, reduction="none")
 
 
-def _lead(variant):
+def _lead(partner):
     from tl_helpers.course import lesson_08
 
-    return lesson_08.over(variant)[0]
+    return lesson_08.large(partner, lesson_08.SCRATCH)[0]
 
 
-RIGHT = {"summed_loss": _loss(), "way_chosen": Later(lambda: ("transfer", _lead("partner=letters first")))}
+RIGHT = {"summed_loss": _loss(), "way_chosen": Later(lambda: ("transfer", _lead("fine-tuned letters backbone")))}
 WRONG = {
     "summed_loss": [
         (lambda *_: None, "nothing so far"),
@@ -40,6 +40,6 @@ WRONG = {
         (("alone", 0.0), "the baseline"),
         (("transfer", "it is cheaper"), "needs a figure"),
         (("transfer", 40.0), "another number"),
-        (Later(lambda: ("together", _lead("partner=letters,w=1"))), "all over again"),
+        (Later(lambda: ("together", _lead("letters"))), "all over again"),
     ],
 }

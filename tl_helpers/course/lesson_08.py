@@ -12,17 +12,7 @@ from .lesson_07 import lead, rows
 from .methods import METHODS, SCRATCH, TUNED
 from .two_heads import SmallBody, batches, images_of, right
 
-__all__ = [
-    "SmallBody",
-    "against_transfer",
-    "against_weight",
-    "batches",
-    "crowded",
-    "images_of",
-    "partners",
-    "right",
-    "weights",
-]
+__all__ = ["SmallBody", "batches", "images_of", "right"]
 
 LETTERS, FIRST = "partner=letters,w=1", "partner=letters first"
 WEIGHTS = ("0.3", "1", "3", "10")
@@ -30,14 +20,20 @@ PARTNERS = ("letters", "letters with random names", "parity", "coin toss")
 COLUMNS = ["lead in points", "from", "to"]
 
 
-def over(one: str, other: str = ALONE):
+def over(one: str, other: str = ALONE, level: float = 0.95):
     """The lead of one variant of `together` over another: mean, low, high, in points."""
-    return lead(rows("together", variant=one), rows("together", variant=other))
+    return lead(rows("together", variant=one), rows("together", variant=other), level=level)
 
 
 def partners() -> pd.DataFrame:
     """A row for each partner at w = 1: the lead on digits over learning alone, with its 95% interval."""
     return pd.DataFrame([over(f"partner={name},w=1") for name in PARTNERS], PARTNERS, COLUMNS).round(1)
+
+
+def best_partner() -> str:
+    """The partner with the largest mean lead over learning alone, or "none of them" if no lead is above zero."""
+    found = partners()["lead in points"]
+    return found.idxmax() if found.max() > 0 else "none of them"
 
 
 def weights() -> pd.Series:
@@ -56,22 +52,21 @@ def against_weight() -> Figure:
 
 
 def crowded() -> pd.DataFrame:
-    """Digits and letters with all their labels in one small network: accuracy on each, by the weight of the other task."""
-    names = dict(zip(CROWDED, ("alone", "other at w = 1", "other at w = 10")))
+    """All digits and all letters in one small network: accuracy on each task, alone and beside the other at w = 10."""
     frame = rows("crowded")
-    frame = frame.assign(task=frame.task, beside=frame.variant.map(names))
-    return frame.pivot_table(index="task", columns="beside", values="test")[[*names.values()]].round(3)
+    frame = frame.assign(beside=frame.variant.map(dict(zip(CROWDED, ("alone", "other at w = 10")))))
+    return frame.pivot_table(index="task", columns="beside", values="test").round(3)
 
 
-def cost(task: str, w: int, level: float = 0.95):
-    """What a task loses in one small network when the other counts w times as much, in points: mean, low, high."""
-    beside = CROWDED[{1: 1, 10: 2}[w]]
-    return lead(rows("crowded", task=task, variant=beside), rows("crowded", task=task, variant=CROWDED[0]), level=level)
+def cost(task: str, level: float = 0.95):
+    """The change of a task in one small network when the other counts ten times as much, in points: mean, low, high."""
+    alone, loud = (rows("crowded", task=task, variant=variant) for variant in CROWDED)
+    return lead(loud, alone, level=level)
 
 
 def costs() -> pd.DataFrame:
-    """A row for each task and weight of the other: the change against learning alone in points, with its 95% interval."""
-    found = {f"{task}, other at w = {w}": cost(task, w) for task in ("digits", "letters") for w in (1, 10)}
+    """For each task the change against learning alone when the other counts ten times as much, with its 95% interval."""
+    found = {task: cost(task) for task in ("digits", "letters")}
     return pd.DataFrame(found, ["change in points", "from", "to"]).T.round(1)
 
 
