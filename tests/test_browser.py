@@ -42,6 +42,7 @@ CALLS = {  # every widget, in a notebook of its own
     "guess a choice": 'choice = tl.widgets.guess("Which is ahead?", choices=["letters", "raw CNN"])\nchoice',
     "guess an order": 'order = tl.widgets.guess("From best to worst:", order=["probe", "raw CNN", "chance"])\norder',
     "guess a curve": 'curve = tl.widgets.guess("Accuracy against labels per class:", curve=[1, 5, 10, 50])\ncurve',
+    "interact": "from ipywidgets import interact\n\ninteract(lambda level: level, level=(0, 9));",
     "shots again": "tl.widgets.shots(  )",  # a widget shown twice
 }
 WIDGETS = nbformat.v4.new_notebook(
@@ -297,7 +298,7 @@ def shown(page, name: str):
     place = 1 + list(CALLS).index(name)
     page.evaluate("n => window.jupyterapp.shell.currentWidget.content.scrollToItem(n, 'start')", place)
     cell = page.locator(f".jp-Notebook .jp-Cell[data-windowed-list-index='{place}'] .jp-OutputArea-output").first
-    cell.locator(".tl-pad, .tl-guess, .widget-html img").first.wait_for(timeout=120_000)
+    cell.locator(".tl-pad, .tl-guess, .widget-interact .widget-slider, .widget-html img").first.wait_for(timeout=120_000)
     return cell
 
 
@@ -424,6 +425,14 @@ def test_a_drawing_is_kept_as_a_training_example(widgets):
     picture_changes(page, cell, cell.get_by_role("button", name="Keep as training").click)
     assert "letters: 8 with" in cell.locator("img").get_attribute("alt")
     cell.get_by_text("Kept as a 8: 51 examples.").wait_for()
+
+
+@pytest.mark.slow
+def test_the_slider_of_an_interact_has_a_name(widgets):
+    _, show = widgets
+    cell = show("interact")
+    cell.get_by_role("slider", name="level").press("ArrowRight")
+    expect(cell.get_by_role("slider", name="level")).to_have_attribute("aria-valuenow", re.compile("^5"))
 
 
 @pytest.mark.slow

@@ -7,11 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.patches import Patch
 from matplotlib.text import Text
 
 import tl_helpers as tl
 from tl_helpers import plots
 from tl_helpers.course import diagrams
+from tl_helpers.course.methods import METHODS
+from tl_helpers.engine import diagram, style
 from tl_helpers.engine.drawing import WIDE
 from tl_helpers.results import Evaluation
 from tl_helpers.runs import Run
@@ -23,6 +26,7 @@ ROWS = pd.DataFrame({"shots": [1, 1, 5, 5], "accuracy": [0.5, 0.6, 0.8, 1.0], "m
 FIGURES = {
     "images": (lambda: plots.images(tl.digits(1).train), "Labels in reading order: 0, 1, 2"),
     "images, none of them": (lambda: plots.images(tl.digits(1).train[:0]), "No pictures"),
+    "maps without titles": (lambda: plots.maps(np.ones((2, 5, 5))), "2 maps of 5 x 5 .* 0, 1"),
     "maps": (
         lambda: plots.maps(np.random.default_rng(0).normal(size=(3, 5, 5)), titles="abc"),
         "3 maps of 5 x 5 .* a, b, c",
@@ -63,6 +67,29 @@ def test_the_colours_are_told_apart_by_markers_too():
     assert len(set(plots.MARKERS)) == len(plots.MARKERS) == len(set(plots.COLOURS)) == len(plots.COLOURS)
     axis = plots.compare(RUN, RUN).axes[0]
     assert len({line.get_marker() for line in axis.lines}) == 2
+
+
+def test_each_method_has_one_colour_and_marker_everywhere():
+    """In all figures the same, none like another's or like what is no method."""
+    pairs, markers = zip(*((look[:2], look.marker) for look in style.METHODS.values()))
+    assert len(set(markers)) == len(pairs) and not set(pairs) & set(zip(plots.COLOURS, plots.MARKERS))
+    assert set(METHODS) <= set(style.METHODS) and set(style.SHORT.values()) <= set(style.METHODS)
+    assert all(name == name.lower() for name in style.SHORT)
+    names = [*METHODS, "probe, 2 shots", "Fine-tuned: again", "something new", "another"]
+    assert len(set(style.looks(names))) == len(names)
+    assert len(set(style.looks(map(str, range(30))))) == 30
+    drawn = style.looks(["probe", "x", "from scratch", "y", "fine-tuned", "z"])
+    assert len({look.color for look in drawn}) == len({look.marker for look in drawn}) == 6
+    assert style.look("Probe, 2 shots") == style.METHODS["linear probe on letters features"] and style.look("x") is None
+    for name in ("probe", "raw CNN from scratch", "from scratch"):
+        wanted = style.look(name)
+        frame = pd.concat([ROWS.assign(method=other) for other in ("x", name)])
+        drawn = [
+            plots.compare(RUN, RUN, names=["x", name]).axes[0].lines[1],
+            [line for line in plots.lines(frame, "shots", by="method").axes[0].lines if line.get_label() == name][0],
+            plots.accuracies({"x": [0.5, 0.6], name: [0.7, 0.8]}).axes[0].lines[-1],
+        ]
+        assert {(line.get_color(), line.get_marker()) for line in drawn} == {wanted[:2]}
 
 
 def test_the_band_of_a_share_stays_a_share():
@@ -120,3 +147,102 @@ def test_the_sums_in_the_picture_of_a_convolution_are_those_of_torch():
     sums = torch.nn.functional.conv2d(image[None, None], kernel[None, None])[0, 0]
     words = {text.get_text() for text in diagrams.convolution().findobj(Text)}
     assert {f"{value:.0f}".replace("-", "−") for value in sums.flatten()} <= words
+
+
+def bent_wrong(model):
+    """Frozen by hand, as in the common mistake: its batch norms go on adapting."""
+    model = tl.unfreeze(model)
+    for name, weights in model.named_parameters():
+        weights.requires_grad_(name.startswith("fc"))
+    return model
+
+
+def fresh(name, last=None):
+    return tl.unfreeze(tl.backbone(name, classes=10, pretrained=False), last)
+
+
+def probe(name="resnet10t.letters"):
+    return tl.head(tl.backbone(name), tl.digits(1))
+
+
+MODELS = {  # how each is made, what is said of it, and where some of its shapes come out, by the names of its modules
+    "raw CNN": (tl.RawCNN, "21,840 of 21,840 parameters learn; no norms", {"block 2: fc1": "fc1", "head: fc2": "fc2"}),
+    "probe": (
+        probe,
+        r"5,130 of 4,927,186 .*0 of 14 batch norms.*block 1: layer1 gives 64 x 8 x 8, 73,984 parameters, frozen, 2 batch "
+        "norms: 2 still; .*vector of 512 numbers; head: fc gives 10, 5,130 parameters, learns",
+        {"block 0: conv1, bn1": "maxpool", "block 3: layer3": "layer3", "head: fc": "fc"},
+    ),
+    "frozen by hand": (lambda: bent_wrong(probe()), "careful: batch norms in frozen .*frozen, 2 batch norms: 2 adapt", {}),
+    "the last block learns": (
+        lambda: tl.unfreeze(probe(), last=1),
+        "block 3: .*frozen.*block 4: .*learns, 3 batch norms: 3 a",
+        {},
+    ),
+    "convnext": (lambda: probe("convnext_atto_p2.letters"), "keep no statistics", {"block 3: stages.2": "stages.2"}),
+    "mobilenet": (
+        lambda: probe("mobilenetv3_small_050_s1.letters"),
+        "block 1: blocks.0 gives .* 2 batch norms: 2 still",
+        {"block 2: blocks.1": "blocks.1", "block 7: conv_head": "conv_head"},
+    ),
+    "efficientnet": (
+        lambda: fresh("tf_efficientnet_lite0", 0),
+        "0 of 49 batch norms",
+        {"block 6: blocks.5": "blocks.5", "block 7: blocks.6, conv_head ...": "bn2"},
+    ),
+    "vit": (
+        lambda: fresh("vit_tiny_patch16_224", 2),
+        "blocks 1 to 10, 10 alike gives 197 x 192, 4,448,640 parameters, frozen; block 11: blocks.10 .*learns",
+        {"block 1: blocks.0": "blocks.0", "block 12: blocks.11, norm": "norm"},
+    ),
+    "two heads": (
+        lambda: tl.models.Heads(tl.backbone("resnet10t.letters"), [10, 172]),
+        "block 4: layer4 gives 512 x 1 x 1, .*head: heads.0 gives 10.*head: heads.1 gives 172",
+        {"block 4: layer4": "body.layer4"},
+    ),
+    "bare": (lambda: tl.freeze(tl.backbone("resnet10t.letters")), "0 of 4,922,056 .*a bare backbone", {}),
+    "unknown": (
+        lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10)),
+        "does not say which images it takes; part 0: Linear, 7,850 parameters, learns",
+        {},
+    ),
+    "nothing": (torch.nn.Identity, "0 of 0 parameters", {}),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_anatomy_is_that_of_the_model(name):
+    make, words, shapes = MODELS[name]
+    model = make()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    found = diagram.dissect(model)
+    figure = plots.anatomy(model)
+    assert re.search(words, figure.alt), figure.alt
+    assert_readable(figure)
+    assert (found.total("learning"), found.total("parameters")) == tl.models.count_parameters(model)
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert found.total("norms") == len(norms) and model.training
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+    assert not any(module._forward_hooks for module in model.modules())
+    drawn = [text.get_text() for text in figure.findobj(Text)]
+    rows = [part for part, _ in diagram._rows(found)]
+    assert drawn.count("frozen") == sum(part.state == "frozen" for part in rows)
+    assert drawn.count("learns") == sum(part.state == "learns" for part in rows)
+    hatched = [patch for patch in figure.findobj(Patch) if patch.get_hatch()]
+    assert len(hatched) == sum(part.state in ("frozen", "partly") for part in rows)
+    seen = {}
+    for place in shapes.values():
+        note = lambda _, given, out, place=place: seen.update({place: tuple(out.shape[1:])})
+        model.get_submodule(place).register_forward_hook(note)
+    if shapes:
+        model.eval()(torch.zeros(1, *model.pretrained_cfg["input_size"]))
+    by_name = {part.name: part.shape for part in found.parts}
+    assert {part: by_name[part] for part in shapes} == {part: seen[place] for part, place in shapes.items()}
+
+
+def test_an_anatomy_tells_what_learns_in_part():
+    model = probe()
+    model.layer4[0].conv1.weight.requires_grad_(True)
+    assert "1,179,648 of them learn" in plots.anatomy(model).alt
+    with pytest.raises(TypeError, match="of a run take run.model"):
+        plots.anatomy(RUN)

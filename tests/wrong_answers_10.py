@@ -1,5 +1,12 @@
 """Right and typical wrong answers to the exercises of lesson 10."""
 
+import tempfile
+from pathlib import Path
+
+import torch
+
+import tl_helpers as tl
+
 
 def _copies(train, test):
     return [(a, b) for a in train for b in test if train[a] == test[b]]
@@ -34,8 +41,53 @@ def _first_to_fail(confidence, right, wanted):
     return best
 
 
-RIGHT = {"copies_across": _copies, "cooled": _cooled, "surest": _surest}
+_PLACE = tempfile.TemporaryDirectory()
+
+
+def _saved(name, **known):
+    model = tl.RawCNN(classes=2)
+    model.pretrained_cfg = {**model.pretrained_cfg, "license": "apache-2.0"}
+    some = tl.data.Split(torch.zeros(8, 1, 28, 28, dtype=torch.uint8), torch.arange(8) % 2)
+    return tl.save(model, Path(_PLACE.name, name), tl.data.Task("cups", ("mug", "glass"), some, some, some), **known)
+
+
+_MODEL = _saved("model", evaluation=tl.results.Evaluation(0.9, 0.3, 50))  # interval .786 to .957
+_BARE = _saved("bare")
+_REPORT = {
+    "data": "8 photographs of mugs and glasses in one kitchen.",
+    "baseline": "Logistic regression on pixels has .61.",
+    "choice": "The probe: on 40 validation images it was as good as fine-tuning.",
+    "result": "90% of 50 test images, 95% interval .786 to .957.",
+    "where it fails": "A glass with tea in it is taken for a mug.",
+    "who might be harmed": "A guest who is served hot tea in a thin glass burns a hand.",
+    "licence": "The weights are under Apache-2.0, the photographs are mine.",
+}
+
+
+def _but(**changed):
+    return {**_REPORT, **{name.replace("_", " "): words for name, words in changed.items()}}, _MODEL
+
+
+RIGHT = {"one_page": (_REPORT, _MODEL), "copies_across": _copies, "cooled": _cooled, "surest": _surest}
 WRONG = {
+    "one_page": [
+        (("a text", _MODEL), "should be a dict"),
+        (({"data": "8 photographs of cups"}, _MODEL), "'baseline' is missing"),
+        (_but(result=...), "'result' is still empty"),
+        (_but(licence="free"), "at least a sentence"),
+        ((_REPORT, Path(_PLACE.name, "nowhere")), "cannot be read"),
+        ((_REPORT, _BARE), "save it with evaluation="),
+        (_but(data="80 photographs of mugs and glasses."), "says 8"),
+        (_but(baseline="Logistic regression was much worse."), "give the accuracy of something simple"),
+        (_but(choice="I chose the probe."), "and why"),
+        (_but(result="97% of 50 test images, interval .786 to .957."), "the page says another"),
+        (_but(result="90% of the 50 test images."), "interval is missing"),
+        (_but(result="90%, interval .786 to .957."), "on how many test images"),
+        (_but(where_it_fails="Nowhere that I have seen."), "name at least one class"),
+        (_but(who_might_be_harmed="Nobody at all, surely."), "think of one person"),
+        (_but(licence="The photographs are all mine."), "apache-2.0"),
+        (_but(baseline="Nearest centroid has .95 of them."), "better than the model"),
+    ],
     "copies_across": [
         (lambda train, test: None, "returns nothing"),
         (lambda train, test: [a for a, b in _copies(train, test)], "pair of names"),

@@ -1,7 +1,6 @@
-"""What it looks like: every figure of the course, in one style. Lesson 00 draws the first one.
+"""What it looks like: every figure of the course, in one style (engine/style.py). Lesson 00 draws the first one.
 
-Colours are Okabe and Ito's, which colour-blind readers can tell apart, and no figure says anything by colour alone: lines
-differ in markers too. Each figure carries a text that says what it shows, for those who cannot see it.
+No figure says anything by colour alone, and each has a text that says what it shows, for those who cannot see it.
 """
 
 from __future__ import annotations
@@ -17,8 +16,10 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from .data import Files, InputConfig, Split
+from .engine.diagram import anatomy  # noqa: F401  (lessons call it plots.anatomy)
+from .engine.drawing import scale
 from .engine.figure import Figure
-from .engine.style import COLOURS, LINES, MARKERS
+from .engine.style import COLOURS, MARKERS, looks, looks_of_rows
 from .engine.validate import brief, check_choice, check_kind, check_number
 from .images import prepare
 from .results import Evaluation, mean_interval
@@ -61,15 +62,17 @@ def maps(values: Tensor | np.ndarray, columns: int = 10, size: float = 0.75, tit
 
     Args:
         values: N x H x W.
+        titles: a text above each; None to count them from 0.
     """
     check_kind("plots.maps", values, (Tensor, np.ndarray), "maps as a tensor or an array")
     if values.ndim != 3 or 0 in values.shape:
         raise ValueError(f"Maps are N x H x W numbers, at least one; these are {' x '.join(map(str, values.shape))}.")
-    titles = _checked(len(values), columns, size, titles)
+    titles = _checked(len(values), columns, size, range(len(values)) if titles is None and len(values) > 1 else titles)
     columns = min(columns, len(values))
     rows, line = -(-len(values) // columns), _line(values.shape[1:], size, titles)
-    figure = Figure(columns * size, rows * line)
-    tiles(figure.sheet(), signed(values), columns, size, titles)
+    figure = Figure(max(columns * size, 1.9), rows * line + 0.5)
+    tiles(axis := figure.sheet(), signed(values), columns, size, titles)
+    scale(axis, rows * line + 0.12)
     figure.alt = f"{len(values)} maps of {values.shape[1]} x {values.shape[2]} values, red above zero and blue below"
     figure.alt += f": {', '.join(titles)}." if any(titles) else "."
     return figure
@@ -198,18 +201,16 @@ def compare(*runs, names: Sequence[str] | None = None) -> Figure:
 def curves(axis, runs: Sequence[tuple]) -> str:
     """Draw what `compare` shows on an axis, and return the accuracies of the models in words."""
     texts = []
-    for i, (name, run) in enumerate(runs):
-        frame, row, style = (
-            run.history,
-            run.result,
-            {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]},
-        )
+    for (name, run), style in zip(runs, looks(name for name, _ in runs)):
+        frame, row = run.history, run.result
         if row is None:
             texts.append(f"{name} no finished epoch")
             continue
         early = bool(row.epoch < len(frame))
         when = f"in epoch {row.epoch:.0f}, which is kept" if early else "at the end"
-        axis.plot(frame.epoch, frame.val_accuracy, markersize=4, label=f"{name}: {row.val_accuracy:.2f} {when}", **style)
+        axis.plot(
+            frame.epoch, frame.val_accuracy, markersize=4, label=f"{name}: {row.val_accuracy:.2f} {when}", **style._asdict()
+        )
         texts.append(f"{name} {row.val_accuracy:.2f}{f' {when}' * early}")
     axis.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1.02))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -250,8 +251,9 @@ def intervals(axis, results: dict[str, Evaluation | Sequence], n: int | None = N
         texts.append(f"{name} {middle:.3f} ({low:.3f} to {high:.3f})")
     middles, lows, highs = zip(*bars)
     axis.plot(*np.reshape(dots, (-1, 2)).T, ".", color="#7F7F7F")
-    axis.hlines(range(len(bars)), lows, highs, color=COLOURS[0], linewidth=2)
-    axis.plot(middles, range(len(bars)), MARKERS[0], color=COLOURS[0])
+    axis.hlines(range(len(bars)), lows, highs, [one.color for one in looks_of_rows(results)], linewidth=2)
+    for row, one in enumerate(looks_of_rows(results)):
+        axis.plot(middles[row], row, one.marker, color=one.color)
     axis.set_yticks(range(len(results)), list(results))
     axis.set(ylim=(len(results) - 0.4, -0.7))
     return "; ".join(texts), " or ".join(covers)
@@ -283,20 +285,15 @@ def lines(
     axis = figure.axes_of()
     texts, covers = [], {}
     groups = [(None, frame)] if by is None else list(frame.groupby(by, sort=False))
-    for i, (name, part) in enumerate(groups):
-        style = {
-            "color": COLOURS[i % len(COLOURS)],
-            "marker": MARKERS[i % len(MARKERS)],
-            "linestyle": LINES[i // len(COLOURS)],
-        }
+    for (name, part), style in zip(groups, looks(name for name, _ in groups)):
         found = {at: mean_interval(group[y], n) for at, group in part.groupby(x)}
         covers |= {interval.covers: True for interval in found.values()}
         dots = part[y].map(np.mean)
         bands = {at: _within(interval, dots) for at, interval in found.items()}
         table = pd.DataFrame(bands, index=["mean", "low", "high"]).T
-        axis.plot(table.index, table["mean"], label=name, markersize=5, **style)
-        axis.fill_between(table.index, table["low"], table["high"], color=style["color"], alpha=0.15, linewidth=0)
-        axis.plot(part[x], dots, ".", color=style["color"], markersize=3, alpha=0.5)
+        axis.plot(table.index, table["mean"], label=name, markersize=5, **style._asdict())
+        axis.fill_between(table.index, table["low"], table["high"], color=style.color, alpha=0.15, linewidth=0)
+        axis.plot(part[x], dots, ".", color=style.color, markersize=3, alpha=0.5)
         values = ", ".join(f"{value:.3f} at {at:g}" for at, value in table["mean"].items())
         texts.append(f"{'' if name is None else f'{name}: '}{values}")
     if log:
@@ -313,12 +310,18 @@ def lines(
     return figure
 
 
-def scatter(points: Tensor | np.ndarray, labels: Sequence, names: Sequence[str]) -> Figure:
+def scatter(
+    points: Tensor | np.ndarray,
+    labels: Sequence,
+    names: Sequence[str],
+    axes: Sequence[str] = ("first direction", "second direction"),
+) -> Figure:
     """Points of a plane, each drawn as the name of its class.
 
     Args:
         points: N x 2.
         labels: the class of each, counted from 0.
+        axes: what the two numbers of a point are.
     """
     try:
         points, labels = np.asarray(points, dtype=float), np.asarray(labels)
@@ -337,7 +340,9 @@ def scatter(points: Tensor | np.ndarray, labels: Sequence, names: Sequence[str])
     low, high = points.min(0), points.max(0)
     pad = 0.05 * (high - low)
     axis.set(xlim=(low[0] - pad[0], high[0] + pad[0]), ylim=(low[1] - pad[1], high[1] + pad[1]), xticks=[], yticks=[])
-    figure.alt = f"{len(points)} examples as points of a plane, each drawn as its class, one of {', '.join(names)}."
+    axis.set(xlabel=axes[0], ylabel=axes[1])
+    what = f"{len(points)} examples as points of a plane ({axes[0]}, {axes[1]})"
+    figure.alt = f"{what}, each drawn as its class, one of {', '.join(names)}."
     return figure
 
 
@@ -357,8 +362,12 @@ def report(found) -> Figure:
         sizes.plot(part.width, part.height, MARKERS[i], color=COLOURS[i], alpha=0.6, markersize=4, label=split)
     bars.set_yticks(range(len(counts)), counts.index, fontsize=9)
     bars.set(xlabel="images", ylim=(len(counts) - 0.4, -0.6))
-    sizes.set(xlabel="width in pixels", ylabel="height in pixels", xlim=(0, 1.05 * kept.width.max()))
-    sizes.set_ylim(0, 1.05 * kept.height.max())
+    sizes.set(xlabel="width in pixels", ylabel="height in pixels", xlim=(0, 1.3 * kept.width.max()))
+    sizes.set_ylim(0, 1.3 * kept.height.max())
+    for at, n in kept.groupby(["width", "height"]).size().nlargest(2).items():
+        sizes.annotate(
+            f"{n} of {at[0]} x {at[1]}" * (n > 1), at, (0, 8), textcoords="offset points", ha="center", fontsize=9
+        )
     for axis in (bars, sizes):
         axis.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     classes = "; ".join(f"{name} {', '.join(f'{n} {split}' for split, n in row.items())}" for name, row in counts.iterrows())

@@ -11,7 +11,7 @@ from matplotlib.patches import Arc, FancyArrowPatch, FancyBboxPatch
 from matplotlib.patheffects import withStroke
 
 INK, QUIET = "#222222", "#555555"
-FILLS = {"": "#F2F2F2", "learns": "#CBE3F3", "frozen": "white"}
+FILLS = {"": "#F2F2F2", "learns": "#CBE3F3", "frozen": "white", "partly": "#CBE3F3"}
 WIDE = 7.2  # inches, at most: so that letters of 10 points are still read where a page of 768 pixels makes it smaller
 
 
@@ -27,15 +27,15 @@ def box(axis, left: float, top: float, width: float, height: float, words: str =
     """A box with words in it.
 
     Args:
-        state: "learns", "frozen", or "" for what has nothing to learn.
+        state: "learns", "frozen", "partly", or "" for what has nothing to learn.
         more: for `write`.
     """
     shape = {"boxstyle": "round,pad=0,rounding_size=0.07", "mutation_aspect": 1}
     place = ((left, top), width, height)
     axis.add_patch(FancyBboxPatch(*place, facecolor=FILLS[state], edgecolor="none", **shape))
-    if state == "frozen":
+    if state in ("frozen", "partly"):
         axis.add_patch(FancyBboxPatch(*place, facecolor="none", edgecolor="#D0D0D0", hatch="///", linewidth=0, **shape))
-    line = {"learns": 2.2, "frozen": 1.0, "": 1.0}[state]
+    line = 2.2 if state in ("learns", "partly") else 1.0
     axis.add_patch(FancyBboxPatch(*place, facecolor="none", edgecolor=INK, linewidth=line, **shape))
     if words:
         write(axis, left + width / 2, top + height / 2, words, over=state == "frozen", **more)
@@ -60,7 +60,7 @@ def lock(axis, x: float, y: float, size: float = 0.12) -> None:
 
 
 def mark(axis, x: float, y: float, state: str, words: str = "", size: float = 9) -> None:
-    """Whether something is frozen or learns, in a sign and a word, from x to the right.
+    """Whether something is frozen, or learns (wholly or partly), in a sign and a word, from x to the right.
 
     Args:
         words: in place of "frozen" or "learns".
@@ -69,7 +69,7 @@ def mark(axis, x: float, y: float, state: str, words: str = "", size: float = 9)
         lock(axis, x + 0.06, y)
     else:
         write(axis, x + 0.06, y, "✎", size + 3)
-    look = {"over": state == "frozen", "weight": "bold" if state == "learns" else "normal"}
+    look = {"over": state != "learns", "weight": "normal" if state == "frozen" else "bold"}
     write(axis, x + 0.19, y, words or state, size, "left", **look)
 
 
@@ -78,3 +78,13 @@ def pixels(axis, values: np.ndarray, left: float, top: float, side: float, **mor
     height, width = (side * edge / max(values.shape[:2]) for edge in values.shape[:2])
     look = {"cmap": "gray", "interpolation": "nearest", "aspect": "auto"} | more
     axis.imshow(values, extent=(left, left + width, top + height, top), **look)
+
+
+def scale(axis, top: float) -> None:
+    """What the colours of maps mean, at the left edge: from blue to white to red, for what is below zero, zero and above."""
+    axis.imshow(np.linspace(0, 1, 101)[None], extent=(0.08, 1.82, top + 0.12, top), cmap="RdBu_r", aspect="auto")
+    axis.plot([0.08, 1.82, 1.82, 0.08, 0.08], [top, top, top + 0.12, top + 0.12, top], color=INK, linewidth=0.6)
+    for x, words, ha in ((0.08, "below 0", "left"), (0.95, "0", "center"), (1.82, "above", "right")):
+        write(axis, x, top + 0.25, words, 9, ha)
+    if axis.figure.get_figwidth() > 4:
+        write(axis, 2.0, top + 0.06, "each map on its own scale", 9, "left")

@@ -18,10 +18,13 @@ from .. import plots
 _shown: dict[str, tuple[str, list]] = {}  # by notebook cell: its last run, and the widgets that this run made
 
 
-class Labels(anywidget.AnyWidget):
-    """Seen by nobody: names the sliders beside it for screen readers."""
+SLIDERS = Path(__file__).with_name("sliders.js").read_text(encoding="utf-8")
 
-    _esm = Path(__file__).with_name("labels.js")
+
+class Labels(anywidget.AnyWidget):
+    """Seen by nobody: names the sliders of the page for screen readers, those of `interact` too."""
+
+    _esm = SLIDERS + "export default { render() {} };\n"
 
 
 class Widget(ipywidgets.Box):

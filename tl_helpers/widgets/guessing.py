@@ -16,7 +16,7 @@ import traitlets
 from .. import plots
 from ..course.checks import base as checks
 from ..engine.figure import Figure
-from .base import close_those_of_the_last_run
+from .base import SLIDERS, close_those_of_the_last_run
 
 NONE = "You made no guess: guess above, then run this cell again."
 
@@ -24,7 +24,7 @@ NONE = "You made no guess: guess above, then run this cell again."
 class Guess(anywidget.AnyWidget):
     """A question with one kind of answer. `value` is the guess, None before there is one; setting it in code guesses too."""
 
-    _esm = Path(__file__).with_name("guess.js")
+    _esm = Path(__file__).with_name("guess.js").read_text(encoding="utf-8") + SLIDERS
     question = traitlets.Unicode().tag(sync=True)
     kind = traitlets.Unicode().tag(sync=True)  # number, choices, order or curve
     options = traitlets.List().tag(sync=True)  # what to choose from or to sort; of a curve, where its points stand

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from .. import plots
 from ..data import Split, in_floats
+from ..engine.drawing import WIDE, scale
 from ..images import prepare
 from ..models import input_of
 from ..training import predict
@@ -178,7 +179,8 @@ def seen(model: nn.Module, split: Split, picture: int = 0, layer: str | None = N
     n = min(len(maps), 64)
     first = max(0, min(unit - n // 2, len(maps) - n))
     lines = -(-n // 16)
-    figure = plots.Figure(9.0, 2.0 + 0.3 + lines * 0.58 + 0.3 + 1.2)
+    tile, patch = 0.44, 0.88  # inches: sixteen maps in a row, and eight pictures
+    figure = plots.Figure(WIDE, 2.5 + lines * (tile + 0.02) + patch + 0.72)
     sheet = figure.sheet()
     sheet.text(0.05, 0.22, f"picture {picture}", fontsize=9)
     plots.tiles(sheet, _small(model, one), 1, 1.6, top=0.3)
@@ -192,22 +194,24 @@ def seen(model: nn.Module, split: Split, picture: int = 0, layer: str | None = N
         shown = weights[:27]
         most = f", the first {len(shown)}" * (len(weights) > len(shown))
         sheet.text(3.85, 0.22, f"its filter, {' x '.join(map(str, weights.shape))}{most}", fontsize=9)
-        plots.tiles(sheet, plots.signed(shown), 9, 1.6 if len(shown) == 1 else 0.55, left=3.8, top=0.3)
+        plots.tiles(sheet, plots.signed(shown), 9, 1.6 if len(shown) == 1 else 0.37, left=3.8, top=0.3)
     top_of_maps = 2.2
     sheet.text(0.05, top_of_maps, f"maps {first} to {first + n - 1} of {len(maps)}; the unit is framed", fontsize=9)
     small = maps[first : first + n]
     if (most := max(small.shape[1:])) > 64:  # larger than they are drawn
         small = F.interpolate(small[None], scale_factor=64 / most, mode="area")[0]
-    plots.tiles(sheet, plots.signed(small), 16, 0.56, top=top_of_maps + 0.08)
-    _frame(sheet, (unit - first) % 16 * 0.56, top_of_maps + 0.08 + (unit - first) // 16 * 0.58, 0.56, 0.58)
-    low = top_of_maps + 0.3 + lines * 0.58
+    plots.tiles(sheet, plots.signed(small), 16, tile, top=top_of_maps + 0.08)
+    down, across = divmod(unit - first, 16)
+    _frame(sheet, across * tile, top_of_maps + 0.08 + down * (tile + 0.02), tile, tile + 0.02)
+    low = top_of_maps + 0.3 + lines * (tile + 0.02)
     sheet.text(0.05, low, "the pictures that excite the unit most; the frame is what it sees of them", fontsize=9)
     labels = [f"{value:.2g}" for value in top[unit].tolist()]
-    plots.tiles(sheet, _small(model, split[loud]), PATCHES, 1.0, labels, top=low + 0.02)
+    plots.tiles(sheet, _small(model, split[loud]), PATCHES, patch, labels, top=low + 0.02)
     for i, box in enumerate(_fields(model, split, layer, places[unit])):
         if top[unit, i]:  # else it is silent everywhere
-            left, top_, width, height = np.array(box) * 0.94  # of a tile without its gap
-            _frame(sheet, i + 0.03 + left, low + 0.33 + top_, width, height)
+            left, top_, width, height = np.array(box) * 0.94 * patch  # of a tile without its gap
+            _frame(sheet, (i + 0.03) * patch + left, low + 0.27 + 0.06 * patch + top_, width, height)
+    scale(sheet, low + 0.35 + patch)
     silent = " No picture excites it." * (top[unit].max().item() <= 0)
     figure.alt = (
         f"Picture {picture} in layer {layer}: {len(maps)} maps of {' x '.join(map(str, maps.shape[1:]))}. Unit {unit} "
@@ -330,7 +334,7 @@ def mistakes(
     where = where[sure[where].argsort(descending=True, stable=True)]
     number = min(max(picture, 0), len(where) - 1)
     short = max(map(len, classes)) < 4  # names that fit above a small picture
-    many, size, gap = (12, 0.7, ", ") if short else (6, 1.4, ",\n")
+    many, size, gap = (10, 0.7, ", ") if short else (5, 1.4, ",\n")
     start = max(0, min(number - many // 2 + 1, len(where) - many))
     row, one = where[start : start + many], where[number : number + 1]
     truth, answer = split.y[one].item(), said[one].item()
@@ -340,7 +344,7 @@ def mistakes(
     on_plain = F.interpolate(heat[:, None], plain.shape[:2], mode="area")[:, 0]
     colour = np.array([0.90, 0.62, 0.0])  # COLOURS[6]
     low = 1.95 if short else 2.8
-    figure = plots.Figure(8.4, low + 2.3)
+    figure = plots.Figure(WIDE, low + 2.3)
     sheet = figure.sheet()
     sheet.text(0.05, 0.22, f"{what}: {len(where)} of {len(split)}, the most certain first", fontsize=9)
     labels = [f"{_brief(classes[split.y[i]])}{gap}said {_brief(classes[said[i]])}\n{sure[i]:.3f}" for i in row]

@@ -21,8 +21,11 @@ from ..course import experiments
 from ..course.experiments import chosen, load
 from ..course.methods import BEND, METHODS
 from ..data import Split, Task, digits, letters
+from ..engine import diagram
+from ..engine.drawing import WIDE
 from ..engine.memory import predict_logits
-from ..engine.parts import at_rest, keep_frozen_still
+from ..engine.parts import keep_frozen_still
+from ..engine.style import looks
 from ..images import prepare
 from ..models import ACTIVATIONS, POOLINGS, RawCNN, count_parameters
 from ..results import Evaluation
@@ -75,7 +78,8 @@ def layers(model: nn.Module, runs: dict[str, Run] | None = None) -> plots.Figure
     finally:
         for hook in hooks:
             hook.remove()
-    figure = plots.Figure(10.2 if runs else 5.6, max(3.6 if runs else 0, 0.8 + 0.24 * len(rows)))
+    below = 0.8 + 0.24 * len(rows)
+    figure = plots.Figure(WIDE if runs else 5.6, below + (2.7 + 0.19 * len(runs or ())) * bool(runs))
     sheet, most = figure.sheet(), max(n for *_, n in rows)
     sheet.text(0.1, 0.3, "layer", weight="bold", fontsize=9)
     sheet.text(2.0, 0.3, "what comes out", weight="bold", fontsize=9)
@@ -90,10 +94,9 @@ def layers(model: nn.Module, runs: dict[str, Run] | None = None) -> plots.Figure
         f"{name} gives {shape}, {n:,} parameters" for name, shape, n in rows
     )
     if runs:
-        axis = figure.part(6.3, 0.15, 3.7, figure.get_figheight() - 0.75 - 0.19 * len(runs))
+        axis = figure.part(0.7, below + 0.1, 6.2, 2.0)
         figure.alt += f". Validation accuracy of the runs at the end: {plots.curves(axis, [*runs.items()])}"
-        axis.set_xlabel("epoch", labelpad=1)
-        axis.legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1, -0.16), labelspacing=0.2)
+        axis.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0, -0.19), labelspacing=0.2)
     return figure
 
 
@@ -169,8 +172,8 @@ def loss_around(model: nn.Module, split: Split, span: float = 1.0, steps: int = 
 
 def surface(model: nn.Module, split: Split, **arguments) -> plots.Figure:
     """The loss around a trained model, as a map (see `loss_around`, which takes the same arguments)."""
-    figure = plots.Figure(4.2, 3.6)
-    figure.alt = _map(figure.axes_of(), loss_around(model, split, **arguments), arguments.get("span", 1.0))
+    figure = plots.Figure(4.8, 3.6)
+    figure.alt = _map(figure.axes_of(), None, loss_around(model, split, **arguments), arguments.get("span", 1.0))
     return figure
 
 
@@ -179,19 +182,21 @@ def _mapped(values: bytes, steps: int) -> tuple[np.ndarray, str]:
     """A loss surface, drawn, and in words."""
     figure = plots.Figure(3.3, 3.5)
     figure.sheet()
-    words = _map(figure.part(0.6, 0.45, 2.4, 2.4), np.frombuffer(values).reshape(steps, steps))
+    axis, bar = figure.part(0.6, 0.45, 2.1, 2.4), figure.part(2.8, 0.45, 0.1, 2.4)
+    words = _map(axis, bar, np.frombuffer(values).reshape(steps, steps))
     return figure.pixels(), words
 
 
-def _map(axis, values: np.ndarray, span: float = 1.0) -> str:
-    """Draw a loss surface on an axis, and say in words how it lies."""
+def _map(axis, bar, values: np.ndarray, span: float = 1.0) -> str:
+    """Draw a loss surface on an axis, what its colours mean on another or beside it, and say in words how it lies."""
     middle, ticks = values[len(values) // 2, len(values) // 2], np.linspace(-span, span, len(values))
     low = max(np.nanmin(values), 1e-3)
     levels = np.geomspace(low, max(np.nanquantile(values, 0.95), 1.01 * low), 9)
     axis.grid(False)
-    axis.contourf(ticks, ticks, np.clip(values, levels[0], levels[-1]), levels, cmap="cividis")
+    filled = axis.contourf(ticks, ticks, np.clip(values, levels[0], levels[-1]), levels, cmap="cividis")
+    axis.figure.colorbar(filled, cax=bar, ax=axis if bar is None else None, ticks=levels[::2], format="%.3g")
     lines = axis.contour(ticks, ticks, values, levels, colors="white", linewidths=0.6)
-    axis.clabel(lines, levels[1::2], fontsize=7, fmt="%.2g")
+    axis.clabel(lines, levels[1::2], fontsize=7, fmt="%.3g")
     axis.plot(0, 0, "*", color="white", markeredgecolor="black", markersize=11)
     axis.set(xticks=(-span, 0, span), yticks=(-span, 0, span))
     axis.set(xlabel="first direction", ylabel="second direction", title="training loss around the weights (star)")
@@ -219,14 +224,16 @@ def rates(
     found = {lr: accuracies.tolist() for lr, accuracies in rows.groupby("lr").val}
     if not found:
         raise ValueError(f"No stored runs of {method!r} with {shots} labelled images a class: choose another number.")
-    figure = plots.Figure(3.6 + 3.4 * bool(runs) + 3.4 * (values is not None), 3.5)
+    mapped, beside = values is not None, bool(runs)
+    figure = plots.Figure(3.6 + 3.4 * (beside or mapped), 3.5 * (1 + (beside and mapped)))
     sheet, means = figure.sheet(), {lr: np.mean(accuracies) for lr, accuracies in found.items()}
     axis = figure.part(0.7, 0.45, 2.7, 2.4)
     axis.set_xscale("log")
     axis.minorticks_off()
     dots = [(lr, accuracy) for lr, accuracies in found.items() for accuracy in accuracies]
-    axis.plot(*zip(*dots), plots.MARKERS[0], color=plots.COLOURS[0], alpha=0.6, markersize=5)
-    axis.plot(list(means), list(means.values()), color=plots.COLOURS[0])
+    (style,) = looks([method])
+    axis.plot(*zip(*dots), style.marker, color=style.color, alpha=0.6, markersize=5)
+    axis.plot(list(means), list(means.values()), color=style.color)
     axis.set(xlabel="learning rate", ylabel="validation accuracy", ylim=(0, 1.02))
     ticks = [*means][:: 1 + (len(means) > 5)]  # more would not fit beside each other
     axis.set_xticks(ticks, [f"{lr:g}" for lr in ticks])
@@ -238,10 +245,11 @@ def rates(
         axis = figure.part(4.15, 0.45, 2.7, 2.45 - 0.19 * len(runs))
         figure.alt += f". Runs made here, validation accuracy at the end: {plots.curves(axis, [*runs.items()])}"
         axis.set_title("made here", fontsize=9)
-        axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18), labelspacing=0.2)
+        axis.set_xlabel("epoch", labelpad=1)
+        axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), labelspacing=0.2)
     if values is not None:
         drawn, words = _mapped(np.ascontiguousarray(values, dtype=float).tobytes(), len(values))
-        plots.paste(sheet, drawn, left=figure.get_figwidth() - 3.3)
+        plots.paste(sheet, drawn, left=0.1 if beside else 3.7, top=3.5 * beside)
         figure.alt += f". {words}"
     return figure
 
@@ -288,11 +296,11 @@ def explore(grid: str = "digits", epochs: int = 20) -> Widget:
 @functools.lru_cache(maxsize=16)
 def _compared(results: tuple[tuple[str, tuple], ...], n: int | None) -> tuple[np.ndarray, str]:
     """How far each method gets, from its results (see `experiments.values`): drawn, and in words."""
-    figure = plots.Figure(5.6, max(4.6, 0.9 + 0.36 * len(results)))
+    figure = plots.Figure(WIDE, 0.9 + 0.34 * len(results))
     figure.sheet()
-    axis = figure.part(2.6, 0.15, 2.8, figure.get_figheight() - 0.85)
+    axis = figure.part(2.8, 0.15, 4.2, figure.get_figheight() - 0.85)
     words, covers = plots.intervals(axis, dict(results), n)
-    axis.tick_params("y", labelsize=8)
+    axis.tick_params("y", labelsize=9)
     axis.set_xlabel(f"test accuracy, 95% interval:\n{covers}", fontsize=9)
     axis.set_xlim(0, 1.02)
     return figure.pixels(), f"mean with its 95% interval ({covers}): {words}"
@@ -319,11 +327,16 @@ def sampled(shots: int, seed: int = 0, grid: str = "digits") -> plots.Figure:
     n = experiments.test_images(part.task.iloc[0]) if part.task.nunique() == 1 else None
     results = tuple((", ".join(filter(None, key)), experiments.values(group)) for key, group in groups)
     drawn, words = _compared(results, n)
-    figure = plots.Figure(9.6, len(drawn) / 120)
-    sheet, columns = figure.sheet(), -(-shots // -(-shots // 25))
-    plots.paste(sheet, drawn, left=4.0)
+    # Classes side by side in a row, or one class in several rows: whichever leaves the pictures largest.
+    across = [shots * k for k in (1, 2, 5, 10)] + [shots // k for k in (2, 3, 5) if shots % k == 0]
+    sides = {columns: min(0.6, 7.0 / columns, 2.8 * columns / (10 * shots) - 0.02) for columns in across}
+    columns = max(sides, key=sides.get)
+    below = 0.45 + 10 * shots / columns * (sides[columns] + 0.02)
+    figure = plots.Figure(WIDE, below + len(drawn) / 120)
+    sheet = figure.sheet()
+    plots.paste(sheet, drawn, top=below)
     pictures = plots.shades(digits(shots, seed).train.x)
-    plots.tiles(sheet, pictures, columns, min(0.39, 3.9 / columns), left=0.05, top=0.35)
+    plots.tiles(sheet, pictures, columns, sides[columns], left=0.1, top=0.35)
     sheet.text(0.1, 0.25, f"{shots} of each digit, draw {seed}", fontsize=9)
     figure.alt = (
         f"{shots} labelled images of each digit, and the test accuracy of methods that learned from so many, {words}."
@@ -393,40 +406,22 @@ def _old_head(name: str) -> tuple[nn.Module, Split]:
 
 
 def parts(model: nn.Module, results: dict[str, dict[str, Evaluation]] | None = None) -> plots.Figure:
-    """A network block by block: which learn, how many parameters, how many batch norms adapt; beside it results, if any.
+    """A network as a diagram (see `tl.plots.anatomy`), and below it results, if any.
 
     Args:
         model: a classifier, frozen in part or not (see `thawed`).
         results: for each network by its name, evaluations by what was asked.
     """
-    weights, head = dict(model.named_parameters()), models.classifier(model)
-    rows = [(f"block {i}", [weights[name] for name in names]) for i, names in enumerate(models.blocks(model))]
-    rows.append(("head", list(head.parameters())))
-    learns, every = count_parameters(model)
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
-    moving = sum(not at_rest(m) for m in norms)
-    results = results or {}
-    lines = sum(map(len, results.values()))
-    figure = plots.Figure(9.8 if lines else 4.6, max(1.1 + 0.28 * len(rows), 0.7 + 0.36 * lines))
-    sheet, most = figure.sheet(), max(sum(p.numel() for p in part) for _, part in rows)
-    sheet.text(0.1, 0.25, f"{learns:,} of {every:,} parameters learn", weight="bold", fontsize=9)
-    sheet.text(0.1, 0.5, f"{moving} of {len(norms)} batch norms adapt their statistics", fontsize=9)
-    texts = []
-    for i, (name, part) in enumerate(rows):
-        y, n, free = 0.85 + 0.28 * i, sum(p.numel() for p in part), any(p.requires_grad for p in part)
-        words = f"{n:,} {'learn' if free else 'frozen'}"
-        sheet.text(0.1, y, name, fontsize=9, va="center")
-        sheet.barh(
-            y, 1.6 * n / most, 0.18, 0.8, color=plots.COLOURS[0] if free else "white", edgecolor="black", linewidth=0.8
-        )
-        sheet.text(0.87 + 1.6 * n / most, y, words, fontsize=9, va="center", weight="bold" if free else "normal")
-        texts.append(f"{name} {words}")
-    figure.alt = f"{learns:,} of {every:,} parameters learn, {moving} of {len(norms)} batch norms adapt: {'; '.join(texts)}."
-    if lines:
-        flat = {f"{name}: {asked}": found for name, asked_of in results.items() for asked, found in asked_of.items()}
-        axis = figure.part(7.0, 0.15, 2.6, figure.get_figheight() - 0.65)
+    found = diagram.dissect(model)
+    flat = {f"{name}: {asked}": one for name, asked_of in (results or {}).items() for asked, one in asked_of.items()}
+    top = diagram.height_of(found)
+    figure = plots.Figure(WIDE, top + (0.85 + 0.36 * len(flat)) * bool(flat))
+    figure.alt = diagram.draw(figure.sheet(), found)
+    if flat:
+        left = 0.25 + 0.075 * max(map(len, flat))
+        axis = figure.part(left, top + 0.1, WIDE - 0.2 - left, 0.15 + 0.36 * len(flat))
         figure.alt += f" Accuracies with 95% intervals: {plots.intervals(axis, flat)[0]}."
-        axis.tick_params("y", labelsize=8)
+        axis.tick_params("y", labelsize=9)
         axis.set(xlabel="accuracy", xlim=(0, 1.02))
     return figure
 

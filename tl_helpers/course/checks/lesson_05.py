@@ -82,7 +82,7 @@ def trainable(function) -> str:
     return "For the probe that gives 5,130. For a model that is frozen whole it gives 0: 100% fewer."
 
 
-@exercise("05")
+@exercise("deeper/05")
 def really_frozen(function) -> str:
     """function(model): a model whose backbone stays still in training, also after model.train(), and whose head learns."""
     with seeded(5):

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 
+from ...engine.model_folder import CARD, read_folder
+from ...engine.validate import as_path
+from ..lesson_10 import SECTIONS
 from .base import NotYet, exercise, returned
 
 
@@ -37,10 +42,10 @@ def copies_across(find) -> str:
         raise NotYet(f"{sorted(found - right)[0]} are not the same, byte for byte.")
     if list(find(test, {})):
         raise NotYet("With nothing in test there is no pair, but your function finds one.")
-    return "So many test images would have been learned by heart. A renamed copy does not escape a comparison of bytes."
+    return "These test images would have been learned by heart. A new name does not hide a copy when you compare bytes."
 
 
-@exercise("10")
+@exercise("deeper/10")
 def cooled(function) -> str:
     """function(probabilities, temperature): the probabilities, their logits divided by the temperature."""
     given = torch.tensor([[0.90, 0.08, 0.02], [0.40, 0.35, 0.25], [0.05, 0.05, 0.90]])
@@ -90,4 +95,76 @@ def surest(choose) -> str:
         if sum(kept) / len(kept) < wanted:
             raise NotYet(f"{where}: but of the {len(kept)} answers from there on {sum(kept)} are right, which is too few.")
         raise NotYet(f"{where}: that will do, but {answer} will too, and answers more. Take the lowest that does.")
-    return "Below it the model had better say that it does not know. The more you want right, the more often it must."
+    return "Below it, the model should say that it does not know. The more right answers you ask for, the fewer it gives."
+
+
+def _numbers(text: str) -> list[float]:
+    """The numbers in a text, as shares where they are followed by a percent sign."""
+    found = re.findall(r"(?<![\w.])(\d[\d,]*\.?\d*|\.\d+)\s*(%|per ?cent)?", text)
+    return [float(number.replace(",", "")) / (100 if sign else 1) for number, sign in found]
+
+
+def _saved(folder) -> dict:
+    """What the report of a saved model must agree with, from its card and config."""
+    path = as_path(folder)
+    try:
+        config, _ = read_folder(path)
+        card = (path / CARD).read_text(encoding="utf-8")
+    except (ValueError, OSError) as error:
+        raise NotYet(f"The model cannot be read: {error}") from None
+    found = re.search(r"accuracy ([\d.]+) \(95% interval ([\d.]+) to ([\d.]+)\).*, n = (\d+)", card)
+    if not found:
+        raise NotYet("The model's card gives no result: save it with evaluation=, the evaluation on the test images.")
+    learned = re.search(r"(\d+) training images", card)
+    return {
+        "accuracy": float(found[1]),
+        "ends": (float(found[2]), float(found[3])),
+        "n": int(found[4]),
+        "trained": int(learned[1]) if learned else None,
+        "classes": config["label_names"],
+        "licence": config["pretrained_cfg"].get("license"),
+    }
+
+
+@exercise("10")
+def one_page(report, folder) -> str:
+    """A report (a dict of SECTIONS and sentences) on the model that tl.save wrote into a folder."""
+    if not isinstance(report, dict):
+        raise NotYet("The report should be a dict: the name of each section, and what you say there.")
+    missing = [name for name in SECTIONS if name not in report]
+    if missing:
+        raise NotYet(f"The section {missing[0]!r} is missing.")
+    for name in SECTIONS:
+        if report[name] is ... or report[name] is None:
+            raise NotYet(f"The section {name!r} is still empty: put a sentence in place of the dots.")
+        if not isinstance(report[name], str) or len(report[name].split()) < 4:
+            raise NotYet(f"The section {name!r} needs at least a sentence.")
+    saved = _saved(folder)
+    near = lambda value, text: any(abs(number - value) <= 0.0051 for number in _numbers(text))
+    result = report["result"]
+    if saved["trained"] is not None and saved["trained"] not in _numbers(report["data"]):
+        raise NotYet(f"Under 'data', say how many images it learned from: the card says {saved['trained']}.")
+    baseline = [number for number in _numbers(report["baseline"]) if 0 < number < 1]
+    if not baseline:
+        raise NotYet("Under 'baseline', give the accuracy of something simple. Without it, nobody can judge yours.")
+    if len(report["choice"].split()) < 8:
+        raise NotYet("Under 'choice', say what you chose, and why: which numbers, on which images?")
+    if not near(saved["accuracy"], result):
+        raise NotYet(
+            f"Under 'result', the accuracy of the saved model is {saved['accuracy']}; the page says another, or none."
+        )
+    if not all(near(end, result) for end in saved["ends"]):
+        low, high = saved["ends"]
+        raise NotYet(f"Under 'result', the interval is missing, or another: {low} to {high}, says the model's card.")
+    if saved["n"] not in _numbers(result):
+        raise NotYet(f"Under 'result', say on how many test images this was measured: the card says {saved['n']}.")
+    if not any(name.lower() in report["where it fails"].lower() for name in saved["classes"]):
+        raise NotYet("Under 'where it fails', name at least one class: which one is taken for which?")
+    if len(report["who might be harmed"].split()) < 8:
+        raise NotYet("Under 'who might be harmed', think of one person on the other side of a wrong answer. What then?")
+    licence = saved["licence"]
+    if licence and licence.split("-")[0].lower() not in report["licence"].lower():
+        raise NotYet(f"Under 'licence', the weights you started from are under {licence}; your page does not say so.")
+    if min(baseline) > saved["accuracy"]:
+        raise NotYet("Your baseline is better than the model. Then the honest choice is the baseline.")
+    return "Its numbers are those of the saved model. Somebody who has only this page can decide whether to trust it."
