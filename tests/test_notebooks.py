@@ -33,8 +33,6 @@ def lesson(path):
 
 
 OLD_FORM = {
-    "04",
-    "06",
     "09",
     "11",
 }  # not rewritten yet; each is taken out when it is
