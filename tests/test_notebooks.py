@@ -33,9 +33,6 @@ def lesson(path):
 
 
 OLD_FORM = {
-    "04",
-    "06",
-    "08",
     "09",
     "11",
 }  # not rewritten yet; each is taken out when it is

@@ -68,7 +68,7 @@ WRONG = {
         (lambda name, classes: sum(_sizes(name, classes)), "two numbers"),
     ],
     "weights_for_a_product": [
-        (NAMES, "trained on pictures of"),
+        (NAMES, "trained on images of"),
         (SIZED, "may not be used commercially"),
         (["resnet50.a1_in1k"], "are missing"),
         ([], "are missing"),

@@ -40,9 +40,16 @@ def _groups(model, lr, decay, order=reversed, start=1, head=True, names=False):
     return result
 
 
+_DECISIONS = {
+    "tablet": ("probe", "few labels, near"),
+    "chess": ("fine-tune", "far from the source"),
+    "twenty heads": ("probe", "old heads must go on working"),
+}
+
 RIGHT = {
     "fine_tune_or_probe": _choose,
     "forgetting_of": _lost,
+    "decisions": _DECISIONS,
     "discriminative_groups": _groups,
 }
 WRONG = {
@@ -62,6 +69,16 @@ WRONG = {
         (lambda before, after, split: tl.evaluate(_graft(before, after), split), "`.accuracy`"),
         (lambda before, after, split: 0.0, "nothing is lost"),
         (_in_place, "`after` was changed"),
+    ],
+    "decisions": [
+        (["probe", "fine-tune", "probe"], "a dictionary"),
+        ({"tablet": ("probe", "few labels, near")}, "an answer for each case"),
+        (dict.fromkeys(_DECISIONS, "probe"), "give a pair"),
+        (dict.fromkeys(_DECISIONS, ("wait", "few labels, near")), 'is "probe" or "fine-tune"'),
+        (dict.fromkeys(_DECISIONS, ("probe", "it is cheap")), "one of the reasons"),
+        (_DECISIONS | {"tablet": ("fine-tune", "few labels, near")}, "no gain could be shown"),
+        (_DECISIONS | {"chess": ("probe", "few labels, near")}, "much to relearn"),
+        (_DECISIONS | {"twenty heads": ("probe", "few labels, near")}, "not what decides it"),
     ],
     "discriminative_groups": [
         (lambda model, lr, decay: None, "returns nothing"),

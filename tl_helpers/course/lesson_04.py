@@ -239,7 +239,8 @@ def show_favourites(model: nn.Module, depths: Sequence[Depth] = DEPTHS, units: i
         small = F.interpolate(patches.float() / 255, (64, 64), mode="bicubic" if depth.side < 64 else "area").clamp(0, 1)
         sheet.text(i * width + 0.05, 0.2, f"{depth.name}: patches of {depth.side} x {depth.side}", fontsize=9)
         plots.tiles(sheet, plots.shades(small), many, size, left=i * width, top=0.3)
-        from_where = [max(set(names), key=names.count) for names in ([p[0] for p in places] for places in found.values())]
+        names = [[name for name, *_ in places] for places in found.values()]
+        from_where = [max(dict.fromkeys(some), key=some.count) for some in names]
         words.append(f"{depth.name}, patches of {depth.side} pixels, mostly from {', '.join(from_where)}")
     figure.alt = (
         f"For {units} units each, the {many} patches of three photographs that excite them most: {'; '.join(words)}."

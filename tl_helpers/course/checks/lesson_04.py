@@ -11,9 +11,9 @@ from ...models import backbone, count_parameters
 from .base import NotYet, exercise, returned
 
 
-@exercise("04")
+@exercise("deeper/04")
 def moves_randomly(move) -> str:
-    """move(images, generator): every picture moved by its own random number of whole pixels, up to 3 each way."""
+    """move(images, generator): every image moved by its own random number of whole pixels, up to 3 each way."""
 
     def moved(seed):
         return move(images, torch.Generator().manual_seed(seed))
@@ -24,9 +24,9 @@ def moves_randomly(move) -> str:
     returned(found, "it should return the moved pictures.")
     if not isinstance(found, torch.Tensor) or found.shape != images.shape:
         shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
-        raise NotYet(f"For pictures {tuple(images.shape)} it returned {shape}: the shape has to stay the same.")
+        raise NotYet(f"For images {tuple(images.shape)} it returned {shape}: the shape has to stay the same.")
     if not torch.equal(images, before):
-        raise NotYet("The pictures that came in have changed: an augmentation returns new ones, or the originals are lost.")
+        raise NotYet("The images that came in have changed: an augmentation returns new ones, or the originals are lost.")
     padded = F.pad(images, (3, 3, 3, 3))
     corners = [(y, x) for y in range(7) for x in range(7)]
     windows = torch.stack([padded[:, :, y : y + 32, x : x + 28] for y, x in corners])
@@ -35,21 +35,21 @@ def moves_randomly(move) -> str:
         inner = torch.isclose(windows, found.float())[..., 3:-3, 3:-3].flatten(2).all(2)
         if inner.any(0).all():
             raise NotYet(
-                "Pictures move, but at the edge something else than black follows: does it come in on the other side?"
+                "Images move, but at the edge something other than black follows: does it come in on the other side?"
             )
         raise NotYet(
-            f"{int((~hits.any(0)).sum())} of 200 pictures are not moved by -3 to 3 whole pixels, with black following."
+            f"{int((~hits.any(0)).sum())} of 200 images are not moved by -3 to 3 whole pixels, with black following."
         )
     drawn = {corners[i] for i in hits.int().argmax(0).tolist()}
     if len(drawn) == 1:
         same = "not at all" if drawn == {(3, 3)} else "all by the same amount"
-        raise NotYet(f"The pictures of a batch are moved {same}; draw a move for each picture.")
+        raise NotYet(f"The images of a batch are moved {same}; draw a move for each image.")
     if any({corner[axis] for corner in drawn} != set(range(7)) for axis in (0, 1)):
         raise NotYet(
             "Not every move from -3 to 3 occurs, up and down as well as left and right: does randint leave out its end?"
         )
     if len(drawn) < 25:
-        raise NotYet("Moves across and moves down depend on each other: draw two numbers for each picture.")
+        raise NotYet("Moves across and moves down depend on each other: draw two numbers for each image.")
     with torch.random.fork_rng([]):
         torch.manual_seed(5)
         again = moved(0)
@@ -57,10 +57,10 @@ def moves_randomly(move) -> str:
         raise NotYet("The same seed gave two results: pass generator=generator to every function that draws random numbers.")
     if torch.equal(found, moved(1)):
         raise NotYet("Another seed gives the same moves: draw from the generator that is passed in, as it is.")
-    return "New pictures each time, the old ones untouched, and a seed repeats them: tl.fit would take it as augment=move."
+    return "New images each time, the old ones untouched, and a seed repeats them: tl.fit would take it as augment=move."
 
 
-@exercise("04")
+@exercise("deeper/04")
 def black_pixel(values) -> str:
     """What 0 becomes in each channel when it is normalised as resnet18.tv_in1k wants it."""
     config = timm.get_pretrained_cfg("resnet18.tv_in1k")
@@ -86,7 +86,7 @@ def black_pixel(values) -> str:
         raise NotYet(
             f"{values.round(3).tolist()} is not it: (0 - mean) / std in each channel, with the configuration's numbers."
         )
-    return "About -2 where ours makes -1: a network that is fed the other's numbers sees another picture."
+    return "About -2 where ours makes -1: a network that is fed the other's numbers sees a different image."
 
 
 @exercise("04")
@@ -133,7 +133,7 @@ def weights_for_a_product(names) -> str:
             raise NotYet(f"{name} is under {configs[name].license}: its weights may not be used commercially.")
         if configs[name].input_size[-1] != 224:
             side = configs[name].input_size[-1]
-            raise NotYet(f"{name} was trained on pictures of {side} x {side}, by the input_size of its configuration.")
+            raise NotYet(f"{name} was trained on images of {side} x {side}, by the input_size of its configuration.")
     right = {name for name, config in configs.items() if config.input_size[-1] == 224 and "-nc" not in config.license}
     missing = sorted(right - set(names))
     if missing:
@@ -141,6 +141,6 @@ def weights_for_a_product(names) -> str:
             f"{len(missing)} are missing, such as {missing[0]} ({configs[missing[0]].license}): is the filter too strict?"
         )
     return (
-        f"{len(right)} of {len(configs)} come into question, by what timm has noted. Before a product ships, somebody reads "
-        "the card itself, and asks on which pictures the weights were made."
+        f"{len(right)} of {len(configs)} are suitable, by what timm has noted. Before a product ships, read the card itself "
+        "and ask on which photographs the weights were made."
     )

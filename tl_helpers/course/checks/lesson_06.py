@@ -31,7 +31,7 @@ def fine_tune_or_probe(choose) -> str:
             raise NotYet(f'It returned {found!r}; the answer is one of the two texts "fine-tune" and "probe".')
         if found != right:
             raise NotYet(f"For probe {probe} and fine-tuned {tuned} it says {found!r}. {why}")
-    return "Paired by draw, a lead of one point can be beyond doubt, and a lead of two points can be nothing."
+    return "Paired by draw, a lead of one point can be clear, and a lead of two points can be nothing."
 
 
 @exercise("06")
@@ -73,7 +73,49 @@ def forgetting_of(forgetting) -> str:
     return "Old head, new backbone: the difference is what the old head can no longer read. It may still be in the features."
 
 
+CASES = {  # what to do, the reason that the lesson measured, and what speaks against the other answers
+    "tablet": (
+        "probe",
+        "few labels, near",
+        "Two labels per digit, and digits are close to letters: no gain could be shown there, at many times the computing.",
+    ),
+    "chess": (
+        "fine-tune",
+        "far from the source",
+        "Photographs of paper are far from clean letters, and the probe is stuck: there is much to relearn.",
+    ),
+    "twenty heads": (
+        "probe",
+        "old heads must go on working",
+        "A backbone that is fine-tuned for the newcomer changes under the other nineteen heads, and they fail.",
+    ),
+}
+REASONS = sorted({reason for _, reason, _ in CASES.values()})
+
+
 @exercise("06")
+def decisions(answers) -> str:
+    """answers: for each case a pair, "probe" or "fine-tune" and one of the reasons."""
+    if not isinstance(answers, dict) or not set(CASES) <= set(answers):
+        raise NotYet(f"It should be a dictionary with an answer for each case: {', '.join(map(repr, CASES))}.")
+    for case, (choice, reason, why) in CASES.items():
+        answer = answers[case]
+        if not isinstance(answer, (tuple, list)) or len(answer) != 2:
+            raise NotYet(f"{case}: give a pair, what you would do and why.")
+        if answer[0] not in ("probe", "fine-tune"):
+            raise NotYet(f'{case}: the first of the pair is "probe" or "fine-tune".')
+        if answer[1] not in REASONS:
+            raise NotYet(f"{case}: the second of the pair is one of the reasons {', '.join(map(repr, REASONS))}.")
+        if answer[0] != choice:
+            raise NotYet(f"{case}: think again about {answer[0]!r}. {why}")
+        if answer[1] != reason:
+            raise NotYet(f"{case}: {choice!r} it is, but {answer[1]!r} is not what decides it. {why}")
+    return (
+        "Three decisions, each with a reason that was measured. Where you are unsure, measure: probe first, then fine-tune."
+    )
+
+
+@exercise("deeper/06")
 def discriminative_groups(groups) -> str:
     """groups(model, lr, decay): a parameter group for each block and the head, each slower by decay towards the input."""
     for lr, decay in ((1e-2, 0.5), (3e-3, 0.8)):
