@@ -30,7 +30,7 @@ function render({ model, el }) {
       <button type="button" class="probe ${BUTTON}"></button>
       <button type="button" class="new ${BUTTON}">New examination</button></div>
     <div role="status" class="words"></div><div class="spoken" role="status"></div>
-    <div class="scroll results"></div></div>`;
+    <div class="scroll results" role="region" aria-label="Accuracies" tabindex="0"></div></div>`;
   const $ = (name) => el.querySelector(`.tl-camera ${name}`), now = () => performance.now();
   const video = $("video"), start = $(".start"), cards = [], thumbs = new Map();
   let stream = null, gone = false, n = 0, sent = 0, held = null, waiting = [], taken = 0, byKey = false, busy = false;
@@ -68,8 +68,8 @@ function render({ model, el }) {
     if (message.kind === "gone") return remove(message.key);
     if (message.kind !== "answer" || message.view !== view) return;
     if (message.words !== undefined) say(message.words);
-    if (message.n === undefined || message.n === null) return show(true);
-    if (message.n !== n) return;
+    if (message.to === "rename") show(true); // a name that was refused gives way to the one before
+    if (message.to !== "frame" || message.n !== n) return;
     sent = 0;
     if (busy) [busy] = [false, say("")];
     if (message.bars) answer(message);
@@ -220,8 +220,8 @@ function render({ model, el }) {
   function report(results) {
     const table = document.createElement("table"), hint = document.createElement("div");
     const rows = results.map(({ of, n, right, unknown, accuracy: [mean, low, high] }) =>
-      [of, `${right} of ${n}`, unknown, share(mean), `${share(low)} to ${share(high)}`]);
-    [["pictures", "right", "“I don't know”", "accuracy", "95% interval"], ...rows].forEach((row, j) => {
+      [of, share(mean), `${share(low)} to ${share(high)}`, `${right} of ${n}`, unknown]);
+    [["pictures", "accuracy", "95% interval", "right", "“I don't know”"], ...rows].forEach((row, j) => {
       const line = table.insertRow();
       row.forEach((textContent, i) => line.append(Object.assign(document.createElement(i && j ? "td" : "th"), { textContent })));
     });

@@ -187,7 +187,7 @@ class Camera(AnyWidget):
 
     def _heard(self, _, content: dict, buffers: list) -> None:
         """Every message gets an answer, whatever happens: the browser sends the next picture after it."""
-        answer = {"kind": "answer", "view": content.get("view"), "n": content.get("n")}
+        answer = {"kind": "answer", "to": content.get("kind"), "view": content.get("view"), "n": content.get("n")}
         try:
             if self.body is None:
                 raise ValueError(CLOSED)
@@ -295,7 +295,9 @@ class Camera(AnyWidget):
         kind = content["class"]
         before, others = self.classes[kind], [*self.classes[:kind], *self.classes[kind + 1 :]]
         name = _checked(content["name"], others)
-        if self.folder and name != before:
+        if name == before:
+            return {}
+        if self.folder:
             self._move(before, name)
         self.classes[kind] = name
         self._forget_probe()  # it knows the class by its old name
