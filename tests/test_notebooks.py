@@ -33,7 +33,6 @@ def lesson(path):
 
 
 OLD_FORM = {
-    "08",
     "09",
     "11",
 }  # not rewritten yet; each is taken out when it is
