@@ -255,7 +255,7 @@ that it is not stored which images each network got right, so that the interval 
 can do: a closer study would narrow it.
 
 "Transfer" is the whole letters backbone fine-tuned, resnet10t unless another is named. Test images: 797 handwritten digits.
-On photographs nothing is stored: [lesson 09](09_photographs.ipynb) measures there.
+Photographs are the matter of [lesson 09](09_photographs.ipynb), which measures on them.
 
 {sections}
 """
