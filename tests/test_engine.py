@@ -397,10 +397,10 @@ def test_a_process_that_dies_ends_all_with_a_checkpoint_to_go_on_from(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_slurm_script_of_lesson_11_trains_on_two_machines_that_are_this_one(tmp_path, monkeypatch):
+def test_the_slurm_script_of_deeper_11_trains_on_two_machines_that_are_this_one(tmp_path, monkeypatch):
     """srun and scontrol are stand-ins: each of two launchers takes the other for another machine."""
     monkeypatch.chdir(tmp_path)
-    lesson = nbformat.read(HERE.parent / "notebooks" / "11_beyond_one_machine.ipynb", as_version=4)
+    lesson = nbformat.read(HERE.parent / "notebooks" / "deeper" / "11_where_next.ipynb", as_version=4)
     scope = {"FOLDER": tmp_path}
     for wanted in ("SCRIPT = ", "def torchrun", "SBATCH = "):
         (source,) = (cell.source for cell in lesson.cells if cell.cell_type == "code" and wanted in cell.source)

@@ -33,9 +33,7 @@ def lesson(path):
 
 
 OLD_FORM = {
-    "08",
     "09",
-    "11",
 }  # not rewritten yet; each is taken out when it is
 
 

@@ -1,32 +1,45 @@
 """Right and typical wrong answers to the exercises of lesson 08."""
 
-import torch
+import torch.nn.functional as F
+from wrong_answers_tools import Later
 
 
-def _in_place(first, second, classes):
-    second += classes
-    return torch.cat([first, second])
+def _loss(first=1.0, weighted=True, ignore=True):
+    def loss(scores1, scores2, labels1, labels2, w):
+        how = {"ignore_index": -1} if ignore else {}
+        one, two = F.cross_entropy(scores1, labels1, **how), F.cross_entropy(scores2, labels2, **how)
+        return first * one + (w if weighted else 1) * two
+
+    return loss
 
 
-RIGHT = {
-    "joined_labels": lambda first, second, classes: torch.cat([first, second + classes]),
-    "of_one_head": lambda p, start, stop: p[:, start:stop] / p[:, start:stop].sum(1, keepdim=True),
-}
+def _each(scores1, scores2, labels1, labels2, w):
+    return F.cross_entropy(scores1, labels1, reduction="none") + w * F.cross_entropy(scores2, labels2, reduction="none")
+
+
+def _lead(partner):
+    from tl_helpers.course import lesson_08
+
+    return lesson_08.large(partner, lesson_08.SCRATCH)[0]
+
+
+RIGHT = {"summed_loss": _loss(), "way_chosen": Later(lambda: ("transfer", _lead("fine-tuned letters backbone")))}
 WRONG = {
-    "joined_labels": [
-        (lambda first, second, classes: None, "nothing so far"),
-        (lambda first, second, classes: torch.cat([first, second]), "have to begin at 10"),
-        (lambda first, second, classes: torch.cat([first, second + 10]), "use the argument"),
-        (lambda first, second, classes: torch.stack([first, second[:3]]), "seven in one row"),
-        (lambda first, second, classes: torch.cat([first, second + first.max()]), "with 10 classes came"),
-        (_in_place, "changed in place"),
+    "summed_loss": [
+        (lambda *_: None, "nothing so far"),
+        (_loss(weighted=False), "should count half"),
+        (lambda a, b, c, d, w: w * _loss(weighted=False)(a, b, c, d, w), "weighted both"),
+        (lambda a, b, c, d, w: w * F.cross_entropy(a, c) + F.cross_entropy(b, d), "weighted the first"),
+        (lambda a, b, c, d, w: F.cross_entropy(a, c), "second loss is missing"),
+        (_loss(first=2.0), "the sum is"),
+        (_each, "one number"),
+        (lambda a, b, c, d, w: _loss(ignore=False)(a, b, c.clamp(0), d, w), "ignore_index"),
     ],
-    "of_one_head": [
-        (lambda p, start, stop: None, "nothing so far"),
-        (lambda p, start, stop: p[:, start:stop], "Divide"),
-        (lambda p, start, stop: p[:, start : stop + 1], "not including"),
-        (lambda p, start, stop: p[:, start:stop].softmax(1), "proportions have changed"),
-        (lambda p, start, stop: p[:, :10] / p[:, :10].sum(1, keepdim=True), "not for the second"),
-        (lambda p, start, stop: p[:, start:stop] / p[:, start:stop].sum(), "its own sum"),
+    "way_chosen": [
+        (("both", 1.0), "Choose one of"),
+        (("alone", 0.0), "the baseline"),
+        (("transfer", "it is cheaper"), "needs a figure"),
+        (("transfer", 40.0), "another number"),
+        (Later(lambda: ("together", _lead("letters"))), "all over again"),
     ],
 }

@@ -1,5 +1,7 @@
 """Right and typical wrong answers to the exercises of lesson 11."""
 
+import re
+
 import torch
 import torch.nn.functional as F
 
@@ -43,13 +45,58 @@ def _efficient(seconds, least):
 
 
 _right = _parts(lambda part, whole, parts: part / whole)
+
+
+def _hide(text, names):
+    return " ".join(word for word in text.split() if word.lower() not in names)
+
+
+def _adapter(rows, columns, rank):
+    return rank * (rows + columns) / (rows * columns)
+
+
+_ADVICE = {
+    "A": ("stop", "licence"),
+    "B": ("go", "measured first"),
+    "C": ("stop", "unlike the use"),
+    "D": ("stop", "cheaper way"),
+}
+
+
 RIGHT = {
+    "no_giveaway": _hide,
+    "adapter_share": _adapter,
+    "advised": _ADVICE,
     "accumulated": _right,
     "shared": lambda batch, rank, size: batch[rank::size],
     "bytes_on_the_wire": lambda parameters, n: 8 * parameters * (n - 1) / n,
     "worth_it": lambda seconds, least: max(_efficient(seconds, least)),
 }
 WRONG = {
+    "no_giveaway": [
+        (lambda text, names: None, "returns nothing"),
+        (lambda text, names: _hide(text, names).split(), "join the words"),
+        (lambda text, names: " ".join(word for word in text.split() if word not in names), "in any case"),
+        (lambda text, names: _hide(text, names).lower(), "changed their case"),
+        (lambda text, names: re.sub("|".join(names), "", text, flags=re.IGNORECASE), "whole words"),
+        (lambda text, names: "", "should be"),
+    ],
+    "adapter_share": [
+        (lambda rows, columns, rank: None, "returns nothing"),
+        (lambda rows, columns, rank: rank * (rows + columns), "Divide by"),
+        (lambda rows, columns, rank: rank / rows, "one of two thin"),
+        (lambda rows, columns, rank: 1 / _adapter(rows, columns, rank), "other way round"),
+        (lambda rows, columns, rank: 100 * _adapter(rows, columns, rank), "per cent"),
+        (lambda rows, columns, rank: 0.5, "it should be"),
+    ],
+    "advised": [
+        ({"A": ("go", "licence")}, "keys A, B, C and D"),
+        ({**_ADVICE, "B": ...}, "waits for your decision"),
+        ({**_ADVICE, "B": "go"}, "give a pair"),
+        ({**_ADVICE, "B": ("go", "because")}, "one of these reasons"),
+        ({**_ADVICE, "C": ("go", "measured first")}, "Think again about C"),
+        ({**_ADVICE, "D": ("stop", "licence")}, "not the main reason"),
+    ],
     "accumulated": [
         (lambda model, images, labels, most: None, "no gradient"),
         (lambda model, images, labels, most: F.cross_entropy(model(images), labels).backward(), "10 at once"),

@@ -91,6 +91,14 @@ RAW, CENTROID, FIVE = "raw CNN from scratch", "nearest centroid on letters featu
 PIXELS = ("logistic regression on pixels", "random forest on pixels")
 SWAPS = (*(f"activation={name}" for name in ("sigmoid", "tanh", "gelu", "none")), "pooling=average", "kernel=3", "dropout=0")
 PARTNERS = [f"partner={name}" for name in ("letters", "letters with random names", "parity")]
+SUMMED, ALONE = "two heads, summed loss", "partner=parity,w=0"
+TOGETHER = (
+    ALONE,
+    *(f"partner=letters,w={w}" for w in ("0.3", "1", "3", "10")),
+    *(f"partner={name},w=1" for name in ("letters with random names", "parity", "coin toss")),
+    "partner=letters first",
+)
+CROWDED = tuple(f"{name},steps=400" for name in (ALONE, "partner=other,w=10"))
 CENTRED = "linear probe on centred features"
 CONTROLS = ("weights=letters", "weights=random,watch=letters", "weights=random,watch=digits")
 BENDS = ("bend=0", "bend=0.25", "bend=1")
@@ -109,6 +117,8 @@ GRIDS = {
     ),
     "components": Grid((RAW,), (20,), FIVE, range(1), variants=("", *SWAPS, "norm=batch", "images=0")),
     "two_heads": Grid(("two heads",), (5,), FIVE, range(1), variants=PARTNERS),
+    "together": Grid((SUMMED,), (5,), FIVE, range(1), variants=TOGETHER),
+    "crowded": Grid((SUMMED,), (90,), FIVE, range(1), tasks=("digits", "letters"), variants=CROWDED),
     "fair": Grid((CENTRED,), (1, 2, 5, 10, 20, 50), range(5, 15), range(3), variants=CONTROLS),
     "fair_tables": Grid((CENTRED,), (10,), FIVE, range(1), tasks=TABLES, variants=CONTROLS[:2]),
     "bending": Grid((SCRATCH, TUNED), (10,), FIVE, range(1), variants=BENDS, shift=("rotation",)),

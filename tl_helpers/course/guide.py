@@ -11,6 +11,7 @@ from pathlib import Path
 from ..engine.weights import DATA
 from ..results import Interval, mean_interval
 from . import lesson_07 as stored
+from . import lesson_08
 from .experiments import OTHERS, RAW
 from .lesson_07 import BRIEF, FROM_SCRATCH, NEVER, SHIPPED, Claim, rows
 from .methods import PROBE, SCRATCH, SHIFTS, TUNED
@@ -55,6 +56,14 @@ def _swap(variant: str) -> Callable[[float], Interval]:
 def _partner(partner: str, other: str = SCRATCH) -> Callable[[float], Interval]:
     pair = lambda: rows("two_heads", variant=f"partner={partner}")
     return lambda level: stored.lead(pair(), rows(shots=5, method=other), level=level)
+
+
+def _small(one: str, other: str = lesson_08.ALONE) -> Callable[[float], Interval]:
+    return lambda level: lesson_08.over(one, other, level)
+
+
+def _crowded(task: str) -> Callable[[float], Interval]:
+    return lambda level: lesson_08.cost(task, level)
 
 
 def _body(name: str) -> Callable[[float], Interval]:
@@ -189,6 +198,25 @@ CLAIMS: dict[str, Sequence[Claim]] = {
         ),
         Claim("Digits learned with parity lead digits alone", "5 labels per class", "two_heads", _partner("parity")),
         Claim("Learned with letters, digits lead transfer", "5 labels per class", "two_heads", _partner("letters", TUNED)),
+        Claim(
+            "Small network: digits with letters (w = 1) lead alone",
+            "5 labels per class",
+            "together",
+            _small(lesson_08.LETTERS),
+        ),
+        Claim(
+            "Small network: letters first (transfer) lead alone", "5 labels per class", "together", _small(lesson_08.FIRST)
+        ),
+        Claim(
+            "Small network: transfer leads learning together",
+            "5 labels per class",
+            "together",
+            _small(lesson_08.FIRST, lesson_08.LETTERS),
+        ),
+        *(
+            Claim(f"Small network, all labels: {task} gain from the other", "w = 10", "crowded", _crowded(task))
+            for task in ("digits", "letters")
+        ),
     ),
     "Other backbones": tuple(
         Claim("Transfer leads the same network from scratch", f"{name.split('.')[0]}, 5 labels", "backbones", _body(name))
@@ -227,7 +255,7 @@ that it is not stored which images each network got right, so that the interval 
 can do: a closer study would narrow it.
 
 "Transfer" is the whole letters backbone fine-tuned, resnet10t unless another is named. Test images: 797 handwritten digits.
-On photographs nothing is stored: [lesson 09](09_photographs.ipynb) measures there.
+Photographs are the matter of [lesson 09](09_photographs.ipynb), which measures on them.
 
 {sections}
 """

@@ -239,7 +239,6 @@ function render({ model, el }) {
     button.append(image, document.createElement("span"));
     button.onclick = () => send({ kind: "delete", key });
     thumbs.set(key, { button, kind, exam, image });
-    cards[kind] ?? show();
     const row = cards[kind].rows[+exam];
     button.tabIndex = row.childElementCount ? -1 : 0; // one stop for all; arrows move among them
     row.append(button);
@@ -264,6 +263,7 @@ function render({ model, el }) {
       [target.tabIndex, target[step].tabIndex] = [-1, 0];
       target[step].focus();
     } else if (thumb && (key === "Delete" || key === "Backspace")) target.click();
+    else if (target.type === "text" && key === "Enter") target.onchange();
     else if (target.classList.contains("hold") && (key === " " || key === "Enter")) {
       if (!event.repeat) hold(cards.findIndex((each) => each.hold === target), true);
     } else if (/^[1-9]$/.test(key) && target.type !== "text" && !event.ctrlKey && !event.metaKey && !event.altKey) {

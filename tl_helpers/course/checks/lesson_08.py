@@ -3,52 +3,64 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 
 from .base import NotYet, exercise, returned
 
 
 @exercise("08")
-def joined_labels(function) -> str:
-    """function(first, second, classes): labels of two tasks as labels of one, the second behind the first."""
-    first, second = torch.tensor([3, 0, 9]), torch.tensor([0, 1, 1, 0])
-    given = (first.clone(), second.clone())
-    found = function(*given, 10)
-    returned(found, "put an expression in place of the dots.")
+def summed_loss(function) -> str:
+    """function(scores1, scores2, labels1, labels2, w): loss1 + w * loss2, where the label -1 means none."""
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(5, 10, generator=generator), torch.randn(5, 2, generator=generator)
+    labels = torch.tensor([3, 0, 9, 1, 4]), torch.tensor([0, 1, 1, 0, 1])
+    found = function(*scores, *labels, 0.5)
+    returned(found, "put its body in place of the dots.")
     found = torch.as_tensor(found)
-    if found.shape != (7,):
-        raise NotYet(f"Three and four labels should give seven in one row; the shape is {tuple(found.shape)}.")
-    if found.tolist() == [3, 0, 9, 0, 1, 1, 0]:
-        raise NotYet("Now 'even' has the same label as the digit 0. The labels of the second task have to begin at 10.")
-    if not (given[0] == first).all() or not (given[1] == second).all():
-        raise NotYet("The labels that were given have been changed in place: += changes a tensor, + makes a new one.")
-    if found.tolist() != [3, 0, 9, 10, 11, 11, 10]:
-        raise NotYet(f"From {first.tolist()} and {second.tolist()} with 10 classes came {found.tolist()}.")
-    if torch.as_tensor(function(first, second, 4)).tolist()[3:] != [4, 5, 5, 4]:
-        raise NotYet("It is right for 10 classes in the first task, and not for 4: use the argument.")
-    return "Each task keeps labels of its own, and one network can be told both."
+    if found.ndim:
+        raise NotYet(f"A loss is one number; this has the shape {tuple(found.shape)}. cross_entropy takes the mean already.")
+    one, two = (F.cross_entropy(s, y) for s, y in zip(scores, labels))
+    for wrong, words in (
+        (one + two, "The weight is missing: with w = 0.5 the second loss should count half."),
+        (0.5 * (one + two), "You have weighted both losses. Only the second one is multiplied by w."),
+        (0.5 * one + two, "You have weighted the first loss. It is the second one that is multiplied by w."),
+        (one, "The second loss is missing."),
+    ):
+        if torch.allclose(found, wrong):
+            raise NotYet(words)
+    if not torch.allclose(found, one + 0.5 * two):
+        raise NotYet(
+            f"The losses are {one:.3f} and {two:.3f}; with w = 0.5 the sum is {one + 0.5 * two:.3f}, not {found:.3f}."
+        )
+    some = torch.tensor([3, 0, -1, -1, 4])
+    found = torch.as_tensor(function(*scores, some, labels[1], 2.0))
+    if not torch.allclose(found, F.cross_entropy(scores[0], some, ignore_index=-1) + 2 * two):
+        raise NotYet("Images with the label -1 should be left out of that loss: ignore_index=-1.")
+    return "Each head learns from its own loss, and the body is pulled by both."
 
 
 @exercise("08")
-def of_one_head(function) -> str:
-    """function(p, start, stop): the probabilities of one head out of those of all heads, so that rows add up to 1."""
-    p = torch.softmax(torch.randn(5, 12, generator=torch.Generator().manual_seed(0)), 1)
-    found = function(p.clone(), 0, 10)
-    returned(found, "put an expression in place of the dots.")
-    found = torch.as_tensor(found)
-    if found.shape == p.shape or found.shape != (5, 10):
+def way_chosen(choice, lead) -> str:
+    """choice: how to learn digits from few labels when letters are at hand; lead: the reason, over learning alone."""
+    from .. import lesson_08
+    from ..methods import SCRATCH, TUNED
+
+    if not isinstance(choice, str) or choice not in ("alone", "together", "transfer"):
+        raise NotYet("Choose one of 'alone', 'together' and 'transfer' as the first answer.")
+    if choice == "alone":
+        raise NotYet("Learning alone is the baseline of the table. In the large network both other ways are ahead of it.")
+    if isinstance(lead, bool) or not isinstance(lead, (int, float)):
+        raise NotYet("A decision needs a figure: give the lead of your choice over learning alone in points, as a number.")
+    found = lesson_08.large("letters" if choice == "together" else TUNED, SCRATCH)
+    if not abs(lead - found[0]) < 0.15:
+        raise NotYet(f"The lead of {choice!r} over learning alone is another number: see the rows of the large network.")
+    if choice == "together":
         raise NotYet(
-            f"Of 12 columns those from 0 up to (not including) 10 are wanted: 5 x 10. The shape is {tuple(found.shape)}."
+            "The figure is right, and the two ways cannot be told apart by accuracy. But only one answer is wanted, and the "
+            "next target would need the letters all over again. Which way is cheaper then?"
         )
-    right = p[:, :10] / p[:, :10].sum(1, keepdim=True)
-    if torch.allclose(found, p[:, :10]):
-        raise NotYet(
-            "These are the right columns, but their rows do not add up to 1: the other head has kept a part. Divide."
-        )
-    if not torch.allclose(found.sum(1), torch.ones(5), atol=1e-5):
-        raise NotYet("Each row should add up to 1: divide it by its own sum, sum(1, keepdim=True).")
-    if not torch.allclose(found, right, atol=1e-6):
-        raise NotYet("The rows add up to 1, but the proportions have changed. Divide by the sum, nothing more.")
-    second = torch.as_tensor(function(p, 10, 12))
-    if second.shape != (5, 2) or not torch.allclose(second, p[:, 10:] / p[:, 10:].sum(1, keepdim=True), atol=1e-6):
-        raise NotYet("It is right for the first head, and not for the second, from 10 to 12.")
-    return "That is the question to one head alone: given that it is a digit, which one?"
+    middle, low, high = found
+    return (
+        f"{middle:+.1f} points ({low:+.1f} to {high:+.1f}) over learning alone, the letters are learned once for all "
+        "targets, and nobody asked for a second answer."
+    )
