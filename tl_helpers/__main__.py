@@ -140,7 +140,7 @@ def results(options) -> int:
     }
     axis = next(name for name, values in lengths.items() if len(values) > 1)
     if axis in ("shots", "lr"):
-        x, y = {"shots": "labelled images a class", "lr": "learning rate"}[axis], "accuracy on the test images"
+        x, y = {"shots": "labelled images per class", "lr": "learning rate"}[axis], "accuracy on the test images"
         rows = rows.sort_values("method", key=lambda names: names.map(list(experiments.METHODS).index), kind="stable")
         rows = rows.assign(**{x: rows[axis], y: experiments.values(rows)})
         figure = plots.lines(rows, x, y, by="method", log=True, n=experiments.test_images(rows.task.iloc[0]))

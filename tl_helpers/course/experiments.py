@@ -363,10 +363,10 @@ def prediction_interval(values: Sequence[float], level: float = 0.99, runs: int 
 
 
 def labels_to_match(curve: pd.DataFrame, goals: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
-    """How many labelled images a class a method needs to reach the mean of `goals`, with a bootstrap interval over seeds.
+    """How many labelled images per class a method needs to reach the mean of `goals`, with a bootstrap interval over seeds.
 
     Args:
-        curve: accuracies of the method: a row for each seed, a column for each number of images a class, ascending.
+        curve: accuracies of the method: a row for each seed, a column for each number of images per class, ascending.
         goals: accuracies of the other method, one for each seed; the rows of `curve` and these are drawn anew together.
         level: of the interval.
 
@@ -405,7 +405,7 @@ def table(frame: pd.DataFrame, by: str = "shots") -> pd.DataFrame:
 def markdown(frame: pd.DataFrame) -> str:
     """A table in Markdown."""
     rows = [
-        [{"shots": "labelled images a class"}.get(frame.columns.name, frame.columns.name), *frame.columns],
+        [{"shots": "labelled images per class"}.get(frame.columns.name, frame.columns.name), *frame.columns],
         ["---"] * (len(frame.columns) + 1),
         *map(list, frame.itertuples()),
     ]

@@ -33,7 +33,7 @@ class Cell:
     """One training.
 
     method: a key of METHODS; `backbone` is empty for methods that use none, `lr` NaN for those that have no learning rate.
-    shots: labelled images a class; for a table, labelled rows of its rarest class.
+    shots: labelled images per class; for a table, labelled rows of its rarest class.
     task: a key of TASKS; variant: what else a method is told, as "name=value".
     stage: "search" for a learning rate, or "result".
     """
@@ -340,7 +340,7 @@ def _classic(task: Task, cell: Cell, estimator: Callable, **_) -> tuple[Answer, 
     taken = (lambda split: _held(body, split).numpy()) if body else Split.numpy
     with warnings.catch_warnings(action="ignore"):  # about pixels that are the same in all images of a class
         model = estimator(cell.seed).fit(*taken(task.train))
-    if isinstance(model, NearestCentroid):  # it has no probabilities where there is one image a class
+    if isinstance(model, NearestCentroid):  # it has no probabilities where there is one image per class
         return lambda split: F.one_hot(torch.from_numpy(model.predict(taken(split)[0])), len(task.classes)).double(), 0
     return lambda split: torch.from_numpy(model.predict_proba(taken(split)[0])), 0
 

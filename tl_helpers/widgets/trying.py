@@ -223,7 +223,7 @@ def rates(
     rows = rows[(rows.method == method) & (rows.shots == shots)]
     found = {lr: accuracies.tolist() for lr, accuracies in rows.groupby("lr").val}
     if not found:
-        raise ValueError(f"No stored runs of {method!r} with {shots} labelled images a class: choose another number.")
+        raise ValueError(f"No stored runs of {method!r} with {shots} labelled images per class: choose another number.")
     mapped, beside = values is not None, bool(runs)
     figure = plots.Figure(3.6 + 3.4 * (beside or mapped), 3.5 * (1 + (beside and mapped)))
     sheet, means = figure.sheet(), {lr: np.mean(accuracies) for lr, accuracies in found.items()}
@@ -238,7 +238,7 @@ def rates(
     ticks = [*means][:: 1 + (len(means) > 5)]  # more would not fit beside each other
     axis.set_xticks(ticks, [f"{lr:g}" for lr in ticks])
     axis.set_title(f"stored: {method},\n{shots} a class, a dot for each seed", fontsize=9)
-    figure.alt = f"Stored runs of {method} with {shots} labelled images a class. Mean validation accuracy: " + ", ".join(
+    figure.alt = f"Stored runs of {method} with {shots} labelled images per class. Mean validation accuracy: " + ", ".join(
         f"{mean:.2f} at learning rate {lr:g} ({len(found[lr])} seeds)" for lr, mean in means.items()
     )
     if runs:
@@ -286,7 +286,7 @@ def explore(grid: str = "digits", epochs: int = 20) -> Widget:
             options=methods, value=next((m for m in methods if "raw" in m), methods[0]), description="stored runs of"
         ),
         shots=ipywidgets.SelectionSlider(
-            options=counts, value=10 if 10 in counts else counts[0], description="labelled images a class"
+            options=counts, value=10 if 10 in counts else counts[0], description="labelled images per class"
         ),
         lr=ipywidgets.FloatLogSlider(3e-3, min=-4, max=-0.5, step=0.25, description="learning rate"),
         seed=ipywidgets.IntSlider(0, 0, 19, description="seed"),
@@ -321,7 +321,7 @@ def sampled(shots: int, seed: int = 0, grid: str = "digits") -> plots.Figure:
     part, order = rows[rows.shots == shots], [*METHODS]
     if part.empty:
         known = ", ".join(map(str, sorted(rows.shots.unique())))
-        raise ValueError(f"There are stored results for {known} labelled images a class; not for {shots}.")
+        raise ValueError(f"There are stored results for {known} labelled images per class; not for {shots}.")
     keys = ["method", "backbone"] if part.groupby("method").backbone.nunique().max() > 1 else ["method"]
     groups = sorted(part.groupby(keys, sort=False), key=lambda group: (*order, group[0][0]).index(group[0][0]))
     n = experiments.test_images(part.task.iloc[0]) if part.task.nunique() == 1 else None
@@ -352,7 +352,7 @@ def shots(grid: str = "digits") -> Widget:
     counts = sorted(chosen(load(grid)).shots.unique().tolist())
     return Widget(
         lambda shots, seed: sampled(shots, seed, grid),
-        shots=ipywidgets.SelectionSlider(options=counts, description="labelled images a class"),
+        shots=ipywidgets.SelectionSlider(options=counts, description="labelled images per class"),
         seed=ipywidgets.IntSlider(0, 0, 19, description="draw"),
     )
 

@@ -1,6 +1,6 @@
 """Exercise checks: `tl.check.NAME(answer)` never raises; it says "Not yet" and why, or what you have now shown.
 
-Lesson 00 says how. `claims` holds the sentences of a lesson against what this machine measured. The checks of each lesson
+Lesson 00 says how. `claims` checks what a lesson claims against what this machine measured. The checks of each lesson
 have a file.
 """
 

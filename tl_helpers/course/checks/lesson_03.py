@@ -197,4 +197,4 @@ def rests_in_evaluation(head) -> str:
                 "In evaluation its answer is not its average in training: something besides the dropout has changed. "
                 "(What is not dropped is already scaled up in training.)"
             )
-    return "It drops in training, rests in evaluation, and means the same in both. eval() now does what it says."
+    return "Its dropout is active in training only, and its mean is the same in both. eval() now does what it says."
