@@ -20,6 +20,10 @@ EMPHASIS = {
     "coin toss",
     "letters with random names",
     "docstrings",
+    "alchemy",
+    "resnet10t",
+    "probe",
+    "run all cells",
     "points",
 }
 
