@@ -186,6 +186,8 @@ def test_a_lesson_runs_in_the_browser_and_its_widget_answers(run_all):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LESSONS[1:])
 def test_every_lesson_runs_in_the_browser(run_all, name):
+    if os.environ.get("CI") and name[:2] not in ("05", "07", "09"):
+        pytest.skip("CI has ninety minutes, and nbval runs this one there; here it takes minutes")
     check(run_all, name)
 
 
