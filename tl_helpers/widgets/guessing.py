@@ -84,6 +84,9 @@ class Guess(anywidget.AnyWidget):
         """
         return Revealed(self, self._checked(answer, "What was measured"))
 
+    def __repr__(self) -> str:
+        return f"Your guess: {self.question}"
+
     def close(self) -> None:
         self.unobserve_all()
         self.layout.close()
