@@ -32,16 +32,9 @@ def lesson(path):
     return nbformat.read(path, as_version=4)
 
 
-OLD_FORM = {
-    "09",
-}  # not rewritten yet; each is taken out when it is
-
-
 @pytest.fixture(params=LESSONS, ids=name_of)
 def first(request):
     """A lesson of the first course."""
-    if request.param.name[:2] in OLD_FORM:
-        request.applymarker(pytest.mark.xfail(reason="not rewritten yet into the form of the first course", strict=True))
     return nbformat.read(request.param, as_version=4)
 
 
