@@ -27,8 +27,9 @@ def test_the_stored_grid_is_whole_and_no_rate_wins_at_an_edge(rows):
     search = rows[rows.stage == "search"]
     for _, part in search.groupby(["method", "backbone", "task", "shots"]):
         means = part.groupby("lr").val.mean()
-        inside = means.idxmax() not in (means.index.min(), means.index.max())
-        assert inside or means.idxmax() in (photographs.LADDER[0], photographs.LADDER[-1]), part
+        best = means.index[means > means.max() - 1e-5]  # as stored, with six digits, two may be equal
+        ends = {means.index.min(), means.index.max()} - {photographs.LADDER[0], photographs.LADDER[-1]}
+        assert set(best) - ends, part
 
 
 def new(rows):
