@@ -122,6 +122,6 @@ def will_it_help(labels, first_step) -> str:
             "would change that?"
         )
     return (
-        f"With 5 labels the interval runs from {sun.low[5]:+.2f} to {sun.high[5]:+.2f}: nobody can say that ImageNet helps. "
-        f"From {right} on it does. Far from what a backbone has seen, labels come first. (Do try the probe: it is quick.)"
+        f"In the figure, at 5 labels, the interval runs from {sun.low[5]:+.2f} to {sun.high[5]:+.2f}: nobody can say that "
+        f"ImageNet helps. From {right} on it does. Far from what a backbone has seen, labels come first."
     )
