@@ -169,15 +169,20 @@ def check(run_all, name: str) -> None:
     page = run_all(name)
     found = outputs(page)
     assert len(found) > 10 and not [o for o in found if o["output_type"] == "error" or o.get("name") == "stderr"]
-    page.evaluate("""async () => {
+    place = page.evaluate("""async () => {
         const content = window.jupyterapp.shell.currentWidget.content;
         const place = content.widgets.findIndex(w => w.model.type === 'code'
             && /interact\\(|widgets\\.(swap|explore|walk|thaw|shots|gallery|upload)\\(/.test(w.model.sharedModel.source));
-        await content.scrollToItem(place, 'start');
+        const guess = content.widgets.findIndex(w => /widgets\\.guess\\(/.test(w.model.sharedModel.source));
+        await content.scrollToItem(place < 0 ? guess : place, 'start');
+        return place;
     }""")
-    page.locator(".jupyter-widgets").first.wait_for(timeout=30_000)
-    shown = ".widget-interact .jp-OutputArea-output img, .widget-interact pre, .jupyter-widgets .widget-html img"
-    page.locator(shown).first.wait_for(timeout=60_000)
+    if place < 0:  # a lesson with a camera, which waits to be started, and guesses
+        page.locator(".tl-guess").first.wait_for(timeout=60_000)
+    else:
+        page.locator(".jupyter-widgets").first.wait_for(timeout=30_000)
+        shown = ".widget-interact .jp-OutputArea-output img, .widget-interact pre, .jupyter-widgets .widget-html img"
+        page.locator(shown).first.wait_for(timeout=60_000)
     pictures(page, name)
 
 
