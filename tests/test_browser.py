@@ -210,7 +210,7 @@ def test_a_digit_can_be_drawn_with_the_mouse_and_with_the_keyboard(run_all):
     pad = page.locator("canvas.tl-pad")
     pad.wait_for(timeout=60_000)
     pad.scroll_into_view_if_needed()
-    words = page.locator(".jp-OutputArea-output [role=status]").first  # the pad's own; the next is that of what surrounds it
+    words = page.locator("div:has(> canvas.tl-pad) > [role=status]")  # the pad's own: guesses have some too
     expect(words).to_have_text(re.compile("Draw a digit"))
     place, mouse = pad.bounding_box(), page.mouse
 
