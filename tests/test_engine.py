@@ -346,14 +346,19 @@ def together(folder: Path, *cases: str) -> None:
 
 
 def check_alike(folder: Path, case: str, sizes=(2, 4)) -> None:
-    """Every process has the same weights and history, and they are those of one process within rounding."""
+    """Every process has the same weights and history, and they are those of one process within rounding.
+
+    Weights are compared as whole tensors: AdamW's first steps are as long for a gradient of 1e-9 as for one of 1, so that in
+    a few weights the last bit of a sum becomes 7e-4. Batch norms left to themselves move whole tensors by 5%.
+    """
     (weights, history) = torch.load(folder / f"{case}-1-0")
     for size in sizes:
         results = [torch.load(folder / f"{case}-{size}-{rank}") for rank in range(size)]
         for found, told in results:
             assert told == results[0][1] and all(torch.equal(found[k], results[0][0][k]) for k in weights)
-            assert all(torch.allclose(found[k], weights[k], atol=1e-4) for k in weights)
-            assert told == [pytest.approx(row, abs=1e-4) for row in history]
+            for name, value in weights.items():
+                assert torch.dist(found[name].float(), value.float()) <= 1e-3 * value.float().norm(), name
+            assert told == [pytest.approx(row, abs=1e-3) for row in history]
 
 
 def test_two_processes_come_to_the_weights_of_one(tmp_path):
