@@ -66,6 +66,7 @@ def ask(capsys):
         ("results nonsense", "invalid choice: 'nonsense'"),
         ("results --processes 0", "argument --processes: it takes a whole number from 1"),
         ("results --processes two", "argument --processes: it takes a whole number"),
+        ("results photographs --processes 2", "runs in one process: leave out --processes"),
         ("predict model", "arguments are required: folder"),
         ("predict nowhere pictures", "There is no saved model at nowhere"),
         ("predict file pictures", "There is no saved model at file"),

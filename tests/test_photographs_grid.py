@@ -64,6 +64,14 @@ def test_an_interval_is_of_one_method_and_covers_draws_and_images(rows):
     assert same[0] == 0 and same[1] < 0 < same[2]
 
 
+def test_results_that_do_not_pair_get_a_sentence_and_no_interval(rows):
+    part = rows[(rows.method == photographs.CENTROID) & (rows.task == "pets") & (rows.stage == "result")]
+    four, two = part[part.shots == 4], part[part.shots == 2]
+    for wrong in ((four[:0], None), (part, None), (four, two[1:]), (four, two.assign(seed=two.seed + 1)), (four, part)):
+        with pytest.raises(ValueError, match="one a seed, and of another with the same seeds"):
+            photographs.interval(wrong[0], minus=wrong[1])
+
+
 def test_gains_have_each_task_and_number_of_labels_once(gains):
     asked = {(task, n) for task, shots in photographs.TASKS.items() for n in shots}
     assert (

@@ -124,6 +124,8 @@ def results(options) -> int:
     if options.grid == "photographs":
         from .course import photographs
 
+        if options.processes:
+            raise ValueError("The grid on photographs runs in one process: leave out --processes.")
         photographs.run()
         photographs.figure().savefig(photographs.PATH.with_suffix(".png"), dpi=150)
         print(photographs.gains().round(3).to_string(index=False))

@@ -9,10 +9,8 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
-import sklearn
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -20,9 +18,11 @@ from torch import Tensor, nn
 
 from .. import glyphs, plots
 from ..data import Split, Task, digits, letters
+from ..datasets.free import free_photographs
 from ..extraction import features
 from ..models import backbone, head, input_of
 from ..training import evaluate, fit, predict
+from .methods import watch
 
 # Fair linear probes: every rival gets the same scale, the same search for its learning rate, the same digits.
 
@@ -37,13 +37,8 @@ def random_body(seed: int, watched: bool = True) -> nn.Module:
     body = backbone("resnet10t.letters", pretrained=False, seed=seed)
     if not watched:
         return body.eval()
-    for layer in body.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.momentum = None  # None: the plain mean of all that it has seen
     some = glyphs.augment(letters().train.x[::4] / 255, torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        body.train()(input_of(body).normalise(some))
-    return body.eval()
+    return watch(body, input_of(body).normalise(some))
 
 
 def centred(task: Task) -> Task:
@@ -113,18 +108,7 @@ def show_plane(points: np.ndarray, labels: Tensor, fitted, name: str) -> plots.F
     return figure
 
 
-# Photographs that come with the libraries of the set-up.
-
-
-def photographs() -> dict[str, Path]:
-    """Three photographs by their names: two that scikit-learn ships, one that matplotlib ships.
-
-    Source: china.jpg by Daniel Buechele and flower.jpg by "vultilion", both from Flickr under CC BY 2.0; grace_hopper.jpg,
-    an official portrait by the US Navy (James S. Davis), in the public domain.
-    """
-    folder = Path(sklearn.__file__).parent / "datasets" / "images"
-    hopper = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
-    return {"china": folder / "china.jpg", "flower": folder / "flower.jpg", "Grace Hopper": hopper}
+# Photographs.
 
 
 def pixels_of(path: Path, height: int | None = None) -> Tensor:
@@ -138,7 +122,7 @@ def pixels_of(path: Path, height: int | None = None) -> Tensor:
 
 def show_photographs(height: int = 200) -> plots.Figure:
     """The photographs side by side, each with its name above."""
-    shown = {name: pixels_of(path, height) for name, path in photographs().items()}
+    shown = {name: pixels_of(path, height) for name, path in free_photographs().items()}
     widths = [1.85 * x.shape[3] / x.shape[2] for x in shown.values()]
     figure = plots.Figure(sum(widths) + 0.15 * len(widths), 2.2)
     sheet, left = figure.sheet(), 0.05
@@ -188,13 +172,8 @@ def watch_photographs(model: nn.Module) -> nn.Module:
     """Let the batch norms of a network with random weights learn the mean and spread of what passes through them, from the
     three photographs; no weight changes. Changes the model, and returns it.
     """
-    for layer in model.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.momentum = None
-    pictures = torch.cat([F.interpolate(pixels_of(path, 320).float(), (320, 320)) for path in photographs().values()])
-    with torch.no_grad():
-        model.train()(input_of(model).normalise(pictures / 255))
-    return model.eval()
+    pictures = torch.cat([F.interpolate(pixels_of(path, 320).float(), (320, 320)) for path in free_photographs().values()])
+    return watch(model, input_of(model).normalise(pictures / 255))
 
 
 def favourites(model: nn.Module, depth: Depth, units: int = 6, many: int = 4) -> dict[int, list[tuple[str, int, int]]]:
@@ -203,7 +182,7 @@ def favourites(model: nn.Module, depth: Depth, units: int = 6, many: int = 4) ->
     The units are the most selective ones: those whose strongest answers stand out most from all of their answers. No two
     places of a unit are nearer to each other than three quarters of a patch.
     """
-    pictures = {name: pixels_of(path, 480) for name, path in photographs().items()}
+    pictures = {name: pixels_of(path, 480) for name, path in free_photographs().items()}
     maps = {name: maps_of(model, x, depth.stage)[0] for name, x in pictures.items()}
     answers = torch.cat([out.flatten(1) for out in maps.values()], 1)
     most = answers.topk(max(many, answers.shape[1] // 500), 1).values.mean(1)
@@ -228,7 +207,7 @@ def _places(unit: int, maps: dict, pictures: dict, side: int, many: int) -> list
 
 def show_favourites(model: nn.Module, depths: Sequence[Depth] = DEPTHS, units: int = 6, many: int = 4) -> plots.Figure:
     """What units of an early, a middle and a late stage like best in the photographs: a row of patches for each unit."""
-    pictures = {name: pixels_of(path, 480) for name, path in photographs().items()}
+    pictures = {name: pixels_of(path, 480) for name, path in free_photographs().items()}
     size, gap = 0.57, 0.25
     width = many * size + gap
     figure = plots.Figure(width * len(depths), 0.5 + units * size)

@@ -1,40 +1,23 @@
-"""What lesson 09 need not show: free photographs, draws, and tables."""
+"""What lesson 09 need not show: draws, and tables."""
 
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from .. import plots
 from ..data import Files, Split, Task, draw
-from ..extraction import features
 from ..models import head
 from ..results import Interval, mean_interval
 from ..training import evaluate, fit
 from . import photographs
 
 PER = "labels per class"
-
-
-def free_photographs() -> dict[str, Path]:
-    """Three photographs that may be shown: by who or what is on them, their files.
-
-    A portrait in the public domain, from matplotlib; and two from scikit-learn, by danielbuechele and vultilion on Flickr
-    (CC BY 2.0).
-    """
-    import matplotlib.cbook
-    import sklearn.datasets
-
-    folder = Path(sklearn.datasets.__file__).parent / "images"
-    portrait = Path(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
-    return {"a portrait": portrait, "a temple": folder / "china.jpg", "a flower": folder / "flower.jpg"}
 
 
 def as_split(files: dict[str, Path]) -> Split:
@@ -53,20 +36,6 @@ def best_names(chances: Tensor, names: tuple[str, ...], pictures: list[str], cou
         found = row.topk(count)
         rows.append([f"{names[int(k)].split(',')[0]} {float(p):.2f}" for p, k in zip(found.values, found.indices)])
     return pd.DataFrame(rows, index=pictures, columns=[f"{n + 1}." for n in range(count)])
-
-
-def vectors(body: nn.Module, files: dict[str, Path]) -> Tensor:
-    """What a backbone makes of some photographs: float32, N x D."""
-    split = as_split(files)
-    return features(body, Task("", ("",), split, split[:0], split[:0]), progress=False).train.x
-
-
-def right_half(path: Path) -> Path:
-    """The right half of a photograph, in a file of a folder for such things."""
-    with Image.open(path) as picture:
-        half = picture.crop((picture.width // 2, 0, picture.width, picture.height))
-    half.save(place := Path(tempfile.mkdtemp()) / "half.png")
-    return place
 
 
 def less(task: Task, test: int, seed: int = 0) -> Task:

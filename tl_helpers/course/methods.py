@@ -290,6 +290,23 @@ def _probe(task: Task, cell: Cell, pretrained: bool = True, **_) -> tuple[Answer
     return lambda split: predict(model, _held(body, split)), count_parameters(model)[0]
 
 
+def watch(body: nn.Module, images: Tensor, batch: int | None = None) -> nn.Module:
+    """Let the batch norms of an untrained network learn the mean and spread of what passes through them; no weight changes.
+
+    Args:
+        body: is changed, and returned, in evaluation mode.
+        images: as it takes them (normalised), N x C x H x W.
+        batch: how many at a time; None for all at once.
+    """
+    for layer in body.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.momentum = None  # the plain mean of all that it has seen
+    with torch.no_grad():
+        for part in images.split(batch or len(images)):
+            body.train()(part)
+    return body.eval()
+
+
 @functools.lru_cache(maxsize=4)
 def _watched(name: str, seed: int, shots: int = 0) -> nn.Module:
     """A frozen backbone with random weights, whose batch norms know the mean and spread of what passes through them.
@@ -303,12 +320,7 @@ def _watched(name: str, seed: int, shots: int = 0) -> nn.Module:
     images = (digits(shots, seed) if shots else letters()).train
     images = Split(images.x.repeat(5, 1, 1, 1), images.y.repeat(5))[:500] if shots else images[::4]
     bent = (BEND if shots else glyphs.augment)(in_floats(prepare(images, wanted)), generator)
-    for layer in body.modules():
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-            layer.momentum = None  # the plain mean of all that it has seen
-    with torch.no_grad():
-        body.train()(wanted.normalise(bent))
-    return freeze(body.eval())
+    return freeze(watch(body, wanted.normalise(bent)))
 
 
 def _fair_probe(task: Task, cell: Cell, weights: str = "random", watch: str = "letters", **_) -> tuple[Answer, int]:

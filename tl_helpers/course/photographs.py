@@ -31,7 +31,7 @@ from ..results import Interval, mean_interval
 from ..runs import Diverged
 from ..training import fit, predict
 from . import experiments
-from .methods import Cell
+from .methods import Cell, watch
 
 LITE0, LETTERS, SIDE = "tf_efficientnet_lite0.in1k", "resnet10t.letters", 96
 # From near to ImageNet to far: it holds ants and bees, 118 breeds of dogs and some of cats; clothes only as worn, no cells.
@@ -86,22 +86,11 @@ def at_size(model: nn.Module, side: int) -> nn.Module:
     return model
 
 
-def watched(body: nn.Module, task: Task, batch: int = 32) -> nn.Module:
-    """A copy of a backbone whose batch norms have seen the training images: the fair form of one with random weights."""
-    body = copy.deepcopy(body)
-    norms = [layer for layer in body.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the plain mean of all that it has seen
-    wanted = input_of(body)
+def _watched(body: nn.Module, task: Task) -> nn.Module:
+    """With norms that have seen 256 of the training images: the fair form of a backbone with random weights."""
+    wanted, order = input_of(body), torch.Generator().manual_seed(0)
     pixels = wanted.normalise(prepare(task.train, wanted))
-    modes = {norm: norm.training for norm in norms}
-    with torch.no_grad():
-        for part in pixels[torch.randperm(len(pixels), generator=torch.Generator().manual_seed(0))][:256].split(batch):
-            body.train()(part)
-    for norm, mode in modes.items():
-        norm.train(mode)
-    return body.eval()
+    return watch(body, pixels[torch.randperm(len(pixels), generator=order)][:256], batch=32)
 
 
 @functools.lru_cache(maxsize=3)
@@ -109,7 +98,7 @@ def vectors(name: str, body_name: str, kind: str = "") -> tuple[nn.Module, Task]
     """A backbone and what it makes of a set. kind: "random" weights whose norms have watched, or "small" pictures."""
     body = backbone(body_name, pretrained=kind != "random", seed=0)
     task = squares(name, SIDE) if kind == "small" else whole_task(name)
-    body = at_size(body, SIDE) if kind == "small" else watched(body, task) if kind == "random" else body
+    body = at_size(body, SIDE) if kind == "small" else _watched(body, task) if kind == "random" else body
     return body, features(body, task, progress=False)
 
 
@@ -285,7 +274,14 @@ def right(rows: pd.DataFrame) -> list[tuple[int, ...]]:
 
 
 def interval(rows: pd.DataFrame, minus: pd.DataFrame | None = None) -> Interval:
-    """The mean test accuracy of one method, or its lead over another's on the same draws; covers draws and test images."""
+    """The mean test accuracy of one method, or its lead over another's on the same draws; covers draws and test images.
+
+    Raises:
+        ValueError: there are no results, several of one seed, or not the same seeds of both.
+    """
+    both = [rows] if minus is None else [rows, minus]
+    if rows.empty or any(part.seed.duplicated().any() or set(part.seed) != set(rows.seed) for part in both):
+        raise ValueError("interval takes results of one method and task, one a seed, and of another with the same seeds.")
     other = None if minus is None else right(minus.sort_values("seed"))
     shots, task = rows[["shots", "task"]].iloc[0]
     of = "initial weights, all with nearly the same training images" if shots == TASKS[task][-1] == 97 else "training images"

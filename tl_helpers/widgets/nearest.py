@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..data import Files, Split
+from ..datasets.free import free_photographs
 from ..engine.memory import predict_logits
 from ..engine.parts import before_head
 from ..images import open_photograph, prepare
@@ -35,16 +36,8 @@ def vectors_of(body: nn.Module, pictures: Tensor | Files) -> Tensor:
 
 
 def elsewhere(body: nn.Module) -> Tensor:
-    """Vectors (float32, 15 x D) of something else, to know how far that is: parts of three photographs.
-
-    Source: china.jpg and flower.jpg, which scikit-learn brings (both CC BY), and Grace Hopper, which matplotlib brings
-    (public domain).
-    """
-    from matplotlib.cbook import get_sample_data
-    from sklearn.datasets import load_sample_images
-
-    with get_sample_data("grace_hopper.jpg") as file:
-        photographs = [*map(Image.fromarray, load_sample_images().images), open_photograph(file)]
+    """Vectors (float32, 15 x D) of something else, to know how far that is: parts of three photographs."""
+    photographs = [open_photograph(path) for path in free_photographs().values()]
     parts = []
     for photograph in photographs:
         width, height = photograph.size

@@ -56,16 +56,21 @@ def judged(function) -> str:
 def decided(choice, lead) -> str:
     """choice: what to do for digits that come turned, at ten labels per class; lead: the reason, in points."""
     from .. import lesson_07
-    from ..methods import PROBE, TUNED
+    from ..methods import PROBE, SCRATCH, TUNED
 
     if not isinstance(choice, str) or choice not in ("probe", "fine-tune", "from scratch"):
         raise NotYet("Choose one of 'probe', 'fine-tune' and 'from scratch' as the first answer.")
     if choice == "from scratch":
-        raise NotYet("From scratch reads about .58 of the turned digits; both ways of using the letters read over .77.")
-    if choice == "fine-tune":
+        turned = lesson_07.under_shifts().rotation
         raise NotYet(
-            "On straight digits you would be right, by about 0.9 points at ten labels. These come turned: which is ahead "
-            "there? Compare the two rows of `under_shifts()` in the column rotation."
+            f"From scratch reads {turned[SCRATCH]:.2f} of the turned digits; both ways of using the letters read at least "
+            f"{turned[[PROBE, TUNED]].min():.2f}."
+        )
+    if choice == "fine-tune":
+        straight = lesson_07.lead_at(10, TUNED, PROBE)[0]
+        raise NotYet(
+            f"On straight digits you would be right, by {straight:.1f} points at ten labels. These come turned: which is "
+            "ahead there? Compare the two rows of `under_shifts()` in the column rotation."
         )
     if isinstance(lead, bool) or not isinstance(lead, (int, float)):
         raise NotYet("A decision needs a figure: give the lead over fine-tuning on turned digits in points, as a number.")
