@@ -171,7 +171,7 @@ def probe(name="resnet10t.letters"):
 
 
 MODELS = {  # how each is made, what is said of it, and where some of its shapes come out, by the names of its modules
-    "raw CNN": (tl.RawCNN, "21,840 of 21,840 parameters learn; no norms", {"block 2: fc1": "fc1", "head: fc2": "fc2"}),
+    "raw CNN": (tl.RawCNN, "21,840 of 21,840 parameters learn; it takes", {"block 2: fc1": "fc1", "head: fc2": "fc2"}),
     "probe": (
         probe,
         r"5,130 of 4,927,186 .*0 of 14 batch norms.*block 1: layer1 gives 64 x 8 x 8, 73,984 parameters, frozen, 2 batch "
