@@ -97,6 +97,11 @@ def test_each_method_has_one_colour_and_marker_everywhere():
         assert {(line.get_color(), line.get_marker()) for line in drawn} == {wanted[:2]}
 
 
+def test_the_draws_are_shown_as_dots_where_there_are_several():
+    dots = [len(plots.accuracies({"x": draws}, n=100).axes[0].lines[0].get_xdata()) for draws in ([0.5], [0.5, 0.6])]
+    assert dots == [0, 2]
+
+
 def test_the_band_of_a_share_stays_a_share():
     axis = plots.lines(ROWS, "shots", by="method").axes[0]
     heights = axis.collections[0].get_paths()[0].vertices[:, 1]
