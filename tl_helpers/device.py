@@ -98,10 +98,21 @@ def machine() -> dict[str, str]:
 
 def cache_folder() -> Path:
     """Where the sets live: TL_HOME, else the cache folder that this system keeps for a user's programs."""
+    folder = os.environ.get("TL_HOME") or user_folder("cache")
+    if not folder:
+        raise ValueError("This system gives you no home folder: set the variable TL_HOME to a folder of yours.")
+    return as_path(folder)
+
+
+def user_folder(kind: str) -> Path | None:
+    """Where this system keeps a user's "cache" or "data" of this course; None for a user without a home."""
     import platformdirs
 
-    named = os.environ.get("TL_HOME")
-    return as_path(named) if named else platformdirs.user_cache_path("tl_helpers", appauthor=False)
+    try:
+        folder = getattr(platformdirs, f"user_{kind}_path")("tl_helpers", appauthor=False)
+    except RuntimeError:  # what a newer platformdirs does; an older one gives a path that begins with ~
+        return None
+    return folder if folder.is_absolute() else None
 
 
 def hub_cache() -> Path | None:
