@@ -7,6 +7,8 @@ extraction, saving. `engine/` has what the training loop need not show; upstairs
 
 import importlib
 
+__version__ = "0.1.0"  # the one place: pyproject.toml reads it here
+
 _PLACES = {
     "data": ("Split", "Task", "digits", "letters"),
     "datasets.folders": ("folder",),
