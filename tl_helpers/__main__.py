@@ -10,6 +10,7 @@ import contextlib
 import csv
 import hashlib
 import inspect
+import io
 import os
 import sys
 import time
@@ -262,6 +263,9 @@ def main(words: Sequence[str] | None = None) -> int:
     add.add_argument("--threshold", type=as_number(float, 0, 1), metavar="PROBABILITY", help=what)
     add.set_defaults(run=predict)
     options = parser.parse_args(words)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal lacks is shown by its number
+            stream.reconfigure(errors="backslashreplace")
     try:
         return options.run(options)
     except KeyboardInterrupt:
