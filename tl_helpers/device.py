@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from .engine.validate import as_path, brief, check_number, check_seed
+from .engine.validate import as_path, brief, check_number, check_seed, user_folder
 
 
 def device(name: str | torch.device | None = None) -> torch.device:
@@ -102,17 +102,6 @@ def cache_folder() -> Path:
     if not folder:
         raise ValueError("This system gives you no home folder: set the variable TL_HOME to a folder of yours.")
     return as_path(folder)
-
-
-def user_folder(kind: str) -> Path | None:
-    """Where this system keeps a user's "cache" or "data" of this course; None for a user without a home."""
-    import platformdirs
-
-    try:
-        folder = getattr(platformdirs, f"user_{kind}_path")("tl_helpers", appauthor=False)
-    except RuntimeError:  # what a newer platformdirs does; an older one gives a path that begins with ~
-        return None
-    return folder if folder.is_absolute() else None
 
 
 def hub_cache() -> Path | None:

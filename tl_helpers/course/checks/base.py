@@ -75,7 +75,7 @@ def returned(found, wanted: str) -> None:
 
 def store() -> Path:
     """The file that keeps it: TL_PROGRESS if that is set, else one in TL_HOME or where this system keeps a user's data."""
-    from ...device import user_folder
+    from ...engine.validate import user_folder
 
     folder = os.environ.get("TL_HOME") or user_folder("data")
     return Path(os.environ.get("TL_PROGRESS") or (Path(folder, "progress.json") if folder else os.devnull))
