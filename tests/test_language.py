@@ -36,7 +36,7 @@ PHRASES = {
     r"\bas one says\b": "the number that",
     r"drops in training, rests in": "is active in training only",
 }
-READ = [ROOT / "README.md", *sorted((ROOT / "notebooks").glob("*.md")), *sorted((ROOT / "data").glob("*.md"))]
+READ = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "notebooks").glob("*.md")), *sorted((ROOT / "data").glob("*.md"))]
 READ += sorted((ROOT / "tl_helpers").rglob("*.py")) + sorted((ROOT / "tl_helpers").rglob("*.js")) + LESSONS + DEEPER
 
 

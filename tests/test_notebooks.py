@@ -240,3 +240,18 @@ def test_lesson_10_runs_on_a_folder_that_the_camera_filled(tmp_path, monkeypatch
     assert (tmp_path / "10_work" / "model.onnx").exists()
     pages = [cell for cell in code(lesson) if "tl.check.one_page(" in cell.source]
     assert [cell.outputs[-1].data["text/plain"][:9] for cell in pages] == ["Not yet. ", "✔ Passed."]
+
+
+def test_nothing_outside_a_solution_needs_it(lesson):
+    """The edition for learners has no solutions, and still runs from top to bottom."""
+
+    def names(cell, context):
+        tree = ast.walk(ast.parse(re.sub(r"(?m)^[%!].*$", "", cell.source)))
+        return {node.id for node in tree if isinstance(node, ast.Name) and isinstance(node.ctx, context)}
+
+    solutions = [cell for cell in code(lesson) if "solution" in tags(cell)]
+    others = [cell for cell in code(lesson) if "solution" not in tags(cell)]
+    only_there = {name for cell in solutions for name in names(cell, ast.Store)}
+    only_there -= {name for cell in others for name in names(cell, ast.Store)}
+    for cell in others:
+        assert not names(cell, ast.Load) & only_there, cell.source

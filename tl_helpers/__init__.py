@@ -7,7 +7,10 @@ extraction, saving. `engine/` has what the training loop need not show; upstairs
 
 import importlib
 
+__version__ = "0.1.0"  # the one place: pyproject.toml reads it here
+
 _PLACES = {
+    "course.doctor": ("doctor",),
     "data": ("Split", "Task", "digits", "letters"),
     "datasets.folders": ("folder",),
     "datasets.imagenet": ("imagenet",),

@@ -84,7 +84,7 @@ def machine() -> dict[str, str]:
     facts = {
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "versions": ", ".join(f"{name} {metadata.version(name)}" for name in packages),
-        "processor": f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads",
+        "processor": f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} of them",
         "device": str(found),
     }
     if found.type == "cuda":
