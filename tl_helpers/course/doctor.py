@@ -178,7 +178,7 @@ def disk() -> str:
 
     home = _home()
     if not home:
-        raise Fault("This system gives you no home folder, and Jupyter needs one: set the variable HOME to a folder of yours.")
+        raise Fault("This system gives you no home folder, which Jupyter needs: set HOME to a folder of yours.")
     places = (COURSE / "notebooks", home, Path(jupyter_runtime_dir()), Path(tempfile.gettempdir()))
     if os.environ.get("TL_HOME") and not home.is_dir():
         raise Fault(f"TL_HOME is {home}, and there is no such folder: make it, plug in the stick, or unset TL_HOME.")
