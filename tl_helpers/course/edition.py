@@ -1,5 +1,6 @@
-"""Two editions of the course for a room: one to hand out, without solutions and stored outputs, and one to show. No lesson
-opens it; `python -m tl_helpers edition` does.
+"""Two editions of the course for a room: one to hand out, without solutions and stored outputs, and one to show.
+
+No lesson opens it; `python -m tl_helpers edition` does.
 """
 
 from __future__ import annotations
