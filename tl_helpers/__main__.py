@@ -1,6 +1,6 @@
-"""`python -m tl_helpers doctor | prefetch | pretrain NAME | results | predict MODEL FOLDER`: is this machine ready, fetch
-what lessons need from the network, make a backbone, measure the methods, name the photographs in a folder. Lesson 09 asks
-for `prefetch`, lesson 10 for `predict`.
+"""`python -m tl_helpers doctor | prefetch | pretrain NAME | results | predict MODEL FOLDER | edition`: is this machine
+ready, fetch what lessons need from the network, make a backbone, measure the methods, name the photographs in a folder, make
+the edition for a room. Lesson 09 asks for `prefetch`, lesson 10 for `predict`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import contextlib
 import csv
 import hashlib
 import inspect
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -173,6 +174,14 @@ def predict(options) -> int:
     return 0 if named else 1
 
 
+def edition(options) -> int:
+    """Make an edition for a room: to hand out, without solutions and stored outputs, or to show, as pages."""
+    from .course import edition
+
+    print(edition.learner(options.learner) if options.learner else edition.slides(options.slides))
+    return 0
+
+
 def as_number(kind: type, low: float, high: float) -> Callable[[str], float]:
     """For argparse: what turns a word into a number between low and high, or says that it is none."""
 
@@ -251,7 +260,15 @@ def main(words: Sequence[str] | None = None) -> int:
     what = "the probability below which an answer is to count as \"I don't know\" (default: the model's own)"
     add.add_argument("--threshold", type=as_number(float, 0, 1), metavar="PROBABILITY", help=what)
     add.set_defaults(run=predict)
+    add = commands.add_parser("edition", help=edition.__doc__, description=f"{edition.__doc__} What is there already stays.")
+    which = add.add_mutually_exclusive_group(required=True)
+    which.add_argument("--learner", type=as_folder, metavar="FOLDER", help="the course without solutions and stored outputs")
+    which.add_argument("--slides", type=as_folder, metavar="FOLDER", help="a page for each lesson, which needs no network")
+    add.set_defaults(run=edition)
     options = parser.parse_args(words)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal lacks is shown by its number
+            stream.reconfigure(errors="backslashreplace")
     try:
         return options.run(options)
     except KeyboardInterrupt:

@@ -177,6 +177,8 @@ def disk() -> str:
     from jupyter_core.paths import jupyter_runtime_dir
 
     home = _home()
+    if not home:
+        raise Fault("This system gives you no home folder, which Jupyter needs: set HOME to a folder of yours.")
     places = (COURSE / "notebooks", home, Path(jupyter_runtime_dir()), Path(tempfile.gettempdir()))
     if os.environ.get("TL_HOME") and not home.is_dir():
         raise Fault(f"TL_HOME is {home}, and there is no such folder: make it, plug in the stick, or unset TL_HOME.")
@@ -345,7 +347,7 @@ def trial() -> None:
     probe = tl.fit(tl.head(body, task), tl.features(body, task, progress=False), progress=False)
     found = {"accuracy": tl.evaluate(probe.model, task.test).accuracy, "device": str(tl.device.device())}
     tl.widgets.draw  # noqa: B018
-    places = {name: _home() / source.place for name, source in SOURCES.items()}
+    places = {name: _home() / source.place for name, source in SOURCES.items() if _home()}
     found["damaged"] = [name for name, place in places.items() if place.exists() and missing(name, place)]
     found["there"] = [name for name, place in places.items() if not missing(name, place)]
     print(json.dumps(found | {"seconds": time.perf_counter() - start}))
@@ -444,11 +446,11 @@ def _numbers_in(*files: str) -> list[int]:
     return [int(text) for text in texts if text.isdecimal()]
 
 
-def _home() -> Path:
-    import platformdirs
+def _home() -> Path | None:
+    from ..engine.validate import user_folder
 
     named = os.environ.get("TL_HOME")
-    return Path(named).expanduser() if named else platformdirs.user_cache_path("tl_helpers", appauthor=False)
+    return Path(named).expanduser() if named else user_folder("cache")
 
 
 def _below(path: str | Path, folder: str | Path) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import html
-import json
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -223,19 +222,14 @@ def _place() -> Path | None:
 
 def _kept() -> dict:
     place = _place() if _in_a_notebook() else None
-    try:
-        kept = json.loads(place.read_text(encoding="utf-8")) if place else {}
-    except (OSError, ValueError):  # none yet, or damaged: nothing depends on it
-        return {}
-    return kept if isinstance(kept, dict) else {}
+    lines = checks.kept(place) if place else ()
+    return {question: value for line in lines if isinstance(line, dict) for question, value in line.items()}
 
 
 def _keep(question: str, value) -> None:
     place = _place() if _in_a_notebook() else None
     if place:
-        with contextlib.suppress(OSError):  # a disk that is full or cannot be written to stops no lesson
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(json.dumps(_kept() | {question: value}), encoding="utf-8")
+        checks.keep(place, {question: value})
 
 
 def _in_a_notebook() -> bool:
