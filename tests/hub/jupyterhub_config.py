@@ -1,7 +1,7 @@
 """A JupyterHub with this course, on this machine only, to try: any name, no password. `python tests/hub/walk.py` walks it.
 
-What a real room changes: the authenticator, the spawner (the default one starts each server as its learner's own system user),
-and https, without which a browser gives the camera only to pages of http://localhost and http://127.0.0.1.
+What a real room changes: the authenticator; the spawner (the default one starts each server as its learner's own system
+user); and https, without which a browser gives the camera only to pages of http://localhost and http://127.0.0.1.
 """
 
 import os

@@ -54,7 +54,8 @@ class Learner:
     def run(self, source: str) -> str:
         """What a cell shows last."""
         number, shown = uuid.uuid4().hex, ""
-        header = {"msg_id": number, "msg_type": "execute_request", "username": self.name, "session": number, "version": "5.3"}
+        header = {"msg_id": number, "msg_type": "execute_request", "username": self.name, "session": number}
+        header["version"] = "5.3"
         content = {"code": source, "silent": False, "store_history": True, "allow_stdin": False}
         message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
         self.socket.send(json.dumps(message))
@@ -90,7 +91,10 @@ def main() -> None:
         for name in ("TL_PROGRESS", "TL_HOME", "XDG_DATA_HOME"):
             environment.pop(name, None)
         command = [sys.executable, "-m", "jupyterhub", "-f", str(Path(__file__).with_name("jupyterhub_config.py"))]
-        command += [f"--JupyterHub.hub_port={free_port()}", f"--ConfigurableHTTPProxy.api_url=http://127.0.0.1:{free_port()}"]
+        command += [
+            f"--JupyterHub.hub_port={free_port()}",
+            f"--ConfigurableHTTPProxy.api_url=http://127.0.0.1:{free_port()}",
+        ]
         with open(Path(homes, "hub.log"), "w") as log:
             process = subprocess.Popen(command, cwd=homes, env=environment, stdout=log, stderr=log)
         try:
