@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .. import plots
 from ..data import InputConfig, Split, Task, draw
@@ -45,6 +45,7 @@ TASKS = {
 WHOLE_SHOTS = {"ants-and-bees": (20,), "cats-and-dogs": (20,), "pets": (4,), "solar-cells": (100,)}
 SEARCH = {"pets": (1, 4), "solar-cells": (1, 10, 100)}  # where heads look for a rate; of the others (1, 10)
 MOST = {"train": 200, "val": 300, "test": 1000}  # per class; in all; in all: of the larger sets a fixed part
+MANY = 100  # labels per class; above that, draws come from twice as many photographs, or all would be the same
 SEEDS = range(5, 10)
 LADDER = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 
@@ -57,17 +58,22 @@ RATES = {PROBE: (1e-3, 3e-3, 1e-2), RANDOM: (1e-3, 3e-3, 1e-2), SMALL: (1e-3, 3e
 RATES |= {SCRATCH: (1e-3, 3e-3), TUNED: (3e-4, 1e-3), AFTER: (3e-4, 1e-3)}
 
 
+def pool(cell: Cell) -> int:
+    """How many photographs per class its training images are drawn from."""
+    return MOST["train"] * (2 if cell.shots > MANY else 1)
+
+
 @functools.lru_cache(maxsize=2)
-def whole_task(name: str) -> Task:
-    """All photographs of a set that the grid uses: at most MOST of them, the same every time."""
+def whole_task(name: str, most: int = MOST["train"]) -> Task:
+    """All photographs of a set that the grid uses: at most so many per class to learn from, the same every time."""
     task, rng = photos(name), np.random.default_rng(2018)
-    train = draw(task.train, min(MOST["train"], int(task.train.y.bincount().min())), 2018)
+    train = draw(task.train, min(most, int(task.train.y.bincount().min())), 2018)
     val, test = (s[np.sort(rng.permutation(len(s))[: MOST[k]])] for k, s in (("val", task.val), ("test", task.test)))
     return dataclasses.replace(task, train=train, val=val, test=test)
 
 
 @functools.lru_cache(maxsize=4)
-def squares(name: str, side: int) -> Task:
+def squares(name: str, side: int, most: int = MOST["train"]) -> Task:
     """The set as squares in memory: uint8, N x 3 x side x side, the middle of each photograph."""
     wanted = InputConfig((3, side, side), (0.0,) * 3, (1.0,) * 3, "bilinear", 1.0)
 
@@ -75,7 +81,7 @@ def squares(name: str, side: int) -> Task:
         pixels = prepare(split, wanted)  # floats where the pictures were in memory
         return Split(pixels if pixels.dtype == torch.uint8 else (pixels * 255).round().byte(), split.y)
 
-    task = whole_task(name)
+    task = whole_task(name, most)
     return dataclasses.replace(task, **{part: made(getattr(task, part)) for part in ("train", "val", "test")})
 
 
@@ -93,12 +99,29 @@ def _watched(body: nn.Module, task: Task) -> nn.Module:
     return watch(body, pixels[torch.randperm(len(pixels), generator=order)][:256], batch=32)
 
 
+def turned(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Each picture mirrored, upside down and turned by a quarter, or not: a solar cell has no upright."""
+    for change in (lambda x: x.flip(3), lambda x: x.flip(2), lambda x: x.transpose(2, 3)):
+        chosen = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < 0.5
+        images = torch.where(chosen, change(images), images)
+    return images
+
+
+# Where fine-tuning might pay: far from ImageNet, with the most labels, augmented as it suits the pictures. How large they
+# are, how they vary, epochs, batch.
+RECIPE = "recipe=suited"
+SUITED = {
+    "clothes": (64, functools.partial(crop_and_flip, area=0.7), 6, 32),
+    "solar-cells": (128, turned, 8, 32),
+}
+
+
 @functools.lru_cache(maxsize=3)
-def vectors(name: str, body_name: str, kind: str = "") -> tuple[nn.Module, Task]:
-    """A backbone and what it makes of a set. kind: "random" weights whose norms have watched, or "small" pictures."""
-    body = backbone(body_name, pretrained=kind != "random", seed=0)
-    task = squares(name, SIDE) if kind == "small" else whole_task(name)
-    body = at_size(body, SIDE) if kind == "small" else _watched(body, task) if kind == "random" else body
+def vectors(name: str, body_name: str, side: int = 0, random: bool = False, most: int = MOST["train"]):
+    """A backbone and what it makes of a set: of small pictures where a side is named; random weights, with watched norms."""
+    body = backbone(body_name, pretrained=not random, seed=0)
+    task = squares(name, side, most) if side else whole_task(name, most)
+    body = at_size(body, side) if side else _watched(body, task) if random else body
     return body, features(body, task, progress=False)
 
 
@@ -113,24 +136,26 @@ def _linear(body: nn.Module, task: Task, cell: Cell, lr: float) -> nn.Module:
 
 
 def _whole(model: nn.Module, cell: Cell) -> nn.Module:
-    """All of a network, at 96 pixels: 8 epochs or 60 steps of 16, with crops and mirroring, whichever takes longer."""
-    few = _few(squares(cell.task, SIDE), cell)
-    epochs = max(8, math.ceil(60 / math.ceil(len(few.train) / 16)))
-    how = {"epochs": epochs, "lr": cell.lr, "batch_size": 16, "augment": crop_and_flip, "seed": cell.seed}
+    """All of a network: 8 epochs or 60 steps of 16, whichever takes longer, or as the recipe has it."""
+    side, augment, *recipe = SUITED[cell.task] if cell.variant else (SIDE, crop_and_flip)
+    few = _few(squares(cell.task, side, pool(cell)), cell)
+    epochs, batch = recipe or (max(8, math.ceil(60 / math.ceil(len(few.train) / 16))), 16)
+    how = {"epochs": epochs, "lr": cell.lr, "batch_size": batch, "augment": augment, "seed": cell.seed}
     return fit(unfreeze(model), few, **how, progress=False).model
 
 
 def _learn(cell: Cell) -> tuple[nn.Module | None, Task]:
     """The trained network, and the task in the form that it answers."""
-    kind = {RANDOM: "random", SMALL: "small"}.get(cell.method, "")
+    side = SUITED[cell.task][0] if cell.variant else SIDE
     if cell.method in (PROBE, RANDOM, SMALL):
-        body, task = vectors(cell.task, cell.backbone, kind)
+        small = side if cell.method == SMALL else 0
+        body, task = vectors(cell.task, cell.backbone, small, cell.method == RANDOM, pool(cell))
         return _linear(body, task, cell, cell.lr), task
-    task = squares(cell.task, SIDE)
+    task = squares(cell.task, side, pool(cell))
     if cell.method == AFTER:
-        body, small = vectors(cell.task, cell.backbone, "small")
+        body, small = vectors(cell.task, cell.backbone, side, most=pool(cell))
         return _whole(_linear(body, small, cell, 3e-3), cell), task
-    body = at_size(backbone(cell.backbone, pretrained=cell.method == TUNED, seed=cell.seed), SIDE)
+    body = at_size(backbone(cell.backbone, pretrained=cell.method == TUNED, seed=cell.seed), side)
     return _whole(head(body, task, seed=cell.seed), cell), task
 
 
@@ -140,7 +165,8 @@ def _classic(cell: Cell) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import NearestCentroid
 
-    task = vectors(cell.task, cell.backbone)[1] if cell.method == CENTROID else squares(cell.task, 32)
+    far, most = cell.method == CENTROID, pool(cell)
+    task = vectors(cell.task, cell.backbone, most=most)[1] if far else squares(cell.task, 32, most)
     few = draw(task.train, cell.shots, cell.seed)
     if cell.method == CHANCE:
         model = DummyClassifier(strategy="uniform", random_state=cell.seed)
@@ -153,7 +179,7 @@ def _classic(cell: Cell) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def measure(cell: Cell) -> dict:
     """Run one cell: its row. train, val, test are accuracies; right has a bit for each test image, images their number."""
-    start, trainable, task = time.perf_counter(), 0, whole_task(cell.task)
+    start, trainable, task = time.perf_counter(), 0, whole_task(cell.task, pool(cell))
     if cell.method in (CHANCE, PIXELS, CENTROID):
         named = _classic(cell)
     else:
@@ -174,16 +200,18 @@ def measure(cell: Cell) -> dict:
     return row | {"right": np.packbits(right[2]).tobytes().hex() if cell.stage == "result" else ""}
 
 
-def _plan() -> Iterator[tuple[str, str, str, tuple[int, ...]]]:
-    """Which methods go with which task and backbone, and at how many labels per class; the cheap ones first."""
+def _plan() -> Iterator[tuple]:
+    """Task, method, backbone, numbers of labels per class, variant: the cheap ones first."""
     for task, shots in TASKS.items():
-        yield from ((task, CHANCE, "", shots), (task, PIXELS, "", shots))
-        yield from ((task, CENTROID, LITE0, shots), (task, PROBE, LITE0, shots))
-        yield task, RANDOM, LITE0, shots
+        yield from ((task, CHANCE, "", shots, ""), (task, PIXELS, "", shots, ""))
+        yield from ((task, CENTROID, LITE0, shots, ""), (task, PROBE, LITE0, shots, ""))
+        yield task, RANDOM, LITE0, shots, ""
         if task in ("clothes", "solar-cells"):  # grey pictures of one thing on black, which letters are too
-            yield task, PROBE, LETTERS, shots
+            yield task, PROBE, LETTERS, shots, ""
     for method, task in itertools.product((SMALL, TUNED, SCRATCH, AFTER), WHOLE_SHOTS):
-        yield task, method, LITE0, WHOLE_SHOTS[task]
+        yield task, method, LITE0, WHOLE_SHOTS[task], ""
+    for task in SUITED:
+        yield task, AFTER, LITE0, TASKS[task][-1:], RECIPE
 
 
 def cells(rows: pd.DataFrame | None = None) -> Iterator[Cell]:
@@ -193,19 +221,19 @@ def cells(rows: pd.DataFrame | None = None) -> Iterator[Cell]:
     """
     found = {} if rows is None or rows.empty else {Cell.of(row).key: row["val"] for row in rows.to_dict("records")}
     known = set()
-    for task, method, body, all_shots in _plan():
+    for task, method, body, all_shots, variant in _plan():
         for shots in all_shots:
             best = math.nan
             if method in RATES:
                 heads = method in (PROBE, RANDOM)
                 near = max(n for n in SEARCH.get(task, (1, 10)) if n <= shots) if heads else shots
-                question = Cell(method, body, near, math.nan, 0, task, stage="search")
+                question = Cell(method, body, near, math.nan, 0, task, variant, "search")
                 best, tried = _search(question, range(3) if method in CHEAP else range(1), found)
                 yield from (cell for cell in tried if cell not in known)
                 known.update(tried)
                 if math.isnan(best):
                     continue
-            yield from (Cell(method, body, shots, best, seed, task) for seed in SEEDS)
+            yield from (Cell(method, body, shots, best, seed, task, variant) for seed in SEEDS)
 
 
 def _search(question: Cell, seeds: range, found: dict[tuple, float]) -> tuple[float, list[Cell]]:
