@@ -64,6 +64,14 @@ def test_an_interval_is_of_one_method_and_covers_draws_and_images(rows):
     assert same[0] == 0 and same[1] < 0 < same[2]
 
 
+def test_an_interval_says_where_all_draws_had_the_same_images(rows):
+    """A nearest centroid has no initial weights: on the same images it answers the same."""
+    centroid = rows[(rows.method == photographs.CENTROID) & (rows.stage == "result")]
+    for (task, shots), part in centroid.groupby(["task", "shots"]):
+        same, said = part.right.nunique() == 1, "the same training images" in photographs.interval(part).covers
+        assert same == said == (shots == photographs.ALL.get(task)), (task, shots)
+
+
 def test_results_that_do_not_pair_get_a_sentence_and_no_interval(rows):
     part = rows[(rows.method == photographs.CENTROID) & (rows.task == "pets") & (rows.stage == "result")]
     four, two = part[part.shots == 4], part[part.shots == 2]

@@ -45,6 +45,7 @@ TASKS = {
 WHOLE_SHOTS = {"ants-and-bees": (20,), "cats-and-dogs": (20,), "pets": (4,), "solar-cells": (100,)}
 SEARCH = {"pets": (1, 4), "solar-cells": (1, 10, 100)}  # where heads look for a rate; of the others (1, 10)
 MOST = {"train": 200, "val": 300, "test": 1000}  # per class; in all; in all: of the larger sets a fixed part
+ALL = {"ants-and-bees": 97, "cats-and-dogs": 40, "pets": 4}  # labels per class: as many as the rarest one has
 MANY = 100  # labels per class; above that, draws come from twice as many photographs, or all would be the same
 SEEDS = range(5, 10)
 LADDER = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
@@ -312,7 +313,7 @@ def interval(rows: pd.DataFrame, minus: pd.DataFrame | None = None) -> Interval:
         raise ValueError("interval takes results of one method and task, one a seed, and of another with the same seeds.")
     other = None if minus is None else right(minus.sort_values("seed"))
     shots, task = rows[["shots", "task"]].iloc[0]
-    of = "initial weights, all with nearly the same training images" if shots == TASKS[task][-1] == 97 else "training images"
+    of = "initial weights, all with the same training images" if shots == ALL.get(task) else "training images"
     return mean_interval(right(rows.sort_values("seed")), minus=other, of=of)
 
 
