@@ -108,12 +108,12 @@ def turned(images: Tensor, generator: torch.Generator) -> Tensor:
     return images
 
 
-# Where fine-tuning might pay: far from ImageNet, with the most labels, on pictures of a size and with changes that suit them.
+# Where fine-tuning might pay: far from ImageNet, with the most labels, in a size and with changes that suit the pictures.
 # Side, augmentation, epochs, batch.
 RECIPE = "recipe=suited"
 SUITED = {
     ("clothes", LETTERS): (32, functools.partial(crop_and_flip, area=0.7), 15, 32),
-    # ("clothes", LITE0): (64, functools.partial(crop_and_flip, area=0.7), 6, 32),
+    ("clothes", LITE0): (64, functools.partial(crop_and_flip, area=0.7), 6, 32),
     # ("solar-cells", LITE0): (128, turned, 8, 32),
 }
 
