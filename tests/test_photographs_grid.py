@@ -2,12 +2,13 @@
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import REAL, need
+from conftest import REAL, ROOT, need
 from tl_helpers.course import lesson_09, photographs
 from tl_helpers.course.methods import Cell
 
@@ -97,6 +98,14 @@ def test_what_lesson_09_says_of_the_grid(gains):
     for task in ("ants-and-bees", "cats-and-dogs", "pets"):
         assert (at.loc[task].low > 0).all() and at.loc[task].lead.iloc[-1] > 0.3, at.loc[task]
     assert at.loc["solar-cells", 5].low <= 0 < at.loc["solar-cells", 200].low
+
+
+def test_what_lesson_11_says_of_more_labels(rows):
+    solar = rows[(rows.stage == "result") & (rows.task == "solar-cells") & (rows.method == photographs.PROBE)]
+    means = solar[solar.backbone == photographs.LITE0].groupby("shots").test.mean()
+    text = (ROOT / "notebooks" / "11_where_next.ipynb").read_text(encoding="utf-8")
+    said = re.search(r"a hundred labels of each kind in place of five brought a probe from (\.\d+) to (\.\d+)", text)
+    assert said.groups() == (f"{means[5]:.3f}"[1:], f"{means[100]:.3f}"[1:])
 
 
 def test_a_verdict_needs_an_interval_that_leaves_zero_out():

@@ -97,6 +97,11 @@ def test_each_method_has_one_colour_and_marker_everywhere():
         assert {(line.get_color(), line.get_marker()) for line in drawn} == {wanted[:2]}
 
 
+def test_the_draws_are_shown_as_dots_where_there_are_several():
+    dots = [len(plots.accuracies({"x": draws}, n=100).axes[0].lines[0].get_xdata()) for draws in ([0.5], [0.5, 0.6])]
+    assert dots == [0, 2]
+
+
 def test_the_band_of_a_share_stays_a_share():
     axis = plots.lines(ROWS, "shots", by="method").axes[0]
     heights = axis.collections[0].get_paths()[0].vertices[:, 1]
@@ -171,7 +176,7 @@ def probe(name="resnet10t.letters"):
 
 
 MODELS = {  # how each is made, what is said of it, and where some of its shapes come out, by the names of its modules
-    "raw CNN": (tl.RawCNN, "21,840 of 21,840 parameters learn; no norms", {"block 2: fc1": "fc1", "head: fc2": "fc2"}),
+    "raw CNN": (tl.RawCNN, "21,840 of 21,840 parameters learn; it takes", {"block 2: fc1": "fc1", "head: fc2": "fc2"}),
     "probe": (
         probe,
         r"5,130 of 4,927,186 .*0 of 14 batch norms.*block 1: layer1 gives 64 x 8 x 8, 73,984 parameters, frozen, 2 batch "

@@ -311,7 +311,7 @@ def right(rows: pd.DataFrame) -> list[tuple[int, ...]]:
     return [tuple(bits(row).tolist()) for row in rows.to_dict("records")]
 
 
-def interval(rows: pd.DataFrame, minus: pd.DataFrame | None = None) -> Interval:
+def interval(rows: pd.DataFrame, minus: pd.DataFrame | None = None, level: float = 0.95) -> Interval:
     """The mean test accuracy of one method, or its lead over another's on the same draws; covers draws and test images.
 
     Raises:
@@ -323,7 +323,7 @@ def interval(rows: pd.DataFrame, minus: pd.DataFrame | None = None) -> Interval:
     other = None if minus is None else right(minus.sort_values("seed"))
     shots, task = rows[["shots", "task"]].iloc[0]
     of = "initial weights, all with the same training images" if shots == ALL.get(task) else "training images"
-    return mean_interval(right(rows.sort_values("seed")), minus=other, of=of)
+    return mean_interval(right(rows.sort_values("seed")), level=level, minus=other, of=of)
 
 
 def gains() -> pd.DataFrame:

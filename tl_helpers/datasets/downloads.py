@@ -79,6 +79,8 @@ def _attempt(url: str, part: Path) -> tuple[str | None, bool]:
                     bar.update(len(chunk))
                     have += len(chunk)
     except requests.Timeout:
+        if total is None:  # a network, or the proxy before it, that swallows whatever is sent
+            return "there is no answer (is there a network, or a proxy that hangs?)", not have
         return f"nothing came for {STALL:g} seconds", False
     except (requests.RequestException, RuntimeError):  # a blocked network may show as the latter
         if total is None:
