@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .. import plots
 from ..data import InputConfig, Split, Task, draw
@@ -100,22 +100,10 @@ def _watched(body: nn.Module, task: Task) -> nn.Module:
     return watch(body, pixels[torch.randperm(len(pixels), generator=order)][:256], batch=32)
 
 
-def turned(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Each picture mirrored, upside down and turned by a quarter, or not: a solar cell has no upright."""
-    for change in (lambda x: x.flip(3), lambda x: x.flip(2), lambda x: x.transpose(2, 3)):
-        chosen = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < 0.5
-        images = torch.where(chosen, change(images), images)
-    return images
-
-
 # Where fine-tuning might pay: far from ImageNet, with the most labels, in a size and with changes that suit the pictures.
 # Side, augmentation, epochs, batch.
 RECIPE = "recipe=suited"
-SUITED = {
-    ("clothes", LETTERS): (32, functools.partial(crop_and_flip, area=0.7), 15, 32),
-    ("clothes", LITE0): (64, functools.partial(crop_and_flip, area=0.7), 6, 32),
-    # ("solar-cells", LITE0): (128, turned, 8, 32),
-}
+SUITED = {("clothes", LETTERS): (32, functools.partial(crop_and_flip, area=0.7), 15, 32)}
 
 
 def vectors(cell: Cell) -> tuple[nn.Module, Task]:
@@ -343,20 +331,12 @@ def gains() -> pd.DataFrame:
     return pd.DataFrame(found, columns=["task", "labels per class", "with", "without", "lead", "low", "high"])
 
 
-def tuning() -> pd.DataFrame:
-    """Where fine-tuning pays: its lead in accuracy over a probe on a frozen backbone, with its 95% interval.
-
-    Over one that sees pictures of the same size; where the recipe suits the pictures, over one that sees them in full.
-    """
-    rows, found = load(), []
-    rows = rows[rows.stage == "result"]
-    keys = ["task", "shots", "method", "backbone", "variant"]
-    for (task, shots, method, body, variant), part in rows[rows.method.isin((TUNED, AFTER))].groupby(keys, sort=False):
-        frozen = rows[(rows.task == task) & (rows.shots == shots) & (rows.method == (PROBE if variant else SMALL))]
-        for other, probe in frozen.groupby("backbone"):
-            over = probe.method.iloc[0] + f" on {other}" * (other != body)
-            found.append((task, shots, body, method, over, *interval(part, minus=probe)))
-    return pd.DataFrame(found, columns=["task", "labels per class", "backbone", "method", "over", "lead", "low", "high"])
+def suited(task: str, body: str, over: str | None = None, level: float = 0.95) -> Interval:
+    """The lead of fine-tuning, as suits the pictures and with the most labels, over a probe on this backbone or another."""
+    rows = load()
+    rows = rows[(rows.stage == "result") & (rows.task == task) & (rows.shots == TASKS[task][-1])]
+    frozen = rows[(rows.method == PROBE) & (rows.backbone == (over or body))]
+    return interval(rows[(rows.variant == RECIPE) & (rows.backbone == body)], minus=frozen, level=level)
 
 
 def figure() -> Figure:
