@@ -108,6 +108,22 @@ def test_what_lesson_11_says_of_more_labels(rows):
     assert said.groups() == (f"{means[5]:.3f}"[1:], f"{means[100]:.3f}"[1:])
 
 
+@pytest.mark.parametrize("lesson", ["09_photographs", "deeper/09_photographs"])
+def test_what_the_lessons_say_of_where_fine_tuning_pays(rows, lesson):
+    """Behind a frozen probe on pictures as small; ahead of its own on clothes, where no other is clearly better."""
+    found = rows[(rows.stage == "result") & (rows.method == photographs.TUNED) & (rows.variant == "")]
+    for task, shots in photographs.WHOLE_SHOTS.items():
+        probe = rows[(rows.stage == "result") & (rows.method == photographs.SMALL) & (rows.task == task)]
+        behind = photographs.interval(found[found.task == task], minus=probe[probe.shots == shots[0]])
+        assert behind[0] < 0 and (behind[2] < 0) == (task != "solar-cells")
+    ahead = photographs.suited("clothes", photographs.LETTERS)
+    assert ahead[1] > 0 > photographs.suited("clothes", photographs.LETTERS, photographs.LITE0)[1]
+    text = (ROOT / "notebooks" / f"{lesson}.ipynb").read_text(encoding="utf-8")
+    said = re.search(r"letters backbone got (\.\d+).*?a lead of (\.\d+) \((\.\d+) to (\.\d+)\)", text)
+    right = rows[(rows.stage == "result") & (rows.variant == photographs.RECIPE)].test.mean()
+    assert said.groups() == tuple(f"{value:.3f}"[1:] for value in (right, *ahead))
+
+
 def test_a_verdict_needs_an_interval_that_leaves_zero_out():
     assert lesson_09.verdict((0.1, -0.1, 0.3), "a", "b") == "too close to call"
     assert lesson_09.verdict((0.2, 0.1, 0.3), "a", "b") == "a" and lesson_09.verdict((-0.2, -0.3, -0.1), "a", "b") == "b"
