@@ -406,6 +406,14 @@ def test_as_a_cell_and_on_a_screen(capsys):
     assert all(line.startswith(("OK   ", "hint ")) for line in lines[:-1])
 
 
+def test_whoever_reads_may_stop_reading():
+    command = [sys.executable, "-m", "tl_helpers", "doctor", "--quick"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b"" and process.wait() == 141
+
+
 def test_the_sums_are_those_of_the_weights():
     """Made by `sha256sum *.safetensors > SHA256SUMS` in data/."""
     lines = (ROOT / "data" / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
