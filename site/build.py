@@ -27,7 +27,7 @@ you need the notebook itself. In a clone of the course, on Linux or macOS:
 
 ```sh
 python3 -m pip install -q --target .uv uv
-.uv/bin/uv run jupyter lab {name}
+.uv/bin/uv run jupyter lab --notebook-dir=. {name}
 ```
 
 {services}

@@ -68,6 +68,12 @@ def test_every_figure_says_in_words_what_it_shows_and_leaves_no_window_open(name
     assert not matplotlib.pyplot.get_fignums()
 
 
+def test_a_figure_fits_the_outputs_of_a_window_of_768_pixels():
+    """JupyterLab leaves 588 of them beside its bars; what is wider is cut."""
+    least = re.search(r"min-width:(\d+)px", plots.Figure(8.0, 3.8).html())[1]
+    assert 500 <= int(least) <= 588
+
+
 def test_the_colours_are_told_apart_by_markers_too():
     assert len(set(plots.MARKERS)) == len(plots.MARKERS) == len(set(plots.COLOURS)) == len(plots.COLOURS)
     axis = plots.compare(RUN, RUN).axes[0]

@@ -98,7 +98,7 @@ PHOTOGRAPHS = (
         "A probe leads logistic regression on pixels",
         photographs.PROBE,
         photographs.PIXELS,
-        {"cats-and-dogs": (1, 40), "solar-cells": (1, 200)},
+        {"cats-and-dogs": (1, 20), "solar-cells": (1, 100)},
     ),
 )
 CLAIMS: dict[str, Sequence[Claim]] = {

@@ -211,7 +211,7 @@ def photographs_lead(
 def on_photographs(task: str, shots: int, method: str) -> pd.DataFrame:
     """The stored results of a method on a set of photographs; what stands on letters is left out."""
     found = photographs.load()
-    wanted = {"stage": "result", "task": task, "shots": shots, "method": method}
+    wanted = {"stage": "result", "task": task, "shots": shots, "method": method, "variant": ""}
     return found[(found[list(wanted)] == pd.Series(wanted)).all(axis=1) & (found.backbone != photographs.LETTERS)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import html
 import importlib
 import json
 import os
@@ -26,6 +27,9 @@ class Verdict:
 
     def __repr__(self) -> str:
         return f"{'✔ Passed.' if self.passed else 'Not yet.'} {self.text}"
+
+    def _repr_html_(self) -> str:  # JupyterLab breaks lines of plain text within words
+        return f"<div>{html.escape(repr(self))}</div>"
 
 
 LESSONS = sorted(path.stem.removeprefix("lesson_") for path in Path(__file__).parent.glob("lesson_*.py"))
