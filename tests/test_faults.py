@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from importlib import metadata
 from pathlib import Path
 
 import nbformat
@@ -215,6 +216,15 @@ def test_a_lesson_runs_for_somebody_without_a_home_who_may_write_nothing(kernel,
         assert "set the variable TL_HOME to a folder of yours" in kernel.run("tl.photos('pets')")
     assert "ValueError: model cannot be written: " in kernel.run("tl.save(tl.RawCNN(), 'model', task)")
     assert sorted((tmp_path / "course").rglob("*")) == held
+
+
+def test_a_machine_without_jupyterlab_is_told_all_the_same(monkeypatch):
+    """As on Colab, which has a Jupyter of its own."""
+    found = metadata.Distribution.discover
+    away = lambda context=None, **named: "jupyterlab" in (named.get("name"), getattr(context, "name", None))
+    monkeypatch.setattr(metadata.Distribution, "discover", lambda **how: iter(()) if away(**how) else found(**how))
+    versions = tl.device.machine()["versions"]
+    assert versions.startswith("torch ") and "jupyterlab" not in versions
 
 
 @pytest.fixture

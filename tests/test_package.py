@@ -1,5 +1,6 @@
 import ast
 import graphlib
+import json
 import os
 import re
 import subprocess
@@ -168,7 +169,9 @@ def test_readme_and_ci_give_the_same_test_command():
 
 def test_the_first_command_installs_no_test_tools():
     """What a bare `uv run` brings are the course's own libraries and the photographs."""
-    assert re.search(r"^.*&& \.uv/bin/uv run jupyter lab --notebook-dir=\. notebooks/00_start_here\.ipynb$", README, re.M)
+    first = re.search(r"^(.*&& \.uv/bin/uv) run jupyter lab --notebook-dir=\. notebooks/00_start_here\.ipynb$", README, re.M)
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    assert container["postCreateCommand"] == f"{first[1]} sync"
     assert PYPROJECT["tool"]["uv"]["default-groups"] == ["photographs"]
     tools = {re.match(r"[\w-]+", line)[0] for line in PYPROJECT["dependency-groups"]["dev"] if isinstance(line, str)}
     comes = [*PYPROJECT["project"]["dependencies"], *PYPROJECT["dependency-groups"]["photographs"]]

@@ -134,7 +134,7 @@ def test_each_lesson_is_a_page_that_shows_its_outputs_and_says_how_it_is_run(sit
         name = path.relative_to(ROOT).as_posix()
         text = (site / name).with_suffix(".html").read_text(encoding="utf-8")
         words = re.sub(r"<[^>]+>", "", text)
-        assert f"jupyter lab {name}" in words and "Binder" in words and "Colab" in words
+        assert f"jupyter lab --notebook-dir=. {name}" in words and "Binder" in words and "Colab" in words
         assert text.count("cell_output") > 5 and "data:image/png;base64" in text, name
     lesson = (site / "notebooks" / "00_start_here.html").read_text(encoding="utf-8")
     folded = re.findall(r"<details.*?</details>", lesson, re.DOTALL)

@@ -83,7 +83,7 @@ def machine() -> dict[str, str]:
     packages = ("torch", "torchvision", "timm", "scikit-learn", "jupyterlab")
     facts = {
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "versions": ", ".join(f"{name} {metadata.version(name)}" for name in packages),
+        "versions": ", ".join(f"{n} {found.version}" for n in packages for found in [*metadata.distributions(name=n)][:1]),
         "processor": f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} of them",
         "device": str(found),
     }

@@ -19,6 +19,8 @@ TOP = ("*.md", "*.toml", "*.yml", "*.cff", "LICENSE")
 NOT_THEIRS = {"INSTRUCTOR.md", "CONTRIBUTING.md"}
 LESSONS = ("notebooks/*.md", "notebooks/[0-9][0-9]_*.ipynb", "notebooks/deeper/[0-9][0-9]_*.ipynb")
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!https?:|mailto:|#)([^)#\s]+)(#[^)]*)?\)")
+# What the README says of tests: none are handed out.
+TESTS = re.compile(r"^And this[^\n]* runs the tests.*?```sh.*?```\n\n|^## Tests\n.*?(?=^## |\Z)", re.M | re.S)
 
 # Right and left go from heading to heading, and from a guess to its answer. Nothing comes from another host: what the
 # template would fetch (for formulas and live widgets) is left out.
@@ -67,7 +69,7 @@ def learner(folder: Path) -> str:
             return path.read_bytes()
         if name.suffix == ".md":
             text = _linked(path.read_text(encoding="utf-8"), name, files)
-            return re.sub(r"(?ms)^## Tests\n.*?(?=^## |\Z)", "", text).encode()  # there are none
+            return TESTS.sub("", text).encode()
         import nbformat
 
         notebook = nbformat.read(path, as_version=4)

@@ -74,6 +74,14 @@ def _photographs(task: str, shots: int, one: str, other: str) -> Callable[[float
     return lambda level: stored.photographs_lead(task, shots, one, other, level)
 
 
+def _suited(task: str, body: str) -> Callable[[float], Interval]:
+    def found(level: float) -> Interval:
+        lead = photographs.suited(task, body, level=level)
+        return Interval([100 * value for value in lead], lead.covers)
+
+    return found
+
+
 def _calibration(level: float) -> Interval:
     """How much smaller the calibration error of fine-tuned letters is than that of the same network, in points."""
     one, other = (rows(shots=10, method=method).sort_values("seed").calibration for method in (SCRATCH, TUNED))
@@ -81,17 +89,25 @@ def _calibration(level: float) -> Interval:
     return Interval(found, found.covers)
 
 
+# Of pets there are four photographs per class, so that every draw is the same.
+DRAWN = {task: shots for task, shots in photographs.WHOLE_SHOTS.items() if task != "pets"}
 PHOTOGRAPHS = (
     (
         "ImageNet fine-tuned leads the same network from scratch",
         photographs.TUNED,
         photographs.SCRATCH,
-        photographs.WHOLE_SHOTS,
+        DRAWN,
     ),
     (
         "A probe (96 pixels) leads the same network from scratch",
         photographs.SMALL,
         photographs.SCRATCH,
+        DRAWN,
+    ),
+    (
+        "Fine-tuned after a probe (96 pixels) leads that probe",
+        photographs.AFTER,
+        photographs.SMALL,
         photographs.WHOLE_SHOTS,
     ),
     (
@@ -246,11 +262,22 @@ CLAIMS: dict[str, Sequence[Claim]] = {
         Claim("Transfer leads the same network from scratch", f"{name.split('.')[0]}, 5 labels", "backbones", _body(name))
         for name in OTHERS
     ),
-    "On photographs": tuple(
-        Claim(says, f"{task}, {n} label{'s' * (n > 1)} per class", "photographs", _photographs(task, n, one, other))
-        for says, one, other, where in PHOTOGRAPHS
-        for task, many in where.items()
-        for n in many
+    "On photographs": (
+        *(
+            Claim(says, f"{task}, {n} label{'s' * (n > 1)} per class", "photographs", _photographs(task, n, one, other))
+            for says, one, other, where in PHOTOGRAPHS
+            for task, shots in where.items()
+            for n in shots
+        ),
+        *(
+            Claim(
+                "Fine-tuned after a probe, as suits the pictures, leads that probe",
+                f"{task}, {photographs.TASKS[task][-1]} labels per class, {body.split('.')[1]} weights",
+                "photographs",
+                _suited(task, body),
+            )
+            for task, body in photographs.SUITED
+        ),
     ),
 }
 
