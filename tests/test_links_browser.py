@@ -11,6 +11,7 @@ import time
 import urllib.request
 
 import nbformat
+import psutil
 import pytest
 from test_browser import LESSONS, browser, os  # noqa: F401
 
@@ -82,6 +83,16 @@ def test_the_first_lesson_stands_at_the_courses_root_with_nothing_over_it(page, 
     page.wait_for_timeout(3_000)  # the question about news came within two seconds
     assert page.locator(".jp-Dialog, .Toastify__toast").count() == 0
     assert hosts == {"127.0.0.1"}
+    page.wait_for_function("""async () => {
+        const session = window.jupyterapp.shell.currentWidget.context.sessionContext;
+        await session.ready;
+        return !!(await session.session.kernel.info);
+    }""")
+    ours = [child for child in psutil.Process().children(recursive=True) if "python" in child.name()]
+    sockets = [line for child in ours for line in child.net_connections("inet")]
+    listening = {line.laddr.ip for line in sockets if line.status == psutil.CONN_LISTEN}
+    assert listening and listening <= {"127.0.0.1", "::1"}  # the server and its kernels: nobody else reaches them
+    assert all(line.raddr.ip in ("127.0.0.1", "::1") for line in sockets if line.raddr)
 
 
 @pytest.mark.slow
