@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+import live
 import nbformat
 
 SITE = Path(__file__).resolve().parent
@@ -105,6 +106,7 @@ def build(into: Path) -> Path:
     stage(into / "source")
     command = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going", "-c", SITE]
     subprocess.run([*command, "-d", into / "doctrees", into / "source", into / "html"], check=True)
+    live.build(into / "html")
     return into / "html"
 
 

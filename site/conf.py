@@ -10,6 +10,7 @@ extensions = ["myst_nb"]
 nb_execution_mode = "off"  # the site shows what the stored notebooks show
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 4
+suppress_warnings = ["misc.highlighting_failure"]  # a notebook's own commands (!, %) in a block of Python
 html_theme = "sphinx_book_theme"
 html_context = {"default_mode": "auto"}
 html_theme_options = {"use_download_button": False, "use_fullscreen_button": False, "navbar_persistent": []}
