@@ -78,7 +78,7 @@ def pytest_runtest_call(item):
     cell = getattr(item, "cell", None)
     if cell is not None:
         # Only a set of photographs that is not on this machine is fetched, and says so.
-        if os.path.exists(CONNECTIONS) and (REAL.exists() or "tl.photos(" not in cell.source):
+        if os.path.exists(CONNECTIONS) and (REAL.exists() or "tl.photos" not in cell.source):
             assert os.path.getsize(CONNECTIONS) == asked, f"A cell asked the network for {Path(CONNECTIONS).read_text()}"
         texts = [out["data"].get("text/plain", "") for out in item.test_outputs or [] if "data" in out]
         for tag in set(cell.metadata.get("tags", [])) & set(ANSWERS):

@@ -36,7 +36,8 @@ def copy(tmp_path_factory):
 
 
 def run(copy, *words: str) -> str:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(copy), str(copy / "tests" / "offline")])}
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}  # the copy has no photographs
+    environment["PYTHONPATH"] = os.pathsep.join([str(copy), str(copy / "tests" / "offline")])
     done = subprocess.run([sys.executable, *words], cwd=copy, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout

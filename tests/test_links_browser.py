@@ -28,7 +28,7 @@ ALL = {"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none", "kern
 def course(tmp_path_factory):
     """The course in a JupyterLab, as the first command starts it; gives the address of a file."""
     folder = tmp_path_factory.mktemp("course")
-    for name in ("notebooks", "tl_helpers", "data", "LICENSES"):
+    for name in ("notebooks", "tl_helpers", "data", "tests", "LICENSES"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
     for path in (*ROOT.glob("*.md"), *ROOT.glob("LICENSE"), *ROOT.glob("*.cff"), ROOT / "pyproject.toml"):
         if path.is_file():

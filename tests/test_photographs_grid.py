@@ -120,8 +120,13 @@ def test_what_the_lessons_say_of_where_fine_tuning_pays(rows, lesson):
     assert ahead[1] > 0 > photographs.suited("clothes", photographs.LETTERS, photographs.LITE0)[1]
     text = (ROOT / "notebooks" / f"{lesson}.ipynb").read_text(encoding="utf-8")
     said = re.search(r"letters backbone got (\.\d+).*?a lead of (\.\d+) \((\.\d+) to (\.\d+)\)", text)
-    right = rows[(rows.stage == "result") & (rows.variant == photographs.RECIPE)].test.mean()
+    suited = rows[(rows.stage == "result") & (rows.variant == photographs.RECIPE)]
+    right = suited[suited.backbone == photographs.LETTERS].test.mean()
     assert said.groups() == tuple(f"{value:.3f}"[1:] for value in (right, *ahead))
+    gain = photographs.suited("clothes", photographs.LITE0)
+    said = re.search(r"EfficientNet-Lite0's gain there, (\S+) \((\S+) to (\S+)\), is (not )?clear", text)
+    assert said.groups()[:3] == tuple(f"{value:.3f}".replace("0.", ".", 1) for value in gain)
+    assert bool(said[4]) == (gain[1] <= 0 <= gain[2])
 
 
 def test_a_verdict_needs_an_interval_that_leaves_zero_out():

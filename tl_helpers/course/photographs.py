@@ -103,7 +103,10 @@ def _watched(body: nn.Module, task: Task) -> nn.Module:
 # Where fine-tuning might pay: far from ImageNet, with the most labels, in a size and with changes that suit the pictures.
 # Side, augmentation, epochs, batch.
 RECIPE = "recipe=suited"
-SUITED = {("clothes", LETTERS): (32, functools.partial(crop_and_flip, area=0.7), 15, 32)}
+SUITED = {
+    ("clothes", LETTERS): (32, functools.partial(crop_and_flip, area=0.7), 15, 32),
+    ("clothes", LITE0): (64, functools.partial(crop_and_flip, area=0.7), 6, 32),
+}
 
 
 def vectors(cell: Cell) -> tuple[nn.Module, Task]:
