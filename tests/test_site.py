@@ -193,6 +193,8 @@ def head_on(features: tl.Task) -> LogisticRegression:
 def live(page):
     """The live page, when it is ready."""
 
+    expect.set_options(timeout=20_000)  # other tests run beside it
+
     def go(**arguments):
         opened = page("try.html", **arguments)
         expect(opened.locator("#draw")).to_be_visible(timeout=60_000)
