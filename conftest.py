@@ -30,6 +30,8 @@ def pytest_configure(config):
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [offline, os.environ.get("PYTHONPATH")]))
     os.environ["TL_CONNECTIONS"] = CONNECTIONS
     os.environ["TL_PROGRESS"] = os.devnull  # the lessons show a newcomer's progress, whatever was passed on this machine
+    for name in [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy")]:
+        del os.environ[name]  # the doctor would ask whether it answers
     if os.environ.get("CI") and not REAL.exists():
         raise pytest.UsageError("CI must have real photographs and weights")
     for name in ("torchvision", "hymenoptera_data") if REAL.exists() else ():

@@ -68,9 +68,10 @@ def services(name: str) -> str:
         codespaces = " Codespaces finds all it needs in `.devcontainer`," if (ROOT / ".devcontainer").exists() else ""
         return (
             "Nothing installed? From a copy of the course on GitHub,"
-            f"{codespaces} Binder builds `environment.yml`, and Colab opens the notebook after `pip install` of the copy."
+            f"{codespaces} Binder builds `environment.yml`, and Colab needs the first cell that notebooks/ROOMS.md has."
         )
-    found = [f"[Colab](https://colab.research.google.com/github/{place}/blob/main/{name})"]
+    colab = f"https://colab.research.google.com/github/{place}/blob/main/{name}"
+    found = [f"[Colab]({colab}) (with the first cell that notebooks/ROOMS.md has)"]
     if (ROOT / ".devcontainer").exists():
         found.append(f"[Codespaces](https://codespaces.new/{place})")
     found.append(f"[Binder](https://mybinder.org/v2/gh/{place}/main?labpath={quote(name, safe='')})")

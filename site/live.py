@@ -1,6 +1,6 @@
 """What the live page is made of: networks as ONNX, the features of the examples, constants, and a runtime from npm.
 
-All numbers come from tl_helpers. tests/test_live.py holds the page's answers against Python's.
+All numbers come from tl_helpers. tests/test_site.py holds the page's answers against Python's.
 """
 
 from __future__ import annotations

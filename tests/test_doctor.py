@@ -221,7 +221,7 @@ def a_notebook_with_the_marks_of_a_merge(world):
     world.writes(path, "<<<<<<< HEAD\n" + path.read_text(encoding="utf-8"))
 
 
-@breaks("course", "It cannot be looked at (FileNotFoundError")
+@breaks("course", "This check could not be made (FileNotFoundError")
 def a_course_without_its_data(world):
     shutil.rmtree(world.course / "data")
 

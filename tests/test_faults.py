@@ -207,6 +207,10 @@ def test_a_lesson_runs_for_somebody_without_a_home_who_may_write_nothing(kernel,
         reads = "--inh-caps=+dac_read_search --ambient-caps=+dac_read_search"
         nobody = f"setpriv --reuid=54321 --regid=54321 --clear-groups {reads}".split()
     away = dict.fromkeys(("HOME", "TL_PROGRESS", "TL_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"))
+    if not nobody:
+        away["TL_PROGRESS"] = os.devnull  # else platformdirs would find whoever runs the tests
+    elif subprocess.run([*nobody, "true"], capture_output=True).returncode:
+        pytest.skip("root may not give up its rights here")
     path = os.pathsep.join((OFFLINE, str(lessons.parent)))
     kernel = kernel(lessons, nobody, PYTHONPATH=path, LC_ALL="tr_TR.UTF-8", **away, **jupyter)
     kernel.run_all(cells("01"))

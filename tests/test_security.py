@@ -28,7 +28,8 @@ for name in {[name.removesuffix(".__init__") for name in MODULES if "__main__" n
     importlib.import_module(name)
 import tl_helpers as tl
 from tl_helpers.__main__ import main
-for words in (["--help"], *([name, "--help"] for name in ("doctor", "prefetch", "pretrain", "results", "predict"))):
+names = ("doctor", "edition", "prefetch", "pretrain", "results", "predict")
+for words in (["--help"], *([name, "--help"] for name in names)):
     try:
         main(words)
     except SystemExit as ended:

@@ -6,7 +6,6 @@ import http.server
 import importlib.util
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from tl_helpers.images import prepare
 from tl_helpers.models import input_of
 from tl_helpers.widgets.drawing import SEVEN, as_digit, drawn
 
+resource = pytest.importorskip("resource")  # not on Windows
 pytestmark = pytest.mark.slow
 PAGES = ["try", "index", "notebooks/00_start_here", "notebooks/CLAIMS", "notebooks/deeper/01_black_boxes"]
 
@@ -272,8 +272,8 @@ def test_it_goes_on_without_a_network_by_finger_and_by_keys(live):
     opened = live(viewport={"width": 360, "height": 700}, has_touch=True)
     expect(opened.locator("#accuracies tr")).to_have_count(2)
     with_ten = opened.locator("#accuracies").inner_text()
-    opened.wait_for_load_state("networkidle")
-    opened.wait_for_timeout(1000)
+    names = "performance.getEntriesByType('resource').map(entry => entry.name)"
+    opened.wait_for_function(names + ".filter(name => /scratch-\\d+\\.(train|test|weights)\\.gz$/.test(name)).length == 12")
     opened.context.set_offline(True)
     opened.locator("canvas.tl-pad").tap()
     expect(opened.get_by_text("from scratch: ")).to_be_visible()

@@ -32,7 +32,9 @@ from pathlib import Path
 
 COURSE = Path(__file__).resolve().parent.parent.parent
 IMPORTED = {"pillow": "PIL", "scikit-learn": "sklearn"}  # the others are imported by the name they are installed by
-MEND = "run `uv sync` in the course's folder, or `pip install -e .` there"
+MEND = (
+    "run `uv sync` in the course's folder (`.uv/bin/uv sync` if you set up as the README says), or `pip install -e .` there"
+)
 ANEW = "get it anew with `git checkout -- {}`, or clone the course again"
 GIB = 2**30
 
@@ -223,7 +225,9 @@ def threads() -> str:
         if int(asked) > cores:
             raise Hint(f"{name}={asked}, and there are {cores} cores: more threads than cores slow each other; unset it.")
         if int(asked) < cores:
-            raise Hint(f"{name}={asked}, and there are {cores} cores: unset it, and lessons take less time.")
+            raise Hint(
+                f"{name}={asked}, and there are {cores} cores: if nobody shares them, unset it, and lessons take less time."
+            )
     if cores == 1:
         raise Hint("There is one core for all: lessons take about twice the time that they state.")
     if hasattr(os, "getloadavg") and os.getloadavg()[0] > 2 * cores:
@@ -275,18 +279,20 @@ def camera() -> str:
     import psutil
     from jupyter_core.paths import jupyter_runtime_dir
 
+    away = {"COLAB_RELEASE_TAG": "Colab", "JUPYTERHUB_API_URL": "a JupyterHub", "CODESPACES": "Codespaces"}
+    away |= {"BINDER_SERVICE_HOST": "Binder"}
+    where = next((name for variable, name in away.items() if os.environ.get(variable)), None)
     for file in Path(jupyter_runtime_dir()).glob("jpserver-*.json"):
         with contextlib.suppress(OSError, ValueError, KeyError):
             server = json.loads(file.read_text(encoding="utf-8"))
             beyond = server["hostname"] not in ("localhost", "127.0.0.1", "::1")
-            if beyond and not server["secure"] and psutil.pid_exists(server["pid"]):
+            if beyond and not where and not server["secure"] and psutil.pid_exists(server["pid"]):
                 raise Hint(
                     f"A Jupyter listens beyond this machine and without https ({server['url']}): others can reach it, and "
                     f"browsers refuse it the camera elsewhere. Start it as the README says, or behind https."
                 )
-    away = {"COLAB_RELEASE_TAG": "Colab", "JUPYTERHUB_API_URL": "a JupyterHub", "CODESPACES": "Codespaces"}
-    away |= {"BINDER_SERVICE_HOST": "Binder", "SSH_CONNECTION": "a machine reached by ssh"}
-    where = next((name for variable, name in away.items() if os.environ.get(variable)), None)
+    if not where and os.environ.get("SSH_CONNECTION"):
+        where = "a machine reached by ssh"
     if where:
         return f"this is {where}: the camera works where the address begins with https:// or is localhost (tunnelled)"
     return "open Jupyter as http://localhost, and the browser asks you before it gives the camera"
@@ -384,7 +390,7 @@ def findings(quick: bool = False) -> Iterator[dict[str, str]]:
                 continue  # said already
             state, says = type(wrong).__name__.lower(), str(wrong)
         except Exception as error:  # the doctor itself must come to its end on any machine
-            state, says = "fault", f"It cannot be looked at ({type(error).__name__}: {error}): {MEND}."
+            state, says = "fault", f"This check could not be made ({type(error).__name__}: {error}): {MEND}."
         yield {"check": check.__name__, "state": state, "says": says}
 
 

@@ -19,8 +19,11 @@ TOP = ("*.md", "*.toml", "*.yml", "*.cff", "LICENSE")
 NOT_THEIRS = {"INSTRUCTOR.md", "CONTRIBUTING.md"}
 LESSONS = ("notebooks/*.md", "notebooks/[0-9][0-9]_*.ipynb", "notebooks/deeper/[0-9][0-9]_*.ipynb")
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!https?:|mailto:|#)([^)#\s]+)(#[^)]*)?\)")
-# What the README says of tests: none are handed out.
-TESTS = re.compile(r"^And this[^\n]* runs the tests.*?```sh.*?```\n\n|^## Tests\n.*?(?=^## |\Z)", re.M | re.S)
+# What the README says of tests and of the site: neither is handed out.
+TESTS = re.compile(
+    r"^And this[^\n]* runs the tests.*?```sh.*?```\n\n|^(To read the course without running it|## Tests\n).*?(?=^## |\Z)",
+    re.M | re.S,
+)
 
 # Right and left go from heading to heading, and from a guess to its answer. Nothing comes from another host: what the
 # template would fetch (for formulas and live widgets) is left out.

@@ -60,9 +60,11 @@ class Checkpoint:
                 raise ValueError(
                     f"Another training is writing to {self.path} just now: wait for its end, or give this one another path."
                 ) from error
+            except (OSError, NotImplementedError):  # a file system that locks nothing
+                self.lock = None
 
     def __exit__(self, *_) -> None:
-        if self.path and not self.processes.rank:
+        if self.path and not self.processes.rank and self.lock:
             with contextlib.suppress(OSError):  # Windows deletes no open file
                 os.unlink(self.lock.lock_file)  # before it is let go: whoever comes next makes one anew
             self.lock.release()
