@@ -264,7 +264,6 @@ def test_an_anatomy_tells_what_learns_in_part():
         plots.anatomy(RUN)
 
 
-@pytest.mark.xfail(reason="some lessons were stored before methods had colours of their own: store them anew")
 @pytest.mark.parametrize("path", LESSONS + DEEPER, ids=lambda path: path.relative_to(ROOT / "notebooks").as_posix())
 def test_stored_lessons_show_methods_in_their_colours(path):
     """What a figure names in its text is there in its colour."""
