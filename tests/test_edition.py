@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
-from playwright.sync_api import sync_playwright
+from test_browser import browser  # noqa: F401
 
 from conftest import DEEPER, LESSONS, ROOT
 from tl_helpers.__main__ import main
@@ -116,7 +116,7 @@ def test_what_a_learner_has_written_stays(learners, tmp_path, capsys):
     assert "1 file. 1 were there already" in said and "02_inside_a_raw_cnn.ipynb." in said
 
 
-def test_pages_to_show_ask_no_other_host_for_anything(shown):
+def test_pages_to_show_ask_no_other_host_for_anything(shown, browser):  # noqa: F811
     """Read, and opened in a browser that notes each request."""
     pages = sorted(shown.rglob("*.html"))
     assert len(pages) == len(EDITIONS) + len([*(ROOT / "notebooks").glob("*.md")])  # an index, and no page for teachers
@@ -126,33 +126,28 @@ def test_pages_to_show_ask_no_other_host_for_anything(shown):
             r"<(script|img|iframe)\b[^>]*\bsrc=[\"']?(https?:)?//|<link\b[^>]*href|@import|url\([\"']?http", text
         )
     asked = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto((shown / "index.html").as_uri())
-        page.get_by_role("link", name="05_feature_extraction").first.click()
-        top = "() => Math.round(document.scrollingElement.scrollTop)"
-        assert page.evaluate(top) == 0
-        page.keyboard.press("ArrowRight")
-        second = page.evaluate(top)
-        page.keyboard.press("ArrowRight")
-        assert page.evaluate(top) > second > 0
-        page.keyboard.press("ArrowLeft")
-        assert page.evaluate(top) == second
-        answer = page.get_by_text("def solution_1")
-        assert answer.count() and not answer.first.is_visible()
-        page.get_by_text("Solution", exact=True).first.click()
-        assert answer.first.is_visible()
-        measured = page.locator("section", has_text="Measured: 0.95")
-        assert (
-            measured.count() == 1
-            and "What share will the nearest centroid" not in measured.inner_text().split("Measured")[1]
-        )
-        assert "tl.widgets.guess(" not in measured.inner_text().split("Measured")[0]  # a guess has a page of its own
-        page.get_by_role("link", name="deeper/05").first.click()
-        assert page.url.endswith("deeper/05_feature_extraction.html")
-        browser.close()
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((shown / "index.html").as_uri())
+    page.get_by_role("link", name="05_feature_extraction").first.click()
+    top = "() => Math.round(document.scrollingElement.scrollTop)"
+    assert page.evaluate(top) == 0
+    page.keyboard.press("ArrowRight")
+    second = page.evaluate(top)
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(top) > second > 0
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate(top) == second
+    answer = page.get_by_text("def solution_1")
+    assert answer.count() and not answer.first.is_visible()
+    page.get_by_text("Solution", exact=True).first.click()
+    assert answer.first.is_visible()
+    measured = page.locator("section", has_text="Measured: 0.95")
+    assert measured.count() == 1 and "What share will the nearest centroid" not in measured.inner_text().split("Measured")[1]
+    assert "tl.widgets.guess(" not in measured.inner_text().split("Measured")[0]  # a guess has a page of its own
+    page.get_by_role("link", name="deeper/05").first.click()
+    assert page.url.endswith("deeper/05_feature_extraction.html")
+    page.close()
     assert asked and all(url.startswith(("file:", "data:")) for url in asked), asked
 
 
