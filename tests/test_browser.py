@@ -172,7 +172,8 @@ def check(run_all, name: str) -> None:
     place = page.evaluate("""async () => {
         const content = window.jupyterapp.shell.currentWidget.content;
         const place = content.widgets.findIndex(w => w.model.type === 'code'
-            && /interact\\(|\\bWidget\\(|widgets\\.(swap|explore|walk|thaw|shots|gallery|upload)\\(/.test(w.model.sharedModel.source));
+            && /interact\\(|\\bWidget\\(|widgets\\.(swap|explore|walk|thaw|shots|gallery|upload)\\(/.test(
+                w.model.sharedModel.source));
         const guess = content.widgets.findIndex(w => /widgets\\.guess\\(/.test(w.model.sharedModel.source));
         await content.scrollToItem(place < 0 ? guess : place, 'start');
         return place;
