@@ -22,11 +22,16 @@ ANSWERS = {"exercise": "Not yet.", "solution": "✔ Passed.", "claims": "✔ hol
 
 PREFETCHED = tempfile.TemporaryDirectory()  # what `python -m tl_helpers prefetch --to` would leave, if REAL is here
 
+CONNECTIONS = str(Path(PREFETCHED.name, "connections"))  # where tests/offline writes what is asked of the network
+
 
 def pytest_configure(config):
     offline = str(ROOT / "tests" / "offline")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [offline, os.environ.get("PYTHONPATH")]))
+    os.environ["TL_CONNECTIONS"] = CONNECTIONS
     os.environ["TL_PROGRESS"] = os.devnull  # the lessons show a newcomer's progress, whatever was passed on this machine
+    for name in [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy")]:
+        del os.environ[name]  # the doctor would ask whether it answers
     if os.environ.get("CI") and not REAL.exists():
         raise pytest.UsageError("CI must have real photographs and weights")
     for name in ("torchvision", "hymenoptera_data") if REAL.exists() else ():
@@ -70,9 +75,13 @@ def need(found: bool, what: str) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
     """After a cell of a notebook: unsolved exercises, solutions and the claims of a lesson must answer as they should."""
+    asked = os.path.getsize(CONNECTIONS) if os.path.exists(CONNECTIONS) else 0
     result = yield
     cell = getattr(item, "cell", None)
     if cell is not None:
+        # Only a set of photographs that is not on this machine is fetched, and says so.
+        if os.path.exists(CONNECTIONS) and (REAL.exists() or "tl.photos" not in cell.source):
+            assert os.path.getsize(CONNECTIONS) == asked, f"A cell asked the network for {Path(CONNECTIONS).read_text()}"
         texts = [out["data"].get("text/plain", "") for out in item.test_outputs or [] if "data" in out]
         for tag in set(cell.metadata.get("tags", [])) & set(ANSWERS):
             answer = texts[-1] if texts else "nothing"

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from conftest import REAL
+
 FOLDER = Path(__file__).resolve().parent / "benchmarks"
 
 
@@ -32,5 +34,6 @@ def test_all_benchmarks_rehearse():
     command = [sys.executable, FOLDER / "run.py", "--quick"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
-    for name in ("Training (a)", "Training (b)", "Imports, and the first result", "Lessons"):
+    names = ["Training (a)", "Training (b)", "Imports, and the first result", "Lessons"]
+    for name in names + ["Photographs", "Widgets and the camera on tf_efficientnet_lite0.in1k"] * REAL.exists():
         assert f"## {name}" in done.stdout

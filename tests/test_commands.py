@@ -67,6 +67,10 @@ def ask(capsys):
         ("results --processes 0", "argument --processes: it takes a whole number from 1"),
         ("results --processes two", "argument --processes: it takes a whole number"),
         ("results photographs --processes 2", "runs in one process: leave out --processes"),
+        ("edition", "one of the arguments --learner --slides is required"),
+        ("edition --learner file", "argument --learner: it takes a folder, and 'file' is none"),
+        ("edition --slides file/in/it", "file/in/it"),
+        ("edition --learner one --slides two", "not allowed with argument"),
         ("predict model", "arguments are required: folder"),
         ("predict nowhere pictures", "There is no saved model at nowhere"),
         ("predict file pictures", "There is no saved model at file"),
@@ -139,5 +143,5 @@ def test_whoever_reads_may_stop_reading(here):
 
 
 def test_doctor_says_that_this_machine_is_ready(ask):
-    code, told, _ = ask("doctor")
-    assert code == 0 and "torch 2" in told and "ready" in told
+    code, told, _ = ask("doctor", "--quick")
+    assert code == 0 and "torch 2" in told and "Ready: open" in told

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tl_helpers.course import experiments, guide, lesson_07
+from tl_helpers.course import experiments, guide, lesson_07, photographs
 from tl_helpers.results import mean_interval
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,10 +30,10 @@ def test_each_line_cites_a_grid_that_is_there(name):
     assert all((ROOT / "data" / "results" / f"{grid}.csv").exists() for grids in cited for grid in grids)
 
 
-def test_no_number_is_typed_in(monkeypatch):
-    """With every accuracy a little lower and every training longer, each line of both pages changes."""
-    before = [page().splitlines() for page in PAGES.values()]
-    load = experiments.load
+@pytest.fixture
+def other_results(monkeypatch):
+    """Called, it makes every accuracy a little lower and every training longer; on photographs, more images are missed."""
+    load, load_photographs = experiments.load, photographs.load
 
     def other(name):
         frame, rng = load(name), np.random.default_rng(0)
@@ -41,8 +41,23 @@ def test_no_number_is_typed_in(monkeypatch):
         noise = {c: pd.to_numeric(frame[c]) * (0.6 + 0.3 * rng.random(len(frame))) for c in columns}
         return frame.assign(**noise, seconds=frame.seconds * (1 + 9 * rng.random(len(frame))), right="")
 
-    for module in (experiments, lesson_07):
-        monkeypatch.setattr(module, "load", other)
+    def other_photographs():
+        frame, rng = load_photographs(), np.random.default_rng(0)
+        missed = [bytes(np.frombuffer(bytes.fromhex(r), np.uint8) & rng.integers(0, 256, len(r) // 2)) for r in frame.right]
+        return frame.assign(right=[bits.hex() for bits in missed], trainable=frame.trainable + 1e6 * rng.random(len(frame)))
+
+    def change():
+        for module in (experiments, lesson_07):
+            monkeypatch.setattr(module, "load", other)
+        monkeypatch.setattr(photographs, "load", other_photographs)
+
+    return change
+
+
+def test_no_number_is_typed_in(other_results):
+    """With other results, each line of both pages changes."""
+    before = [page().splitlines() for page in PAGES.values()]
+    other_results()
     after = [page().splitlines() for page in PAGES.values()]
     for one, two in zip(before, after):
         same = [a for a, b in zip(one, two) if a == b and a.startswith("| ") and "](../data" in a]
@@ -102,6 +117,31 @@ def test_a_lead_is_wider_where_test_images_are_covered():
 def test_widened_intervals_hold_together():
     assert lesson_07.joint(8) == pytest.approx(1 - 0.05 / 8)
     alone, together = lesson_07.verdicts(level=0.95), lesson_07.verdicts()
-    ends = lambda frame: frame.interval.str.extract(r"([+-]?[\d.]+) to ([+-]?[\d.]+)").astype(float)
-    assert (ends(together)[0] <= ends(alone)[0]).all() and (ends(together)[1] >= ends(alone)[1]).all()
-    assert set(together.verdict) <= {"true", "not shown", "the other way round"} and len(together) == 8
+    assert together.equals(lesson_07.verdicts(lesson_07.joint(10)))  # nine rows less one that is counted, two on photographs
+    for side in ("on digits", "on photographs"):
+        texts = [frame[side].measured.str.extract(r"\(([+-]?[\d.]+) to ([+-]?[\d.]+)\)") for frame in (together, alone)]
+        (low, high), (low_alone, high_alone) = (ends.dropna().astype(float).to_numpy().T for ends in texts)
+        assert len(low) == {"on digits": 8, "on photographs": 2}[side]
+        assert (low <= low_alone).all() and (high >= high_alone).all() and (low < low_alone).any()
+        assert set(together[side].verdict) - {""} <= {"true", "not shown", "the other way round"}
+
+
+def test_the_row_of_each_claim_says_on_photographs_what_is_stored_there_or_that_nothing_is(other_results):
+    """Computed here from the file alone: images named rightly by the same network with ImageNet's weights and without."""
+    table, frame = lesson_07.verdicts(), plain("photographs")
+    means = frame.groupby(["task", "shots", "method"]).test.mean()
+    for task, shots in (("cats-and-dogs", 20), ("solar-cells", 100)):
+        of = means[task, shots]
+        cell = table[("on photographs", "measured")].iloc[0 if task == "cats-and-dogs" else 1]
+        assert cell.startswith(f"{task.replace('-', ' ')}, lead at {shots} labels per class: ")
+        assert f": {100 * (of['fine-tuned'] - of['from scratch']):+.1f} points (" in cell
+    whole = frame[frame.task == "cats-and-dogs"].groupby("method").trainable.max()
+    fewer = 100 * (1 - whole["linear probe"] / whole["fine-tuned"])
+    assert table["on photographs"].measured.loc["fewer parameters to train"].endswith(f": {fewer:.1f}% fewer (counted)")
+    assert not [column for column in frame if column[-1].isdigit()]  # nothing under shifts
+    assert list(table["on photographs"].measured).count("not measured") == 6
+    nothing = table["on photographs"].measured == "not measured"
+    assert (table["on photographs"].verdict[nothing] == "").all() and (table["on photographs"].verdict[~nothing] != "").all()
+    other_results()
+    changed = table["on photographs"].measured != lesson_07.verdicts()["on photographs"].measured
+    assert (changed == ~nothing).all()

@@ -1,5 +1,6 @@
 import ast
 import graphlib
+import json
 import os
 import re
 import subprocess
@@ -162,8 +163,19 @@ except Exception as error:
 
 
 def test_readme_and_ci_give_the_same_test_command():
-    command = re.search(r"^.*&& \.uv/bin/uv run pytest$", README, re.M)[0].strip()
+    command = re.search(r"^.*&& \.uv/bin/uv run --group dev pytest$", README, re.M)[0].strip()
     assert command in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_first_command_installs_no_test_tools():
+    """What a bare `uv run` brings are the course's own libraries and the photographs."""
+    first = re.search(r"^(.*&& \.uv/bin/uv) run jupyter lab --notebook-dir=\. notebooks/00_start_here\.ipynb$", README, re.M)
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    assert container["postCreateCommand"] == f"{first[1]} sync"
+    assert PYPROJECT["tool"]["uv"]["default-groups"] == ["photographs"]
+    tools = {re.match(r"[\w-]+", line)[0] for line in PYPROJECT["dependency-groups"]["dev"] if isinstance(line, str)}
+    comes = [*PYPROJECT["project"]["dependencies"], *PYPROJECT["dependency-groups"]["photographs"]]
+    assert {"pytest", "playwright", "py-rattler"} <= tools and not tools & {re.match(r"[\w-]+", line)[0] for line in comes}
 
 
 def test_readme_shows_the_stored_results():

@@ -2,12 +2,13 @@
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import REAL, need
+from conftest import REAL, ROOT, need
 from tl_helpers.course import lesson_09, photographs
 from tl_helpers.course.methods import Cell
 
@@ -64,6 +65,14 @@ def test_an_interval_is_of_one_method_and_covers_draws_and_images(rows):
     assert same[0] == 0 and same[1] < 0 < same[2]
 
 
+def test_an_interval_says_where_all_draws_had_the_same_images(rows):
+    """A nearest centroid has no initial weights: on the same images it answers the same."""
+    centroid = rows[(rows.method == photographs.CENTROID) & (rows.stage == "result")]
+    for (task, shots), part in centroid.groupby(["task", "shots"]):
+        same, said = part.right.nunique() == 1, "the same training images" in photographs.interval(part).covers
+        assert same == said == (shots == photographs.ALL.get(task)), (task, shots)
+
+
 def test_results_that_do_not_pair_get_a_sentence_and_no_interval(rows):
     part = rows[(rows.method == photographs.CENTROID) & (rows.task == "pets") & (rows.stage == "result")]
     four, two = part[part.shots == 4], part[part.shots == 2]
@@ -89,6 +98,35 @@ def test_what_lesson_09_says_of_the_grid(gains):
     for task in ("ants-and-bees", "cats-and-dogs", "pets"):
         assert (at.loc[task].low > 0).all() and at.loc[task].lead.iloc[-1] > 0.3, at.loc[task]
     assert at.loc["solar-cells", 5].low <= 0 < at.loc["solar-cells", 200].low
+
+
+def test_what_lesson_11_says_of_more_labels(rows):
+    solar = rows[(rows.stage == "result") & (rows.task == "solar-cells") & (rows.method == photographs.PROBE)]
+    means = solar[solar.backbone == photographs.LITE0].groupby("shots").test.mean()
+    text = (ROOT / "notebooks" / "11_where_next.ipynb").read_text(encoding="utf-8")
+    said = re.search(r"a hundred labels of each kind in place of five brought a probe from (\.\d+) to (\.\d+)", text)
+    assert said.groups() == (f"{means[5]:.3f}"[1:], f"{means[100]:.3f}"[1:])
+
+
+@pytest.mark.parametrize("lesson", ["09_photographs", "deeper/09_photographs"])
+def test_what_the_lessons_say_of_where_fine_tuning_pays(rows, lesson):
+    """Behind a frozen probe on pictures as small; ahead of its own on clothes, where no other is clearly better."""
+    found = rows[(rows.stage == "result") & (rows.method == photographs.TUNED) & (rows.variant == "")]
+    for task, shots in photographs.WHOLE_SHOTS.items():
+        probe = rows[(rows.stage == "result") & (rows.method == photographs.SMALL) & (rows.task == task)]
+        behind = photographs.interval(found[found.task == task], minus=probe[probe.shots == shots[0]])
+        assert behind[0] < 0 and (behind[2] < 0) == (task != "solar-cells")
+    ahead = photographs.suited("clothes", photographs.LETTERS)
+    assert ahead[1] > 0 > photographs.suited("clothes", photographs.LETTERS, photographs.LITE0)[1]
+    text = (ROOT / "notebooks" / f"{lesson}.ipynb").read_text(encoding="utf-8")
+    said = re.search(r"letters backbone got (\.\d+).*?a lead of (\.\d+) \((\.\d+) to (\.\d+)\)", text)
+    suited = rows[(rows.stage == "result") & (rows.variant == photographs.RECIPE)]
+    right = suited[suited.backbone == photographs.LETTERS].test.mean()
+    assert said.groups() == tuple(f"{value:.3f}"[1:] for value in (right, *ahead))
+    gain = photographs.suited("clothes", photographs.LITE0)
+    said = re.search(r"EfficientNet-Lite0's gain there, (\S+) \((\S+) to (\S+)\), is (not )?clear", text)
+    assert said.groups()[:3] == tuple(f"{value:.3f}".replace("0.", ".", 1) for value in gain)
+    assert bool(said[4]) == (gain[1] <= 0 <= gain[2])
 
 
 def test_a_verdict_needs_an_interval_that_leaves_zero_out():

@@ -287,6 +287,17 @@ def test_what_photographs_cannot_do_is_said(pets):
         pets.train.numpy()
 
 
+def test_a_crop_is_a_rectangle_of_the_picture_enlarged_evenly_both_ways():
+    x, y = torch.meshgrid(torch.linspace(0, 1, 48), torch.linspace(0, 1, 32), indexing="xy")
+    across, down = tl.crop_and_flip(torch.stack([x, y]).expand(50, 2, 32, 48), torch.Generator().manual_seed(0)).unbind(1)
+    assert across.shape == (50, 32, 48)
+    assert torch.allclose(across, across[:, :1].expand_as(across), atol=1e-5)
+    assert torch.allclose(down, down[:, :, :1].expand_as(down), atol=1e-5)
+    for line in (across[:, 0].diff()[:, 1:-1], down[:, :, 0].diff()[:, 1:-1]):
+        assert torch.allclose(line, line[:, 5:6].expand_as(line), atol=1e-5) and line.abs().min() > 0.4 / 48
+    assert (down.diff(dim=1) > 0).all() and 10 < (across[:, 0, 0] > across[:, 0, -1]).sum() < 40
+
+
 def test_crop_and_flip_varies_each_image_in_its_own_way():
     ramp = torch.linspace(0, 1, 32).expand(400, 1, 32, 32).clone()
     before = ramp.clone()

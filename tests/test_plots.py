@@ -68,6 +68,12 @@ def test_every_figure_says_in_words_what_it_shows_and_leaves_no_window_open(name
     assert not matplotlib.pyplot.get_fignums()
 
 
+def test_a_figure_fits_the_outputs_of_a_window_of_768_pixels():
+    """JupyterLab leaves 588 of them beside its bars; what is wider is cut."""
+    least = re.search(r"min-width:(\d+)px", plots.Figure(8.0, 3.8).html())[1]
+    assert 500 <= int(least) <= 588
+
+
 def test_the_colours_are_told_apart_by_markers_too():
     assert len(set(plots.MARKERS)) == len(plots.MARKERS) == len(set(plots.COLOURS)) == len(plots.COLOURS)
     axis = plots.compare(RUN, RUN).axes[0]
@@ -95,6 +101,11 @@ def test_each_method_has_one_colour_and_marker_everywhere():
             plots.accuracies({"x": [0.5, 0.6], name: [0.7, 0.8]}).axes[0].lines[-1],
         ]
         assert {(line.get_color(), line.get_marker()) for line in drawn} == {wanted[:2]}
+
+
+def test_the_draws_are_shown_as_dots_where_there_are_several():
+    dots = [len(plots.accuracies({"x": draws}, n=100).axes[0].lines[0].get_xdata()) for draws in ([0.5], [0.5, 0.6])]
+    assert dots == [0, 2]
 
 
 def test_the_band_of_a_share_stays_a_share():
@@ -171,7 +182,7 @@ def probe(name="resnet10t.letters"):
 
 
 MODELS = {  # how each is made, what is said of it, and where some of its shapes come out, by the names of its modules
-    "raw CNN": (tl.RawCNN, "21,840 of 21,840 parameters learn; no norms", {"block 2: fc1": "fc1", "head: fc2": "fc2"}),
+    "raw CNN": (tl.RawCNN, "21,840 of 21,840 parameters learn; it takes", {"block 2: fc1": "fc1", "head: fc2": "fc2"}),
     "probe": (
         probe,
         r"5,130 of 4,927,186 .*0 of 14 batch norms.*block 1: layer1 gives 64 x 8 x 8, 73,984 parameters, frozen, 2 batch "

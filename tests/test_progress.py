@@ -36,6 +36,10 @@ def test_progress_counts_what_a_learner_passed_and_no_solution(cell):
     check.forget_progress()
 
 
+def test_an_answer_is_a_page_s_text_in_a_notebook():
+    assert base.Verdict(False, "Is 1 < 2?")._repr_html_() == "<div>Not yet. Is 1 &lt; 2?</div>"
+
+
 def test_without_a_notebook_nothing_is_noted(tmp_path, monkeypatch):
     monkeypatch.setenv("TL_HOME", str(tmp_path))
     monkeypatch.delenv("TL_PROGRESS")

@@ -348,17 +348,19 @@ def test_progress_in_a_terminal_is_one_bar_and_one_line_at_the_end(task, monkeyp
 
 
 def test_progress_in_a_notebook_is_one_output_that_ends_as_a_line_of_text(task, monkeypatch, capfd):
-    shown = []
+    shown, pages = [], []
 
     class Output:
         def update(self, data, raw):
             shown.append(data["text/plain"])
+            pages.append(data.get("text/html"))
 
     monkeypatch.setattr(IPython, "get_ipython", lambda: types.SimpleNamespace(kernel=True))
     monkeypatch.setattr(IPython.display, "display", lambda data, raw, display_id: shown.append(data) or Output())
     run = fit(task, epochs=3, progress=True)
     first, *bars, last = shown
     assert first == {"text/plain": ""} and last == repr(run) and any("%|" in bar for bar in bars)
+    assert pages[-1] == f"<div>{run!r}</div>"
     assert capfd.readouterr() == ("", "")
 
 

@@ -10,6 +10,7 @@ import importlib
 __version__ = "0.1.0"  # the one place: pyproject.toml reads it here
 
 _PLACES = {
+    "course.doctor": ("doctor",),
     "data": ("Split", "Task", "digits", "letters"),
     "datasets.folders": ("folder",),
     "datasets.imagenet": ("imagenet",),

@@ -1,40 +1,27 @@
-"""`python -m tl_helpers doctor | prefetch | pretrain NAME | results | predict MODEL FOLDER`: is this machine ready, fetch
-what lessons need from the network, make a backbone, measure the methods, name the photographs in a folder. Lesson 09 asks
-for `prefetch`, lesson 10 for `predict`.
+"""`python -m tl_helpers doctor | prefetch | pretrain NAME | results | predict MODEL FOLDER | edition`: is this machine
+ready, fetch what lessons need from the network, make a backbone, measure the methods, name the photographs in a folder, make
+the edition for a room. Lesson 09 asks for `prefetch`, lesson 10 for `predict`.
 """
 
 from __future__ import annotations
+
+import os
+import sys
+
+if __name__ == "__main__" and sys.argv[1:2] == ["doctor"]:  # before all other imports, any of which may be what is broken
+    sys.path[:] = [place for place in sys.path if place not in ("", os.getcwd())]  # a file there may hide a library
+    from .course import doctor
+
+    sys.exit(doctor.main(sys.argv[2:]))
 
 import argparse
 import contextlib
 import csv
 import hashlib
 import inspect
-import os
-import sys
-import time
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-
-def doctor(_) -> int:
-    """Say what this machine is and whether the course can run on it."""
-    from . import device, models
-
-    for name, fact in device.machine().items():
-        print(f"{name:10} {fact}")
-    missing = [name for name in models.LETTERS if not (models.DATA / f"{name}.letters.safetensors").exists()]
-    if missing:
-        print(f"missing    the weights of {', '.join(missing)} in {models.DATA}: get the course anew, with git clone")
-        return 1
-    start = time.perf_counter()
-    from . import RawCNN, digits, evaluate, fit
-
-    task = digits(shots=10)
-    accuracy = evaluate(fit(RawCNN(), task, epochs=5, progress=False).model, task.test).accuracy
-    print(f"trial      a raw CNN, 5 epochs on 100 digits: {accuracy:.2f} of 797 right, {time.perf_counter() - start:.0f} s")
-    print("ready      open the first lesson in notebooks/")
-    return 0
 
 
 def prefetch(options) -> int:
@@ -187,6 +174,14 @@ def predict(options) -> int:
     return 0 if named else 1
 
 
+def edition(options) -> int:
+    """Make an edition for a room: to hand out, without solutions and stored outputs, or to show, as pages."""
+    from .course import edition
+
+    print(edition.learner(options.learner) if options.learner else edition.slides(options.slides))
+    return 0
+
+
 def as_number(kind: type, low: float, high: float) -> Callable[[str], float]:
     """For argparse: what turns a word into a number between low and high, or says that it is none."""
 
@@ -223,14 +218,18 @@ def as_new_file(word: str) -> Path:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; words are those after `python -m tl_helpers`, None for this process's own."""
+    words = sys.argv[1:] if words is None else words
+    if list(words[:1]) == ["doctor"]:
+        from .course import doctor
+
+        return doctor.main(words[1:])
     from .course.experiments import GRIDS
     from .engine.validate import shown
     from .engine.weights import LETTERS
 
     parser = argparse.ArgumentParser(prog="python -m tl_helpers", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    add = commands.add_parser("doctor", help=doctor.__doc__)
-    add.set_defaults(run=doctor)
+    commands.add_parser("doctor", help="Say what may be wrong with this machine, and what to do.")
     about = (prefetch.__doc__.split("\n")[0], inspect.getdoc(prefetch))
     style = argparse.RawDescriptionHelpFormatter
     add = commands.add_parser("prefetch", help=about[0], description=about[1], formatter_class=style)
@@ -261,7 +260,15 @@ def main(words: Sequence[str] | None = None) -> int:
     what = "the probability below which an answer is to count as \"I don't know\" (default: the model's own)"
     add.add_argument("--threshold", type=as_number(float, 0, 1), metavar="PROBABILITY", help=what)
     add.set_defaults(run=predict)
+    add = commands.add_parser("edition", help=edition.__doc__, description=f"{edition.__doc__} What is there already stays.")
+    which = add.add_mutually_exclusive_group(required=True)
+    which.add_argument("--learner", type=as_folder, metavar="FOLDER", help="the course without solutions and stored outputs")
+    which.add_argument("--slides", type=as_folder, metavar="FOLDER", help="a page for each lesson, which needs no network")
+    add.set_defaults(run=edition)
     options = parser.parse_args(words)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal lacks is shown by its number
+            stream.reconfigure(errors="backslashreplace")
     try:
         return options.run(options)
     except KeyboardInterrupt:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from .engine.validate import as_path, brief, check_number, check_seed
+from .engine.validate import as_path, brief, check_number, check_seed, user_folder
 
 
 def device(name: str | torch.device | None = None) -> torch.device:
@@ -83,8 +83,8 @@ def machine() -> dict[str, str]:
     packages = ("torch", "torchvision", "timm", "scikit-learn", "jupyterlab")
     facts = {
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "versions": ", ".join(f"{name} {metadata.version(name)}" for name in packages),
-        "processor": f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads",
+        "versions": ", ".join(f"{n} {found.version}" for n in packages for found in [*metadata.distributions(name=n)][:1]),
+        "processor": f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} of them",
         "device": str(found),
     }
     if found.type == "cuda":
@@ -98,10 +98,10 @@ def machine() -> dict[str, str]:
 
 def cache_folder() -> Path:
     """Where the sets live: TL_HOME, else the cache folder that this system keeps for a user's programs."""
-    import platformdirs
-
-    named = os.environ.get("TL_HOME")
-    return as_path(named) if named else platformdirs.user_cache_path("tl_helpers", appauthor=False)
+    folder = os.environ.get("TL_HOME") or user_folder("cache")
+    if not folder:
+        raise ValueError("This system gives you no home folder: set the variable TL_HOME to a folder of yours.")
+    return as_path(folder)
 
 
 def hub_cache() -> Path | None:

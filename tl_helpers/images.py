@@ -46,10 +46,10 @@ def crop_and_flip(images: Tensor, generator: torch.Generator | None = None, area
     kept, shape, x, y, mirror = torch.rand(5, len(images), generator=generator, device=images.device)
     kept, shape = area + (1 - area) * kept, (4 / 3) ** (2 * shape - 1)
     width, height = (kept * shape).sqrt().clamp(max=1), (kept / shape).sqrt().clamp(max=1)
-    maps = torch.zeros(len(images), 2, 3, device=images.device)
-    maps[:, 0, 0], maps[:, 0, 2] = torch.where(mirror < 0.5, -width, width), (2 * x - 1) * (1 - width)
-    maps[:, 1, 1], maps[:, 1, 2] = height, (2 * y - 1) * (1 - height)
-    grid = F.affine_grid(maps, list(images.shape), align_corners=False)
+    across, down = ((torch.arange(n, device=images.device) * 2 + 1) / n - 1 for n in images.shape[:1:-1])  # from -1 to 1
+    across = torch.where(mirror < 0.5, -width, width)[:, None] * across + ((2 * x - 1) * (1 - width))[:, None]
+    down = height[:, None] * down + ((2 * y - 1) * (1 - height))[:, None]
+    grid = torch.stack(torch.broadcast_tensors(across[:, None], down[:, :, None]), 3)  # affine_grid takes ten times as long
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 

@@ -242,7 +242,7 @@ def intervals(axis, results: dict[str, Evaluation | Sequence], n: int | None = N
     for row, (name, result) in enumerate(results.items()):
         one = isinstance(result, Evaluation)
         found = mean_interval([result.accuracy], result.n) if one else mean_interval(result, n)
-        values = [] if one else [float(np.mean(value)) for value in result]
+        values = [] if one or len(result) == 1 else [float(np.mean(value)) for value in result]
         dots += [(value, row + 0.22) for value in values]  # below the interval, which would hide them
         middle, low, high = _within(found, values)
         bars.append((middle, low, high))

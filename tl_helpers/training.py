@@ -113,7 +113,7 @@ def fit(
     run = Run(model, pd.DataFrame(), _name(model, forward))
     state = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
     store = Checkpoint(checkpoint, recipe, state, data.generators, processes)
-    with seeded(seed + processes.rank), processes.together(checkpoint):
+    with seeded(seed + processes.rank), processes.together(checkpoint), store:
         rows, kept = store.resume() or ([], copy.deepcopy(forward.state_dict()))
         bar = Progress(steps, len(rows) * len(data), progress and not processes.rank)
         start = time.perf_counter() - (rows[-1]["seconds"] if rows else 0)

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
-import os
 import statistics
 import time
 from pathlib import Path
@@ -16,26 +16,30 @@ import numpy as np
 import torch
 from PIL import Image
 
-REAL = Path(__file__).resolve().parents[3] / "shared" / "real"  # ImageNet weights and photographs, for tests only
-os.environ |= {"HF_HOME": str(REAL / "hf-standin"), "HF_HUB_OFFLINE": "1"}  # before the first import that reads them
+import tl_helpers as tl
+from tl_helpers import widgets
+from tl_helpers.widgets.nearest import SIDE, as_jpeg, square
 
-import tl_helpers as tl  # noqa: E402
-from tl_helpers import widgets  # noqa: E402
-
+REAL = Path(__file__).resolve().parents[3] / "shared" / "real"  # photographs, for tests only
 TIMES = 25
 
 
-def measure(name: str, control, values) -> None:
-    """Print the median and longest time on the clock, and the median of the processor: others disturb that less."""
+def measure(name: str, control, values, times: int = TIMES) -> tuple[str, float, float]:
+    """The name, and the median and longest time on the clock in ms; printed with the processor's, less disturbed by others.
+
+    control: what gets a new value each time, or a function of the value.
+    """
+    change = control if callable(control) else functools.partial(setattr, control, "value")
     walls, works = [], []
-    for value in itertools.islice(itertools.cycle(values), 1, TIMES + 3):
+    for value in itertools.islice(itertools.cycle(values), 1, times + 3):
         wall, work = time.perf_counter(), time.process_time()
-        control.value = value
+        change(value)
         walls.append(1000 * (time.perf_counter() - wall))
         works.append(1000 * (time.process_time() - work))
     walls, works = walls[2:], works[2:]  # the first ones fill caches
     middle, longest, work = statistics.median(walls), max(walls), statistics.median(works)
     print(f"{name:45} {middle:8.0f} {longest:8.0f} {work:10.0f}", flush=True)
+    return name, middle, longest
 
 
 def main() -> None:
@@ -81,30 +85,46 @@ def main() -> None:
     photographs()
 
 
-def photographs() -> None:
-    """The same of an ImageNet network on photographs, where there are any."""
+def photographs(times: int = TIMES) -> list[tuple[str, float, float]]:
+    """The same of the ImageNet network that comes with the set-up on photographs, where there are any; first it alone."""
     files = sorted((REAL / "hymenoptera_data" / "val").rglob("*.jpg"))[::4]
-    if not files or not (REAL / "hf-standin").exists():
-        print("no ImageNet weights and photographs on this machine")
-        return
-    import timm
-
-    network = timm.create_model("mobilenetv2_100", pretrained=True)
+    if not files:
+        print("no photographs on this machine")
+        return []
+    network, body = tl.imagenet(), tl.backbone("tf_efficientnet_lite0.in1k")
+    timed = functools.partial(measure, times=times)
     split = tl.Split(tl.data.Files(files), torch.tensor([file.parent.name == "bees" for file in files]).long())
+    wanted = tl.models.input_of(body)
+    ready = wanted.normalise(tl.images.prepare(split[:8], wanted)).split(1)
+    with torch.inference_mode():
+        rows = [timed("the network alone, on one photograph", body, ready)]
+
+    camera = tl.widgets.camera(body, ("ants", "bees"))
+    camera.send = lambda *_: None  # there is no browser
+    frames = [as_jpeg(square(tl.images.open_photograph(file)), SIDE) for file in files]
+
+    def show(frame: bytes, **more) -> None:
+        camera._heard(None, {"kind": "frame", "view": "", "n": 0, **more}, [frame])
+
+    for place in (*range(8), *range(-8, 0)):  # ants come first, bees last
+        show(frames[place], take=int(place < 0), exam=False)
+    rows.append(timed("camera: an answer", show, frames))
+    camera.close()
+
     walk = tl.widgets.walk(network, split)
-    for layer in ("bn1.act", "blocks.4.0.conv_pw"):
-        if layer in [name for _, name in walk.controls["layer"].options]:
-            walk.controls["layer"].value = layer
-        measure(f"walk: picture, ImageNet, {walk.controls['layer'].value}", walk.controls["picture"], range(99))
-        measure(f"walk: unit, ImageNet, {walk.controls['layer'].value}", walk.controls["unit"], range(30))
-    body = tl.backbone("mobilenetv2_100")
+    layers = [layer for _, layer in walk.controls["layer"].options]
+    for layer in (layers[0], layers[len(layers) // 2]):
+        walk.controls["layer"].value = layer
+        rows.append(timed(f"walk: picture, {layer}", walk.controls["picture"], range(99)))
+        rows.append(timed(f"walk: unit, {layer}", walk.controls["unit"], range(30)))
     task = tl.Task("ants and bees", ("ants", "bees"), split, split[:0], split)
-    probe = tl.fit(tl.head(body, task), tl.features(body, task), progress=False).model
+    probe = tl.fit(tl.head(body, task), tl.features(body, task, progress=False), progress=False).model
     gallery = tl.widgets.gallery(probe, split, task.classes)
     gallery.controls["cell"].value = [1, 1]
-    measure("gallery: picture, ImageNet", gallery.controls["picture"], range(9))
+    rows.append(timed("gallery: picture", gallery.controls["picture"], range(9)))
     upload = tl.widgets.upload(probe, task.classes, example=files[0])
-    measure("upload: a photograph, ImageNet", upload.controls["picture"], [file.read_bytes() for file in files[:2]])
+    rows.append(timed("upload: a photograph", upload.controls["picture"], [file.read_bytes() for file in files[:2]]))
+    return rows
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def transfer() -> Figure:
 def pretraining() -> Figure:
     """What pretraining is: many rounds of guessing, comparing and correcting, of which the backbone's weights are kept."""
     figure, axis = _sheet(
-        2.8,
+        2.75,
         "A circle of four steps: letters, bent anew each time; backbone and head guess which letter it is; the loss "
         "says how wrong the guess was; the weights are corrected, and it begins again, thousands of times. At the end "
         "the weights of the backbone are kept in a file, and the head is thrown away.",
@@ -104,11 +104,14 @@ def pretraining() -> Figure:
     arrow(axis, (4.45, 1.05), (4.88, 1.05))
     write(axis, 5.3, 0.75, "guess: “B”?", 9)
     box(axis, 4.95, 0.95, 0.75, 0.45, "loss", weight="bold")
-    arrow(axis, (5.3, 1.45), (2.4, 1.62), 1.5, -0.22, linestyle="--")
-    write(axis, 3.85, 2.1, "corrected a little, thousands of times", 9)
-    arrow(axis, (1.75, 1.62), (1.75, 2.28), 3, color=COLOURS[0])
-    box(axis, 0.95, 2.32, 1.65, 0.36, "file of weights", weight="bold")
-    write(axis, 5.15, 2.5, "the head is thrown away", 9, style="italic", color=QUIET)
+    axis.plot([5.33, 5.33, 2.9], [1.45, 1.85, 1.85], color=INK, linewidth=1.5, linestyle="--")
+    for x in (2.9, 4.2):
+        axis.plot([x, x], [1.85, 1.75], color=INK, linewidth=1.5, linestyle="--")
+        arrow(axis, (x, 1.75), (x, 1.6))
+    write(axis, 5.5, 1.85, "both are corrected a little,\nthousands of times", 9, "left")
+    arrow(axis, (2.375, 1.6), (2.375, 2.22), 3, color=COLOURS[0])
+    box(axis, 1.55, 2.27, 1.65, 0.36, "file of weights", weight="bold")
+    write(axis, 3.45, 2.45, "kept; the head is thrown away", 9, "left", style="italic", color=QUIET)
     return figure
 
 
@@ -208,8 +211,8 @@ def splits() -> Figure:
     task = digits(10)
     counts = [len(part) for part in (task.train, task.val, task.test)]
     parts = (
-        ("train", "the weights\nlearn from these", "in every epoch", "learns"),
-        ("validation", "you choose with these:\nrate, epochs, model", "whenever you choose", ""),
+        ("train", "a model\nlearns from these", "again and again", "learns"),
+        ("validation", "you choose with these:\nwhich model, which settings", "whenever you choose", ""),
         ("test", "these give the result\nthat you report", "once, at the end", "frozen"),
     )
     listed = "; ".join(f"{name}, {n}: {use}, {often}".replace("\n", " ") for n, (name, use, often, _) in zip(counts, parts))

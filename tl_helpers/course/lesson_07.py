@@ -17,7 +17,7 @@ from .. import plots
 from ..data import digits
 from ..engine.figure import Figure
 from ..results import Interval, mean_interval
-from . import experiments
+from . import experiments, photographs
 from .experiments import CENTRED, CONTROLS, RAW, UNBENT, chosen, labels_to_match, load, test_images
 from .methods import PROBE, SCRATCH, SHIFTS, STRENGTHS, TUNED, apply_shift
 
@@ -138,6 +138,12 @@ def works(method: str, share: float = 0.9) -> pd.Series:
     return part.assign(works=part.test >= goal).groupby("seed").works.mean()
 
 
+def working() -> pd.DataFrame:
+    """For each method of `against_rates` the share of the nine learning rates that work."""
+    methods = (RAW, SCRATCH, PROBE, TUNED)
+    return pd.DataFrame({"rates that work": [works(method).mean() for method in methods]}, methods).round(2)
+
+
 def works_lead(one: str = TUNED, other: str = SCRATCH, level: float = 0.95) -> Interval:
     """How many more of the nine learning rates work for one method than for another, in points."""
     found = mean_interval(100 * works(one), minus=100 * works(other), level=level)
@@ -158,7 +164,8 @@ def bending() -> pd.DataFrame:
     """
     both = pd.concat([rows("bending"), rows("unbent")])
     bend = both.variant.str.removeprefix("bend=").astype(float)
-    names = {SCRATCH: "from scratch", TUNED: "shipped letters"} | {name: name for name in UNBENT}
+    names = {SCRATCH: "from scratch", TUNED: "shipped letters"}
+    names |= dict(zip(UNBENT, ("bent letters, short pretraining", "letters never bent, short pretraining")))
     start = both.backbone.where(both.backbone.isin(UNBENT), both.method).map(names)
     both = both.assign(start=start, bend=bend, turned=both[shifted("rotation")].mean(axis=1))
     table = both.pivot_table(index="start", columns="bend", values="turned").loc[list(names.values())]
@@ -193,6 +200,27 @@ def table_lead(task: str, level: float = 0.95) -> Interval:
     return lead(*(rows("tables", task=task, method=method) for method in (TUNED, SCRATCH)), level=level)
 
 
+def photographs_lead(
+    task: str, shots: int, one: str = photographs.TUNED, other: str = photographs.SCRATCH, level: float = 0.95
+) -> Interval:
+    """The lead of one method over another on photographs, in points: ImageNet fine-tuned over the same from scratch."""
+    found = photographs.interval(*(on_photographs(task, shots, method) for method in (one, other)), level=level)
+    return Interval([100 * value for value in found], found.covers)
+
+
+def on_photographs(task: str, shots: int, method: str) -> pd.DataFrame:
+    """The stored results of a method on a set of photographs; what stands on letters is left out."""
+    found = photographs.load()
+    wanted = {"stage": "result", "task": task, "shots": shots, "method": method, "variant": ""}
+    return found[(found[list(wanted)] == pd.Series(wanted)).all(axis=1) & (found.backbone != photographs.LETTERS)]
+
+
+def spared(some: pd.DataFrame, every: pd.DataFrame) -> Interval:
+    """How many per cent fewer parameters were trained by some results than by those that train all: counted."""
+    share = 100 * (1 - some.trainable.max() / every.trainable.max())
+    return Interval([share] * 3, "counted")
+
+
 # One row for each claim of the article.
 
 
@@ -218,8 +246,8 @@ class Claim:
         return {
             "the article says": self.says,
             "measured here": self.measured,
-            "figure": f"{middle:{sign}.1f} {self.unit}",
-            "interval": f"{low:{sign}.1f} to {high:{sign}.1f}",
+            "figure": f"{middle:{sign}.1f}{'' if self.unit[0] == '%' else ' '}{self.unit}",
+            "interval": "counted" if low == high else f"{low:{sign}.1f} to {high:{sign}.1f}",
             "verdict": "true" if low > self.above else "the other way round" if high < self.above else "not shown",
             "covers": self.covers or found.covers,
             "grid": self.grid,
@@ -231,31 +259,64 @@ def _six(level: float) -> Interval:
     return lead(rows(shots=10, method=TUNED), rows(shots=10, method=SCRATCH), columns, level)
 
 
-ARTICLE = (
-    Claim("less training data", "lead at 1 label per class", "digits", lambda level: lead_at(1, level=level)),
-    Claim("less training data", "lead at 50 labels per class", "digits", lambda level: lead_at(50, level=level)),
-    Claim(
-        "less training data",
-        "labels from scratch that match 5",
-        "digits",
-        lambda level: matching(level=level),
-        above=5,
-        unit="labels",
-        covers="10 draws; not other test images",
+MATCHING = Claim(
+    "less training data",
+    "labels from scratch that match 5",
+    "digits",
+    lambda level: matching(level=level),
+    above=5,
+    unit="labels",
+    covers="10 draws; not other test images",
+)
+RATES = Claim("less brittle", "more learning rates that work", "rates", lambda level: works_lead(level=level))
+TIMES = Claim(
+    "easier",
+    "times as long from scratch as a probe",
+    "digits",
+    lambda level: times_faster(level),
+    above=1,
+    unit="times",
+    covers="10 draws; the machine was shared",
+)
+CATS = Claim(
+    "less training data",
+    "cats and dogs, lead at 20 labels per class",
+    "photographs",
+    lambda level: photographs_lead("cats-and-dogs", 20, level=level),
+)
+SOLAR = Claim(
+    "less training data",
+    "solar cells, lead at 100 labels per class",
+    "photographs",
+    lambda level: photographs_lead("solar-cells", 100, level=level),
+)
+ARTICLE: tuple[tuple[Claim, Claim | None], ...] = (  # on digits, and on photographs where it was measured
+    (Claim("less training data", "lead at 1 label per class", "digits", lambda level: lead_at(1, level=level)), CATS),
+    (Claim("less training data", "lead at 50 labels per class", "digits", lambda level: lead_at(50, level=level)), SOLAR),
+    (MATCHING, None),
+    (Claim("generalises better", "lead, mean of six shifts", "digits", _six), None),
+    (Claim("generalises better", "lead under noise", "digits", lambda level: shift_lead("noise", level=level)), None),
+    (RATES, None),
+    (
+        Claim(
+            "fewer parameters to train",
+            "a probe, not the whole network",
+            "digits",
+            lambda level: spared(rows(shots=10, method=PROBE), rows(shots=10, method=TUNED)),
+            unit="% fewer",
+        ),
+        Claim(
+            "fewer parameters to train",
+            "cats and dogs, a probe, not the whole network",
+            "photographs",
+            lambda level: spared(
+                *(on_photographs("cats-and-dogs", 20, method) for method in (photographs.PROBE, photographs.TUNED))
+            ),
+            unit="% fewer",
+        ),
     ),
-    Claim("generalises better", "lead, mean of six shifts", "digits", _six),
-    Claim("generalises better", "lead under noise", "digits", lambda level: shift_lead("noise", level=level)),
-    Claim("less brittle", "more learning rates that work", "rates", lambda level: works_lead(level=level)),
-    Claim(
-        "easier",
-        "times as long from scratch as a probe",
-        "digits",
-        lambda level: times_faster(level),
-        above=1,
-        unit="times",
-        covers="10 draws; the machine was shared",
-    ),
-    Claim("no use for fraud", "lead on fraud (area under ROC)", "tables", lambda level: table_lead("fraud", level)),
+    (TIMES, None),
+    (Claim("no use for fraud", "lead on fraud (area under ROC)", "tables", lambda level: table_lead("fraud", level)), None),
 )
 
 
@@ -271,8 +332,21 @@ def joint(rows: int, level: float = 0.95) -> float:
     return 1 - (1 - level) / rows
 
 
-def verdicts(claims: Sequence[Claim] = ARTICLE, level: float | None = None) -> pd.DataFrame:
-    """A row for each claim; the intervals are widened so that all of them hold together at 95%."""
-    level = joint(len(claims)) if level is None else level
-    pd.set_option("display.max_colwidth", 60)
-    return pd.DataFrame([claim.row(level) for claim in claims])
+def verdicts(level: float | None = None) -> pd.DataFrame:
+    """A row for each claim of the article, on digits and on photographs: the figure with its interval, and the verdict.
+
+    The intervals are widened so that all of them hold together at 95%.
+    """
+    every = [claim for pair in ARTICLE for claim in pair if claim]
+    level = joint(sum(claim.row(0.95)["interval"] != "counted" for claim in every)) if level is None else level
+    cells = [[cell for claim in pair for cell in _cells(claim, level)] for pair in ARTICLE]
+    pd.set_option("display.max_colwidth", 90)
+    columns = pd.MultiIndex.from_product([("on digits", "on photographs"), ("measured", "verdict")])
+    return pd.DataFrame(cells, pd.Index([digit.says for digit, _ in ARTICLE], name="the article says"), columns)
+
+
+def _cells(claim: Claim | None, level: float) -> tuple[str, str]:
+    if claim is None:
+        return "not measured", ""
+    row = claim.row(level)
+    return f"{row['measured here']}: {row['figure']} ({row['interval']})", row["verdict"]

@@ -42,20 +42,29 @@ def weights() -> pd.Series:
     return pd.Series(found, name="accuracy on digits")
 
 
+def weight_leads() -> pd.DataFrame:
+    """For each weight of the letters the lead on digits over learning alone, with its 95% interval."""
+    found = [over(f"partner=letters,w={w}") for w in WEIGHTS]
+    return pd.DataFrame(found, pd.Index(map(float, WEIGHTS), name="w"), COLUMNS).round(1)
+
+
 def against_weight() -> Figure:
-    """Accuracy on digits against the weight of the letters; learning alone is drawn at 0.1."""
+    """Accuracy on digits against the weight of the letters; learning alone stands on the left, where 0.1 would be."""
     parts = [rows("together", variant=ALONE).assign(w=0.1)]
     parts += [rows("together", variant=f"partner=letters,w={w}").assign(w=float(w)) for w in WEIGHTS]
-    names = {"w": "weight w of the letters (0.1: alone)", "test": "accuracy on the test digits"}
+    names = {"w": "weight w of the letters", "test": "accuracy on the test digits"}
     n = experiments.test_images("digits")
-    return plots.lines(pd.concat(parts).rename(columns=names), *names.values(), log=True, n=n)
+    figure = plots.lines(pd.concat(parts).rename(columns=names), *names.values(), log=True, n=n)
+    figure.axes[0].set_xticks([0.1, *map(float, WEIGHTS)], ["alone", *WEIGHTS])
+    figure.alt = figure.alt.replace(" at 0.1", " alone")
+    return figure
 
 
 def crowded() -> pd.DataFrame:
     """All digits and all letters in one small network: accuracy on each task, alone and beside the other at w = 10."""
     frame = rows("crowded")
     frame = frame.assign(beside=frame.variant.map(dict(zip(CROWDED, ("alone", "other at w = 10")))))
-    return frame.pivot_table(index="task", columns="beside", values="test").round(3)
+    return frame.pivot_table(index="task", columns="beside", values="test").rename_axis(columns=None).round(3)
 
 
 def cost(task: str, level: float = 0.95):

@@ -13,6 +13,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from .. import plots
+from ..engine.figure import Figure
+from ..results import Interval, mean_interval
+
 LIBRARIES = ("matplotlib", "networkx", "pandas", "scipy", "sklearn", "sympy")
 GIVEAWAYS = frozenset((*LIBRARIES, "numpy", "mpl", "matlab", "plt", "pyplot", "scikit", "learn", "torch"))
 FILES, TEST, CHOOSE = 250, 100, 50  # files read from each library; docstrings of each to test on, and to choose with
@@ -93,3 +97,20 @@ def compare(corpus: pd.DataFrame, methods: dict[str, Callable], shots: Sequence[
             best = max(score, key=score.get)
             rows += [{"labels per class": many, "method": name, "accuracy": answers} for answers in right[best]]
     return pd.DataFrame(rows)
+
+
+def curves(compared: pd.DataFrame) -> Figure:
+    """Accuracy against labels per class, a line for each method of `compare`."""
+    figure = plots.lines(compared, "labels per class", "accuracy", by="method", log=True)
+    axis = figure.axes[0]
+    axis.set_xlabel(axis.get_xlabel().replace("images", "docstrings"))
+    figure.alt = figure.alt.replace("images", "docstrings")
+    return figure
+
+
+def lead(compared: pd.DataFrame, shots: int, one: str, other: str) -> Interval:
+    """The lead in accuracy of one method of `compare` over another, draw by draw and docstring by docstring."""
+    part = compared[compared["labels per class"] == shots]
+    answers = {method: list(rows.accuracy) for method, rows in part.groupby("method")}
+    found = mean_interval(answers[one], minus=answers[other])
+    return Interval(found, found.covers.replace("images", "docstrings"))

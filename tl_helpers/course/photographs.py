@@ -45,6 +45,8 @@ TASKS = {
 WHOLE_SHOTS = {"ants-and-bees": (20,), "cats-and-dogs": (20,), "pets": (4,), "solar-cells": (100,)}
 SEARCH = {"pets": (1, 4), "solar-cells": (1, 10, 100)}  # where heads look for a rate; of the others (1, 10)
 MOST = {"train": 200, "val": 300, "test": 1000}  # per class; in all; in all: of the larger sets a fixed part
+ALL = {"ants-and-bees": 97, "cats-and-dogs": 40, "pets": 4}  # labels per class: as many as the rarest one has
+MANY = 100  # labels per class; above that, draws come from twice as many photographs, or all would be the same
 SEEDS = range(5, 10)
 LADDER = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 
@@ -57,17 +59,22 @@ RATES = {PROBE: (1e-3, 3e-3, 1e-2), RANDOM: (1e-3, 3e-3, 1e-2), SMALL: (1e-3, 3e
 RATES |= {SCRATCH: (1e-3, 3e-3), TUNED: (3e-4, 1e-3), AFTER: (3e-4, 1e-3)}
 
 
+def pool(cell: Cell) -> int:
+    """How many photographs per class its training images are drawn from."""
+    return MOST["train"] * (2 if cell.shots > MANY else 1)
+
+
 @functools.lru_cache(maxsize=2)
-def whole_task(name: str) -> Task:
-    """All photographs of a set that the grid uses: at most MOST of them, the same every time."""
+def whole_task(name: str, most: int = MOST["train"]) -> Task:
+    """All photographs of a set that the grid uses: at most so many per class to learn from, the same every time."""
     task, rng = photos(name), np.random.default_rng(2018)
-    train = draw(task.train, min(MOST["train"], int(task.train.y.bincount().min())), 2018)
+    train = draw(task.train, min(most, int(task.train.y.bincount().min())), 2018)
     val, test = (s[np.sort(rng.permutation(len(s))[: MOST[k]])] for k, s in (("val", task.val), ("test", task.test)))
     return dataclasses.replace(task, train=train, val=val, test=test)
 
 
 @functools.lru_cache(maxsize=4)
-def squares(name: str, side: int) -> Task:
+def squares(name: str, side: int, most: int = MOST["train"]) -> Task:
     """The set as squares in memory: uint8, N x 3 x side x side, the middle of each photograph."""
     wanted = InputConfig((3, side, side), (0.0,) * 3, (1.0,) * 3, "bilinear", 1.0)
 
@@ -75,14 +82,14 @@ def squares(name: str, side: int) -> Task:
         pixels = prepare(split, wanted)  # floats where the pictures were in memory
         return Split(pixels if pixels.dtype == torch.uint8 else (pixels * 255).round().byte(), split.y)
 
-    task = whole_task(name)
+    task = whole_task(name, most)
     return dataclasses.replace(task, **{part: made(getattr(task, part)) for part in ("train", "val", "test")})
 
 
 def at_size(model: nn.Module, side: int) -> nn.Module:
     """A copy of a model that asks for pictures of this many pixels a side, uncropped."""
     model = copy.deepcopy(model)
-    model.pretrained_cfg = {**model.pretrained_cfg, "input_size": (3, side, side), "crop_pct": 1.0}
+    model.pretrained_cfg = {**model.pretrained_cfg, "input_size": (input_of(model).size[0], side, side), "crop_pct": 1.0}
     return model
 
 
@@ -93,13 +100,33 @@ def _watched(body: nn.Module, task: Task) -> nn.Module:
     return watch(body, pixels[torch.randperm(len(pixels), generator=order)][:256], batch=32)
 
 
+# Where fine-tuning might pay: far from ImageNet, with the most labels, in a size and with changes that suit the pictures.
+# Side, augmentation, epochs, batch.
+RECIPE = "recipe=suited"
+SUITED = {
+    ("clothes", LETTERS): (32, functools.partial(crop_and_flip, area=0.7), 15, 32),
+    ("clothes", LITE0): (64, functools.partial(crop_and_flip, area=0.7), 6, 32),
+}
+
+
+def vectors(cell: Cell) -> tuple[nn.Module, Task]:
+    """A cell's backbone, and what it makes of the set."""
+    side = 0 if cell.method in (CENTROID, PROBE, RANDOM) else side_of(cell)
+    return _vectors(cell.task, cell.backbone, side, cell.method == RANDOM, pool(cell))
+
+
 @functools.lru_cache(maxsize=3)
-def vectors(name: str, body_name: str, kind: str = "") -> tuple[nn.Module, Task]:
-    """A backbone and what it makes of a set. kind: "random" weights whose norms have watched, or "small" pictures."""
-    body = backbone(body_name, pretrained=kind != "random", seed=0)
-    task = squares(name, SIDE) if kind == "small" else whole_task(name)
-    body = at_size(body, SIDE) if kind == "small" else _watched(body, task) if kind == "random" else body
+def _vectors(name: str, body_name: str, side: int, random: bool, most: int) -> tuple[nn.Module, Task]:
+    """With side 0 on pictures of the backbone's own size; random weights have norms that watched."""
+    body = backbone(body_name, pretrained=not random, seed=0)
+    task = squares(name, side, most) if side else whole_task(name, most)
+    body = at_size(body, side) if side else _watched(body, task) if random else body
     return body, features(body, task, progress=False)
+
+
+def side_of(cell: Cell) -> int:
+    """Of the pictures that a whole network sees, in pixels."""
+    return SUITED[cell.task, cell.backbone][0] if cell.variant else SIDE
 
 
 def _few(task: Task, cell: Cell) -> Task:
@@ -113,24 +140,24 @@ def _linear(body: nn.Module, task: Task, cell: Cell, lr: float) -> nn.Module:
 
 
 def _whole(model: nn.Module, cell: Cell) -> nn.Module:
-    """All of a network, at 96 pixels: 8 epochs or 60 steps of 16, with crops and mirroring, whichever takes longer."""
-    few = _few(squares(cell.task, SIDE), cell)
-    epochs = max(8, math.ceil(60 / math.ceil(len(few.train) / 16)))
-    how = {"epochs": epochs, "lr": cell.lr, "batch_size": 16, "augment": crop_and_flip, "seed": cell.seed}
+    """All of a network: 8 epochs or 60 steps of 16, whichever takes longer, or as the recipe has it."""
+    few = _few(squares(cell.task, side_of(cell), pool(cell)), cell)
+    augment, epochs, batch = crop_and_flip, max(8, math.ceil(60 / math.ceil(len(few.train) / 16))), 16
+    if cell.variant:
+        _, augment, epochs, batch = SUITED[cell.task, cell.backbone]
+    how = {"epochs": epochs, "lr": cell.lr, "batch_size": batch, "augment": augment, "seed": cell.seed}
     return fit(unfreeze(model), few, **how, progress=False).model
 
 
 def _learn(cell: Cell) -> tuple[nn.Module | None, Task]:
     """The trained network, and the task in the form that it answers."""
-    kind = {RANDOM: "random", SMALL: "small"}.get(cell.method, "")
     if cell.method in (PROBE, RANDOM, SMALL):
-        body, task = vectors(cell.task, cell.backbone, kind)
+        body, task = vectors(cell)
         return _linear(body, task, cell, cell.lr), task
-    task = squares(cell.task, SIDE)
+    task = squares(cell.task, side_of(cell), pool(cell))
     if cell.method == AFTER:
-        body, small = vectors(cell.task, cell.backbone, "small")
-        return _whole(_linear(body, small, cell, 3e-3), cell), task
-    body = at_size(backbone(cell.backbone, pretrained=cell.method == TUNED, seed=cell.seed), SIDE)
+        return _whole(_linear(*vectors(cell), cell, 3e-3), cell), task
+    body = at_size(backbone(cell.backbone, pretrained=cell.method == TUNED, seed=cell.seed), side_of(cell))
     return _whole(head(body, task, seed=cell.seed), cell), task
 
 
@@ -140,7 +167,7 @@ def _classic(cell: Cell) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import NearestCentroid
 
-    task = vectors(cell.task, cell.backbone)[1] if cell.method == CENTROID else squares(cell.task, 32)
+    task = vectors(cell)[1] if cell.method == CENTROID else squares(cell.task, 32, pool(cell))
     few = draw(task.train, cell.shots, cell.seed)
     if cell.method == CHANCE:
         model = DummyClassifier(strategy="uniform", random_state=cell.seed)
@@ -153,7 +180,7 @@ def _classic(cell: Cell) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def measure(cell: Cell) -> dict:
     """Run one cell: its row. train, val, test are accuracies; right has a bit for each test image, images their number."""
-    start, trainable, task = time.perf_counter(), 0, whole_task(cell.task)
+    start, trainable, task = time.perf_counter(), 0, whole_task(cell.task, pool(cell))
     if cell.method in (CHANCE, PIXELS, CENTROID):
         named = _classic(cell)
     else:
@@ -174,16 +201,18 @@ def measure(cell: Cell) -> dict:
     return row | {"right": np.packbits(right[2]).tobytes().hex() if cell.stage == "result" else ""}
 
 
-def _plan() -> Iterator[tuple[str, str, str, tuple[int, ...]]]:
-    """Which methods go with which task and backbone, and at how many labels per class; the cheap ones first."""
+def _plan() -> Iterator[tuple]:
+    """Task, method, backbone, numbers of labels per class, variant: the cheap ones first."""
     for task, shots in TASKS.items():
-        yield from ((task, CHANCE, "", shots), (task, PIXELS, "", shots))
-        yield from ((task, CENTROID, LITE0, shots), (task, PROBE, LITE0, shots))
-        yield task, RANDOM, LITE0, shots
+        yield from ((task, CHANCE, "", shots, ""), (task, PIXELS, "", shots, ""))
+        yield from ((task, CENTROID, LITE0, shots, ""), (task, PROBE, LITE0, shots, ""))
+        yield task, RANDOM, LITE0, shots, ""
         if task in ("clothes", "solar-cells"):  # grey pictures of one thing on black, which letters are too
-            yield task, PROBE, LETTERS, shots
+            yield task, PROBE, LETTERS, shots, ""
     for method, task in itertools.product((SMALL, TUNED, SCRATCH, AFTER), WHOLE_SHOTS):
-        yield task, method, LITE0, WHOLE_SHOTS[task]
+        yield task, method, LITE0, WHOLE_SHOTS[task], ""
+    for task, body in SUITED:
+        yield task, AFTER, body, TASKS[task][-1:], RECIPE
 
 
 def cells(rows: pd.DataFrame | None = None) -> Iterator[Cell]:
@@ -193,19 +222,19 @@ def cells(rows: pd.DataFrame | None = None) -> Iterator[Cell]:
     """
     found = {} if rows is None or rows.empty else {Cell.of(row).key: row["val"] for row in rows.to_dict("records")}
     known = set()
-    for task, method, body, all_shots in _plan():
+    for task, method, body, all_shots, variant in _plan():
         for shots in all_shots:
             best = math.nan
             if method in RATES:
                 heads = method in (PROBE, RANDOM)
                 near = max(n for n in SEARCH.get(task, (1, 10)) if n <= shots) if heads else shots
-                question = Cell(method, body, near, math.nan, 0, task, stage="search")
+                question = Cell(method, body, near, math.nan, 0, task, variant, "search")
                 best, tried = _search(question, range(3) if method in CHEAP else range(1), found)
                 yield from (cell for cell in tried if cell not in known)
                 known.update(tried)
                 if math.isnan(best):
                     continue
-            yield from (Cell(method, body, shots, best, seed, task) for seed in SEEDS)
+            yield from (Cell(method, body, shots, best, seed, task, variant) for seed in SEEDS)
 
 
 def _search(question: Cell, seeds: range, found: dict[tuple, float]) -> tuple[float, list[Cell]]:
@@ -273,7 +302,7 @@ def right(rows: pd.DataFrame) -> list[tuple[int, ...]]:
     return [tuple(bits(row).tolist()) for row in rows.to_dict("records")]
 
 
-def interval(rows: pd.DataFrame, minus: pd.DataFrame | None = None) -> Interval:
+def interval(rows: pd.DataFrame, minus: pd.DataFrame | None = None, level: float = 0.95) -> Interval:
     """The mean test accuracy of one method, or its lead over another's on the same draws; covers draws and test images.
 
     Raises:
@@ -284,8 +313,8 @@ def interval(rows: pd.DataFrame, minus: pd.DataFrame | None = None) -> Interval:
         raise ValueError("interval takes results of one method and task, one a seed, and of another with the same seeds.")
     other = None if minus is None else right(minus.sort_values("seed"))
     shots, task = rows[["shots", "task"]].iloc[0]
-    of = "initial weights, all with nearly the same training images" if shots == TASKS[task][-1] == 97 else "training images"
-    return mean_interval(right(rows.sort_values("seed")), minus=other, of=of)
+    of = "initial weights, all with the same training images" if shots == ALL.get(task) else "training images"
+    return mean_interval(right(rows.sort_values("seed")), level=level, minus=other, of=of)
 
 
 def gains() -> pd.DataFrame:
@@ -303,6 +332,14 @@ def gains() -> pd.DataFrame:
         lead = interval(ours[ours.seed.isin(seeds)], minus=theirs[theirs.seed.isin(seeds)])
         found.append((task, shots, with_, without, *lead))
     return pd.DataFrame(found, columns=["task", "labels per class", "with", "without", "lead", "low", "high"])
+
+
+def suited(task: str, body: str, over: str | None = None, level: float = 0.95) -> Interval:
+    """The lead of fine-tuning, as suits the pictures and with the most labels, over a probe on this backbone or another."""
+    rows = load()
+    rows = rows[(rows.stage == "result") & (rows.task == task) & (rows.shots == TASKS[task][-1])]
+    frozen = rows[(rows.method == PROBE) & (rows.backbone == (over or body))]
+    return interval(rows[(rows.variant == RECIPE) & (rows.backbone == body)], minus=frozen, level=level)
 
 
 def figure() -> Figure:

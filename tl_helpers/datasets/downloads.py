@@ -5,11 +5,17 @@ Lesson 09 opens this file.
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import hashlib
 import os
 import sys
+import tarfile
 import time
+import zipfile
 from pathlib import Path
+
+from ..engine.validate import shown
 
 TRIES, PAUSE, STALL = 5, 1.0, 30.0  # attempts; seconds before the second of them; seconds without a byte
 
@@ -41,6 +47,42 @@ def download(url: str, to: Path, md5: str | None = None) -> Path:
         if hopeless:
             break
     raise ConnectionError(f"{url}: {reason}")
+
+
+def unpack(file: Path, folder: Path, most: int) -> None:
+    """Unpack a .zip, a .tar.gz or a single .gz into a folder: nothing outside it, no links, and at most so many bytes.
+
+    tarfile's own filter does the first since Python 3.11.4, and nothing does the last.
+
+    Raises:
+        ValueError: it holds something else. The message is the reason only.
+    """
+    with contextlib.ExitStack() as opened:
+        if file.suffix == ".zip":
+            archive = opened.enter_context(zipfile.ZipFile(file))
+            members = [(member.filename, member.file_size, member) for member in archive.infolist() if not member.is_dir()]
+        elif file.name.endswith(".tar.gz"):
+            archive = opened.enter_context(tarfile.open(file))
+            members = [(member.name, member.size, member) for member in archive if not member.isdir()]
+        else:
+            archive, members = None, [(file.stem, 0, None)]
+        if sum(size for _, size, _ in members) > most:
+            raise ValueError(f"it would grow beyond {most / 10**6:.0f} MB")
+        for name, _, member in members:
+            to = (folder / name).resolve()
+            if folder.resolve() not in to.parents or member is not None and getattr(member, "type", b"0") not in b"0\0":
+                raise ValueError(f"it holds {shown(name)}, which is no plain file in its folder")
+            to.parent.mkdir(parents=True, exist_ok=True)
+            if archive is None:
+                source = gzip.open(file)
+            else:
+                source = archive.extractfile(member) if isinstance(archive, tarfile.TarFile) else archive.open(member)
+            with source, open(to, "wb") as target:
+                while part := source.read(2**20):
+                    most -= len(part)
+                    if most < 0:
+                        raise ValueError("it grows beyond what it should be")
+                    target.write(part)
 
 
 def part_of(to: Path) -> Path:
@@ -79,6 +121,8 @@ def _attempt(url: str, part: Path) -> tuple[str | None, bool]:
                     bar.update(len(chunk))
                     have += len(chunk)
     except requests.Timeout:
+        if total is None:  # a network, or the proxy before it, that swallows whatever is sent
+            return "there is no answer (is there a network, or a proxy that hangs?)", not have
         return f"nothing came for {STALL:g} seconds", False
     except (requests.RequestException, RuntimeError):  # a blocked network may show as the latter
         if total is None:

@@ -24,7 +24,7 @@ from ..data import Files, Split, Task, draw
 from ..device import cache_folder
 from ..engine.validate import brief, check_choice, shown
 from ..engine.weights import PREFETCH
-from .downloads import download, part_of
+from .downloads import download, part_of, unpack
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,7 +204,6 @@ def get(name: str, where: Path | None = None) -> Path:
         ConnectionError: the set cannot be fetched.
     """
     from filelock import FileLock
-    from torchvision.datasets.utils import extract_archive
 
     source, where = SOURCES[name], where or cache_folder()
     place = where / source.place
@@ -227,10 +226,10 @@ def get(name: str, where: Path | None = None) -> Path:
             if shutil.disk_usage(place.parent).free < 2 * 10**6 * source.megabytes - have:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             files = [download(*part) for part in parts]
-            fresh.mkdir(exist_ok=True)  # torchvision makes it for archives, not for a single packed file
+            fresh.mkdir(exist_ok=True)
             for file in files:
                 try:
-                    extract_archive(str(file), str(fresh))
+                    unpack(file, fresh, 4 * 10**6 * source.megabytes)
                 except Exception as error:  # a damaged archive fails in many ways
                     if isinstance(error, OSError) and error.errno:
                         raise

@@ -18,7 +18,8 @@ class Checkpoint:
     """A file that holds a training after its last whole epoch.
 
     It is written beside its place and then renamed, so that a whole one is there at any moment, and it begins with a
-    checksum, which tells a damaged one. A file that is not this training's is refused, and never written over.
+    checksum, which tells a damaged one. A file that is not this training's is refused, and never written over. Inside the
+    `with` block no other training gets it.
 
     Args:
         path: where; None for no checkpoint at all.
@@ -44,6 +45,29 @@ class Checkpoint:
                 raise ValueError(
                     f"No checkpoint can be written to {self.path}: give the path of a file in a folder of yours."
                 )
+
+    def __enter__(self) -> None:
+        self.processes.from_first(self._lock)
+
+    def _lock(self) -> None:
+        from filelock import FileLock, Timeout
+
+        if self.path:
+            self.lock = FileLock(f"{self.path}.lock", timeout=0)  # the system opens it when a process is killed
+            try:
+                self.lock.acquire()
+            except Timeout as error:
+                raise ValueError(
+                    f"Another training is writing to {self.path} just now: wait for its end, or give this one another path."
+                ) from error
+            except (OSError, NotImplementedError):  # a file system that locks nothing
+                self.lock = None
+
+    def __exit__(self, *_) -> None:
+        if self.path and not self.processes.rank and self.lock:
+            with contextlib.suppress(OSError):  # Windows deletes no open file
+                os.unlink(self.lock.lock_file)  # before it is let go: whoever comes next makes one anew
+            self.lock.release()
 
     def save(self, rows: list[dict], kept: dict) -> None:
         """Save everything: the history so far, the weights to keep at the end, and the state of all parts.

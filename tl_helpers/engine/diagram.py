@@ -63,13 +63,13 @@ class Anatomy:
     def words(self) -> tuple[str, ...]:
         """How much of it learns, what its norms do, and what to beware of."""
         n, learning, norms = self.total("parameters"), self.total("learning"), self.total("norms")
-        kept = "no norms" if not self.other_norms else "no batch norms: its norms keep no statistics"
-        moving = f"{self.total('moving')} of {norms} batch norms adapt their statistics" if norms else kept
+        kept = ("no batch norms: its norms keep no statistics",) if self.other_norms else ()
+        moving = (f"{self.total('moving')} of {norms} batch norms adapt their statistics",) if norms else kept
         wrong = any(part.moving and part.state == "frozen" for part in self.parts)
         careful = ("careful: batch norms in frozen blocks still change",) if wrong else ()
         share = 100 * learning / max(1, n)
         percent = "" if not 0 < learning < n else f" ({share:.1f}%)" if share >= 0.1 else " (less than 0.1%)"
-        return f"{learning:,} of {n:,} parameters learn{percent}", moving, *careful
+        return f"{learning:,} of {n:,} parameters learn{percent}", *moving, *careful
 
 
 def anatomy(model: nn.Module) -> Figure:

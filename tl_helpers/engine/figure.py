@@ -60,7 +60,8 @@ class Figure(matplotlib.figure.Figure):
         Image.fromarray(self.pixels()).save(file, "PNG", compress_level=1 if quick else 6)
         picture = base64.b64encode(file.getvalue()).decode()
         width = round(self.get_figwidth() * 96)
-        style = f"width:{width}px;max-width:100%;min-width:{min(width, 640)}px;background:white"
+        least = min(width, 560)  # still read, and no wider than the outputs of a window of 768 pixels
+        style = f"width:{width}px;max-width:100%;min-width:{least}px;background:white"
         return f'<img alt="{html.escape(self.alt)}" style="{style}" src="data:image/png;base64,{picture}">'
 
     def _ipython_display_(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import sys
 import threading
@@ -38,7 +39,7 @@ class Progress(tqdm):
         """Put a line of text in the place of the bar."""
         watched = not self.disable
         self.close()
-        if self.cell is not None:
-            self.display(text)
+        if self.cell is not None:  # JupyterLab breaks lines of plain text within words
+            self.cell.update({"text/plain": text, "text/html": f"<div>{html.escape(text)}</div>"}, raw=True)
         elif watched:
             print(text, file=sys.stderr)

@@ -57,6 +57,7 @@ SHORT = {
     "the article's network": "raw CNN from scratch",
     "article's network": "raw CNN from scratch",
     "as in the article": "raw CNN from scratch",
+    "network from scratch": "raw CNN from scratch",
     "from scratch": "same backbone from scratch",
     "scratch": "same backbone from scratch",
     "only digits": "same backbone from scratch",

@@ -55,6 +55,17 @@ def as_path(path: str | os.PathLike) -> Path:
     raise ValueError(f"The path {brief(path)} holds a NUL character, which no path can.")
 
 
+def user_folder(kind: str) -> Path | None:
+    """Where this system keeps a user's "cache" or "data" of this course; None for a user without a home."""
+    import platformdirs
+
+    try:
+        folder = getattr(platformdirs, f"user_{kind}_path")("tl_helpers", appauthor=False)
+    except RuntimeError:  # what a newer platformdirs does; an older one gives a path that begins with ~
+        return None
+    return folder if folder.is_absolute() else None
+
+
 def shown(path: str | os.PathLike) -> str:
     """A path as text that can always be printed, on one line."""
     text = os.fspath(path).encode("utf-8", "replace").decode()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
+import sys
 import warnings
 from pathlib import Path
 
@@ -71,15 +72,16 @@ def register() -> None:
         file = str(DATA / f"{name}.letters.safetensors")
         config = dataclasses.replace(timm.get_pretrained_cfg(base), architecture=name, file=file, **ours)
         if name == base:  # timm's own architecture, whose own weights stay what its bare name means
-            known = timm.models.resnet.default_cfgs[name]
+            known = sys.modules[getattr(timm.models, name).__module__].default_cfgs[name]
             known.tags.append("letters")
             known.cfgs["letters"] = config
         else:
             default_cfgs.update(generate_default_cfgs({f"{name}.letters": config}))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # resnet10t was registered before, without our tag
-        for function in (timm.models.resnet10t, mobilenetv3_small_050_s1, convnext_atto_p2):
-            register_model(function)
+        warnings.simplefilter("ignore")  # timm's own were registered before, without our tag
+        varied = {function.__name__: function for function in (mobilenetv3_small_050_s1, convnext_atto_p2)}
+        for name in LETTERS:
+            register_model(varied.get(name) or getattr(timm.models, name))
 
 
 def create(name: str, arguments: dict, **more) -> nn.Module:

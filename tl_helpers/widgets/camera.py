@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..data import Split, Task
 from ..engine.lite0 import NAMES
-from ..engine.validate import as_path, brief, check_kind, check_number, shown
+from ..engine.validate import as_path, brief, check_kind, check_number, files_in_words, shown
 from ..images import images_below, open_photograph
 from ..models import backbone, head
 from ..results import Interval, mean_interval
@@ -233,10 +233,16 @@ class Camera(AnyWidget):
         name = self.classes[picture.kind]
         if self.folder:
             place = self._place(picture.exam, name)
-            place.mkdir(parents=True, exist_ok=True)
+            with files_in_words(place, "written to"):
+                place.mkdir(parents=True, exist_ok=True)
             numbers = [int(found[1]) for file in place.iterdir() if (found := OURS.fullmatch(file.name))]
             picture.path = place / f"camera-{max(numbers, default=0) + 1:04}.jpg"
-            picture.path.write_bytes(picture.file)
+            try:
+                with files_in_words(picture.path, "written"):
+                    picture.path.write_bytes(picture.file)
+            except ValueError:  # half a picture is none
+                picture.path.unlink(missing_ok=True)
+                raise
         self._add(picture)
         self._show(self._made)
         words = "" if picture.exam else self._forget_probe()

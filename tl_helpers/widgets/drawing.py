@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import traitlets
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor, nn
 
 from .. import plots
@@ -25,6 +25,7 @@ from .base import Widget
 
 DIGITS = tuple("0123456789")
 SIDE = 280  # of the pad, in pixels
+PENS = 6.5  # so many pens wide is a drawing
 SEVEN = ((70, 50, 205, 50, 160, 140, 120, 240),)  # a drawing: one stroke, as x, y, x, y, ... on the pad
 
 
@@ -53,7 +54,7 @@ def as_digit(ink: np.ndarray | Image.Image | Tensor) -> Tensor:
     frame = Image.new("F", (32, 32))
     small = Image.fromarray(ink).resize((width, height), Image.Resampling.BOX)
     frame.paste(small, ((32 - width) // 2, (32 - height) // 2))
-    coarse = torch.from_numpy(np.array(frame)).view(1, 1, 8, 4, 8, 4).mean((3, 5))
+    coarse = torch.from_numpy(np.array(frame)).double().view(1, 1, 8, 4, 8, 4).mean((3, 5))
     fine = F.interpolate(coarse * (255 / coarse.max()), (28, 28), mode="bicubic", align_corners=False)
     return fine.clamp(0, 255).round().byte()
 
@@ -113,17 +114,27 @@ def drawn(strokes: Sequence[Sequence[float]]) -> np.ndarray:
     except (TypeError, ValueError):
         raise ValueError("A drawing is a list of strokes, and a stroke a list of numbers x, y, x, y, and so on.") from None
     lines = [line for line in lines if len(line) and (np.abs(line) < 1e6).all()]
-    picture = Image.new("L", (SIDE, SIDE))
-    canvas, pen = ImageDraw.Draw(picture), SIDE / 6.5
+    ink, pen = np.zeros((SIDE, SIDE), np.uint8), SIDE / PENS
     if lines:
         low, high = (getattr(np.concatenate(lines), end)(0) for end in ("min", "max"))
         scale = (SIDE - pen) / max(*(high - low), SIDE / 10)  # a dot stays a dot
         for line in lines:
-            points = [tuple(point) for point in (line - (low + high) / 2) * scale + SIDE / 2]
-            canvas.line(points, fill=255, width=round(pen))
-            for x, y in points:
-                canvas.ellipse((x - pen / 2, y - pen / 2, x + pen / 2, y + pen / 2), fill=255)
-    return np.asarray(picture)
+            points = (line - (low + high) / 2) * scale + SIDE / 2
+            for start, end in zip(points, [*points[1:], points[-1]]):
+                _ink_along(ink, start, end, pen / 2)
+    return ink
+
+
+def _ink_along(ink: np.ndarray, start: np.ndarray, end: np.ndarray, reach: float) -> None:
+    """Ink every pixel whose middle is so near to the line between two points; site/live/digits.js does the same."""
+    low = np.maximum(np.floor(np.minimum(start, end) - reach), 0).astype(int)
+    high = np.minimum(np.floor(np.maximum(start, end) + reach) + 1, SIDE).astype(int)
+    x, y = np.arange(low[0], high[0]), np.arange(low[1], high[1])[:, None]
+    (x0, y0), (dx, dy) = start, end - start
+    length = dx * dx + dy * dy
+    along = (((x - x0) * dx + (y - y0) * dy) / (length or 1)).clip(0, 1)
+    off_x, off_y = x - (x0 + along * dx), y - (y0 + along * dy)
+    ink[low[1] : high[1], low[0] : high[0]][off_x * off_x + off_y * off_y <= reach * reach] = 255
 
 
 def keep(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import html
-import json
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -106,8 +105,13 @@ class Revealed:
         self.question, self.guess, self.answer, self.figure = guess.question, guess.value, answer, None
         self.words = getattr(self, f"_{guess.kind}")(guess)
 
+    @staticmethod
+    def _places(asked: Guess) -> int:
+        """How many after the point."""
+        return max(0, -math.floor(math.log10(asked.step)))
+
     def _number(self, asked: Guess) -> str:
-        places = max(0, -math.floor(math.log10(asked.step)))  # after the point
+        places = self._places(asked)
         measured = f"Measured: {self.answer:.{places}f}."
         if self.guess is None:
             return f"{measured} {NONE}"
@@ -135,20 +139,22 @@ class Revealed:
         return f"{measured} You guessed: {', '.join(self.guess)}. Of {len(pairs)} pairs, {right} are in the measured order."
 
     def _curve(self, asked: Guess) -> str:
-        at = list(map(str, asked.options))
-        words = "Measured: " + ", ".join(f"{value:.2f} at {x}" for x, value in zip(at, self.answer)) + "."
+        at, places = list(map(str, asked.options)), self._places(asked)
+        words = "Measured: " + ", ".join(f"{value:.{places}f} at {x}" for x, value in zip(at, self.answer)) + "."
         lines = {"measured": self.answer} | ({"your guess": self.guess} if self.guess else {})
         self.figure = Figure(5.6, 2.6)
         axis = self.figure.axes_of()
         for (name, values), colour, marker in zip(lines.items(), plots.COLOURS, plots.MARKERS):
             axis.plot(at, values, color=colour, marker=marker, linestyle="-" if name == "measured" else "--", label=name)
         axis.set_title(self.question, fontsize=10, wrap=True)
+        shown, room = [asked.low, asked.high, *self.answer], (asked.high - asked.low) / 30  # the axis that was drawn on
+        axis.set_ylim(min(shown) - room, max(shown) + room)
         axis.legend()
         if self.guess is None:
             words = f"{words} {NONE}"
         else:
             apart = [abs(a - b) for a, b in zip(self.answer, self.guess)]
-            words += f" On average your curve is {sum(apart) / len(apart):.2f} away, at most {max(apart):.2f}."
+            words += f" On average your curve is {sum(apart) / len(apart):.{places}f} away, at most {max(apart):.{places}f}."
         self.figure.alt = f"{self.question} {words}"
         return words
 
@@ -216,19 +222,14 @@ def _place() -> Path | None:
 
 def _kept() -> dict:
     place = _place() if _in_a_notebook() else None
-    try:
-        kept = json.loads(place.read_text(encoding="utf-8")) if place else {}
-    except (OSError, ValueError):  # none yet, or damaged: nothing depends on it
-        return {}
-    return kept if isinstance(kept, dict) else {}
+    lines = checks.kept(place) if place else ()
+    return {question: value for line in lines if isinstance(line, dict) for question, value in line.items()}
 
 
 def _keep(question: str, value) -> None:
     place = _place() if _in_a_notebook() else None
     if place:
-        with contextlib.suppress(OSError):  # a disk that is full or cannot be written to stops no lesson
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(json.dumps(_kept() | {question: value}), encoding="utf-8")
+        checks.keep(place, {question: value})
 
 
 def _in_a_notebook() -> bool:

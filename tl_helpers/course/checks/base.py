@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import html
 import importlib
 import json
 import os
@@ -26,6 +27,9 @@ class Verdict:
 
     def __repr__(self) -> str:
         return f"{'✔ Passed.' if self.passed else 'Not yet.'} {self.text}"
+
+    def _repr_html_(self) -> str:  # JupyterLab breaks lines of plain text within words
+        return f"<div>{html.escape(repr(self))}</div>"
 
 
 LESSONS = sorted(path.stem.removeprefix("lesson_") for path in Path(__file__).parent.glob("lesson_*.py"))
@@ -75,17 +79,33 @@ def returned(found, wanted: str) -> None:
 
 def store() -> Path:
     """The file that keeps it: TL_PROGRESS if that is set, else one in TL_HOME or where this system keeps a user's data."""
-    import platformdirs
+    from ...engine.validate import user_folder
 
-    folder = os.environ.get("TL_HOME") or platformdirs.user_data_dir("tl_helpers", appauthor=False)
-    return Path(os.environ.get("TL_PROGRESS") or Path(folder, "progress.json"))
+    folder = os.environ.get("TL_HOME") or user_folder("data")
+    return Path(os.environ.get("TL_PROGRESS") or (Path(folder, "progress.json") if folder else os.devnull))
 
 
-def _passed() -> list[str]:
-    try:
-        return [name for name in json.loads(store().read_text(encoding="utf-8")) if isinstance(name, str)]
-    except (OSError, ValueError, TypeError):  # none yet, or damaged: nothing depends on it
-        return []
+def kept(path: Path) -> list:
+    """What the lines of a file that `keep` wrote hold. Damaged ones are left out: nothing depends on them."""
+    found = []
+    with contextlib.suppress(OSError, UnicodeError):  # none yet, or not ours
+        for line in path.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(line))
+    return found
+
+
+def keep(path: Path, value) -> None:
+    """Add a line to a file. What stands there is never written over: not by two notebooks at once, a kill or a full disk."""
+    with contextlib.suppress(OSError):  # a disk that is full or cannot be written to stops no lesson
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(f"\n{json.dumps(value)}\n")  # on a line of its own, even after one that a full disk cut off
+
+
+def _passed() -> set[str]:
+    lists = (line if isinstance(line, list) else [line] for line in kept(store()))  # it was one list at first
+    return {name for names in lists for name in names if isinstance(name, str)}
 
 
 def _note_passed(name: str) -> None:
@@ -99,11 +119,8 @@ def _note_passed(name: str) -> None:
     shell = get_ipython()
     if not hasattr(shell, "kernel") or "solution_" in shell.user_ns.get("In", ["solution_"])[-1]:
         return
-    known = _passed()
-    if name not in known:
-        with contextlib.suppress(OSError):  # a disk that is full or cannot be written to stops no lesson
-            store().parent.mkdir(parents=True, exist_ok=True)
-            store().write_text(json.dumps([*known, name]), encoding="utf-8")
+    if name not in _passed():
+        keep(store(), name)
 
 
 class Progress:
@@ -133,7 +150,7 @@ def progress(lesson: str) -> Progress:
 def forget_progress() -> None:
     """Begin anew: no exercise has passed."""
     if store().exists():
-        store().write_text("[]", encoding="utf-8")
+        store().write_text("", encoding="utf-8")
 
 
 class Claims:

@@ -82,11 +82,10 @@ def decided(choice, lead) -> str:
             f"The choice is right, but its reason is not {lead:g} points. Ask lesson_07.shift_lead for rotation, with "
             "PROBE first and TUNED second."
         )
-    sure = "and the interval" if low > 0 else "though the interval"
-    ends = "lies above zero" if low > 0 else "holds zero once other test images are covered, so test on your own"
+    sure = "lies above zero" if low > 0 else "contains zero, so a lead is not certain"
     return (
-        f"About {middle:.1f} points ({low:.1f} to {high:.1f}): the probe costs a second, {sure} {ends}. Decide for the "
-        "images you will meet, not for those of the test."
+        f"About {middle:.1f} points, and the interval ({low:.1f} to {high:.1f}) {sure}. The probe is also the cheaper one, "
+        "which decides it. Choose for the images you will meet, not for those of the test."
     )
 
 
