@@ -69,7 +69,8 @@ def installed(python: str, resolution: str, folder: Path) -> Path:
     place = next(path for path in (folder / "bin" / "python", folder / "Scripts" / "python.exe") if path.exists())
     into = ("pip", "install", "--quiet", "--python", str(place))
     # No package is built here: where the lowest version has no wheel for a Python, that Python starts with the next.
-    uv(*into, "--no-build", "--resolution", resolution, "--requirements", "pyproject.toml", "--group", "dev")
+    groups = ("--group", "dev", "--group", "photographs")
+    uv(*into, "--no-build", "--resolution", resolution, "--requirements", "pyproject.toml", *groups)
     uv(*into, "--no-deps", "--editable", ".")
     uv("pip", "check", "--quiet", "--python", str(place))
     return place
