@@ -1,5 +1,6 @@
 """The lessons in JupyterLab as a person sees them, in headless Chromium."""
 
+import contextlib
 import io
 import json
 import os
@@ -60,30 +61,19 @@ FLAGS = (
 ).split()
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """A JupyterLab of its own on a copy of the course, on this machine only; gives the address of a notebook."""
-    folder = tmp_path_factory.mktemp("lab")
-    shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+@contextlib.contextmanager
+def jupyterlab(folder: Path, *words: str, **variables: str):
+    """A JupyterLab that runs in a folder; gives what makes an address of the path of a file."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     token = secrets.token_hex(8)
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
-    command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
-    command += ["--LabApp.expose_app_in_browser=True"]
-    quiet = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
-    settings = folder / "config" / "labconfig" / "default_setting_overrides.json"
-    settings.parent.mkdir(parents=True)
-    settings.write_text(json.dumps(quiet))  # no question about news in the pictures
-    nbformat.write(WIDGETS, folder / "notebooks" / "widgets.ipynb")
-    environment = os.environ | {"JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_DATA_DIR": str(folder / "jupyter")}
-    if REAL.exists():  # the photographs that tests have
-        environment["TL_HOME"] = PREFETCHED.name
+    command = [sys.executable, "-m", "jupyterlab", *words, "--no-browser", "--allow-root", f"--port={port}"]
+    command += [f"--IdentityProvider.token={token}", "--LabApp.expose_app_in_browser=True"]
     with open(folder / "server.log", "w") as log:
-        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment)
+        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=os.environ | variables)
     address = f"http://127.0.0.1:{port}"
-    for _ in range(600):
+    for _ in range(900):
         try:
             urllib.request.urlopen(f"{address}/api", timeout=1)
             break
@@ -92,9 +82,26 @@ def lab(tmp_path_factory):
     else:
         server.kill()
         pytest.fail((folder / "server.log").read_text())
-    yield lambda name: f"{address}/lab/tree/notebooks/{name}?token={token}&reset"
+    yield lambda path: f"{address}/lab/tree/{path}?token={token}&reset"
     server.terminate()
     server.wait(20)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A JupyterLab of its own on a copy of the course, on this machine only; gives the address of a notebook."""
+    folder = tmp_path_factory.mktemp("lab")
+    shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    quiet = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+    settings = folder / "config" / "labconfig" / "default_setting_overrides.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(json.dumps(quiet))  # no question about news in the pictures
+    nbformat.write(WIDGETS, folder / "notebooks" / "widgets.ipynb")
+    places = {"JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_DATA_DIR": str(folder / "jupyter")}
+    if REAL.exists():  # the photographs that tests have
+        places["TL_HOME"] = PREFETCHED.name
+    with jupyterlab(folder, "--ip=127.0.0.1", f"--ServerApp.root_dir={folder}", **places) as address:
+        yield lambda name: address(f"notebooks/{name}")
 
 
 @pytest.fixture(scope="module")

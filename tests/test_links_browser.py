@@ -1,19 +1,14 @@
 """JupyterLab as the README's first command opens it: at the course's root, with nothing in the way, and every link works."""
 
 import json
+import os
 import re
-import secrets
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 
 import nbformat
 import psutil
 import pytest
-from test_browser import LESSONS, browser, os  # noqa: F401
+from test_browser import LESSONS, browser, jupyterlab  # noqa: F401
 
 from conftest import ROOT
 
@@ -36,31 +31,11 @@ def course(tmp_path_factory):
     settings = folder / ".config" / "labconfig" / "default_setting_overrides.json"
     settings.parent.mkdir(parents=True)
     settings.write_text(json.dumps(QUIET | ALL))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    token = secrets.token_hex(8)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     words = re.search(r"uv run jupyter lab (.+)$", readme, re.M)[1].split()
-    more = [f"--port={port}", f"--IdentityProvider.token={token}", "--no-browser", "--allow-root"]
-    more += ["--LabApp.expose_app_in_browser=True"]
-    environment = os.environ | {"JUPYTER_CONFIG_DIR": str(folder / ".config"), "JUPYTER_DATA_DIR": str(folder / ".jupyter")}
-    with open(folder / "server.log", "w") as log:
-        command = [sys.executable, "-m", "jupyterlab", *words, *more]
-        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment)
-    address = f"http://127.0.0.1:{port}"
-    for _ in range(900):
-        try:
-            urllib.request.urlopen(f"{address}/api", timeout=1)
-            break
-        except OSError:
-            time.sleep(0.1)
-    else:
-        server.kill()
-        pytest.fail((folder / "server.log").read_text())
-    yield lambda path: f"{address}/lab/tree/{path}?token={token}&reset"
-    server.terminate()
-    server.wait(20)
+    places = {"JUPYTER_CONFIG_DIR": str(folder / ".config"), "JUPYTER_DATA_DIR": str(folder / ".jupyter")}
+    with jupyterlab(folder, *words, **places) as address:
+        yield address
 
 
 @pytest.fixture

@@ -40,7 +40,8 @@ task, body = tl.digits(5), tl.backbone("resnet10t.letters")
 model = tl.fit(tl.head(body, task), tl.features(body, task, progress=False), progress=False).model
 shown = [tl.widgets.draw(model, task=task), tl.widgets.walk(model, task.test[:4]), tl.widgets.upload(model),
     tl.widgets.camera(body), tl.widgets.shots(), tl.widgets.gallery(model, task.test[:9], task.classes),
-    tl.widgets.guess("?", low=0, high=1), tl.widgets.swap(task, epochs=1), tl.widgets.thaw(model, task, epochs=1)]
+    tl.widgets.guess("?", low=0, high=1), tl.widgets.swap(task, epochs=1), tl.widgets.thaw(model, task, epochs=1),
+    tl.widgets.explore(epochs=1)]
 print(len(shown), "widgets")
 """
 
@@ -66,7 +67,7 @@ def test_no_import_command_or_widget_asks_for_a_connection(tmp_path):
     Image.new("L", (40, 30)).save(tmp_path / "pictures" / "a.png")
     variables = {"PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "offline"), str(ROOT)])}
     hosts, said = asked_for(EVERYTHING, tmp_path, **variables)
-    assert hosts == [] and "9 widgets" in said
+    assert hosts == [] and "10 widgets" in said
 
 
 @pytest.mark.parametrize(

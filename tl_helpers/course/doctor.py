@@ -279,9 +279,9 @@ def camera() -> str:
     import psutil
     from jupyter_core.paths import jupyter_runtime_dir
 
-    away = {"COLAB_RELEASE_TAG": "Colab", "JUPYTERHUB_API_URL": "a JupyterHub", "CODESPACES": "Codespaces"}
-    away |= {"BINDER_SERVICE_HOST": "Binder"}
-    where = next((name for variable, name in away.items() if os.environ.get(variable)), None)
+    hosts = {"COLAB_RELEASE_TAG": "Colab", "JUPYTERHUB_API_URL": "a JupyterHub", "CODESPACES": "Codespaces"}
+    hosts["BINDER_SERVICE_HOST"] = "Binder"
+    where = next((name for variable, name in hosts.items() if os.environ.get(variable)), None)  # each has https before it
     for file in Path(jupyter_runtime_dir()).glob("jpserver-*.json"):
         with contextlib.suppress(OSError, ValueError, KeyError):
             server = json.loads(file.read_text(encoding="utf-8"))
@@ -291,8 +291,7 @@ def camera() -> str:
                     f"A Jupyter listens beyond this machine and without https ({server['url']}): others can reach it, and "
                     f"browsers refuse it the camera elsewhere. Start it as the README says, or behind https."
                 )
-    if not where and os.environ.get("SSH_CONNECTION"):
-        where = "a machine reached by ssh"
+    where = where or ("a machine reached by ssh" if os.environ.get("SSH_CONNECTION") else None)
     if where:
         return f"this is {where}: the camera works where the address begins with https:// or is localhost (tunnelled)"
     return "open Jupyter as http://localhost, and the browser asks you before it gives the camera"

@@ -312,8 +312,9 @@ that it is not stored which images each network got right, so that the interval 
 can do: a closer study would narrow it.
 
 "Transfer" is the whole letters backbone fine-tuned, resnet10t unless another is named. Test images: 797 handwritten digits,
-but for the last heading: there the network is EfficientNet-Lite0 with ImageNet's weights or without, and the photographs are
-those of [lesson 09](09_photographs.ipynb). Shifts, learning rates and times were not measured on photographs.
+but for the last heading: there the network is EfficientNet-Lite0 with ImageNet's weights or without (in one row the letters
+backbone), and the photographs are those of [lesson 09](09_photographs.ipynb). Shifts, learning rates and times were not
+measured on photographs.
 
 {sections}
 """
