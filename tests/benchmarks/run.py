@@ -1,19 +1,22 @@
 """How fast the course is, beside what else one would use: `uv run --group bench python tests/benchmarks/run.py [NAMES]`.
 
 Each figure is a ratio of times of one run, the contestants in turns and in another order each round: the median of the
-rounds' ratios, and in brackets the lowest and the highest. All of it writes README.md, beside this file; by name
-(training-a, training-b, training-c, frozen, photos, widgets, import, lessons) or with --quick, a rehearsal, it only prints.
+rounds' ratios, and in brackets the lowest and the highest. It writes README.md, beside this file, as it goes on; by name
+(training-a, training-b, training-c, frozen, photos, widgets, import, lessons) only these sections of it. --quick, a
+rehearsal, only prints.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import datetime
 import functools
 import math
 import multiprocessing
 import os
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -386,6 +389,14 @@ Photographs are looked for in `../shared/real`, beside the cloned folder; the Im
 """
 
 
+def write(name: str, found: str, page: Path = HERE / "README.md") -> None:
+    """Put a section into the page, in place of what it held under this name."""
+    sections = dict(re.findall(r"^<!-- (\S+) -->\n(.*?)\n*(?=^<!-- |\Z)", page.read_text(encoding="utf-8"), re.M | re.S))
+    sections[name] = found
+    parts = [f"<!-- {name} -->\n{sections[name]}" for name in BENCHMARKS if name in sections]
+    page.write_text("\n\n".join([HEAD.rstrip(), *parts]) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which ones; all when left out")
@@ -403,16 +414,16 @@ def main() -> None:
     global THREADS
     THREADS = options.threads or THREADS
     facts = tl.device.machine()
-    said = [HEAD, f"This run: {facts['processor']}; {facts['versions']}."]
+    where = f"{datetime.date.today()}: {facts['processor']}; {facts['versions']}."
     for name in [name for name in BENCHMARKS if name in (options.names or BENCHMARKS)]:  # trainings first: see there
         torch.set_num_threads(1 if name in GOALS else THREADS)
         if name in ("training-c", "frozen", "photos", "widgets") and not REAL.exists():
-            said.append(f"## {name}\n\nNot run: no {REAL.name} here.")
-        else:
-            said.append(BENCHMARKS[name](quick=options.quick))
-        print(said[-1], end="\n\n", flush=True)
-    if not options.names and not options.quick:
-        (HERE / "README.md").write_text("\n\n".join(said) + "\n", encoding="utf-8")
+            print(f"{name}: not run, no {REAL.name} here.", flush=True)
+            continue
+        found = BENCHMARKS[name](quick=options.quick) + f"\n\nMeasured on {where}"
+        print(found, end="\n\n", flush=True)
+        if not options.quick:
+            write(name, found)
 
 
 if __name__ == "__main__":
