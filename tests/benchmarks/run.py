@@ -131,18 +131,24 @@ def training(name: str, quick: bool, peers: bool = True) -> str:
         contestants.run(who, model, beginning, x[:few], y[:few], 1, batch)  # whatever is done once in a process
         return contestants.run(who, model, task, x, y, epochs, batch)
 
-    found = rounds(lambda who: in_its_own_process(lambda: measured(who)), names, times, uncounted=0)
+    run = lambda who: in_its_own_process(lambda: measured(who))
+    found = rounds(run, names, times, uncounted=0)
     rows = [[who, ratio(found, who, "floor")[1], ratio(found, who, "plain loop")[1]] for who in names]
+    # A goal of 3% asks for more than a few rounds, minutes apart: these two alone, one right after the other.
+    pair = rounds(run, names[:2], 1 if quick else 6 if name == "training-c" else 30, uncounted=0)
+    each = sorted(one / other for one, other in zip(pair["fit"], pair["floor"]))
+    mine, quarters = statistics.median(each), (each[len(each) // 4], each[-1 - len(each) // 4])
     times_floor = {who: ratio(found, who, "floor")[0] for who in names}
-    mine, fastest = times_floor["fit"], min(names[2:], key=times_floor.get)
-    goal = f"at most {GOALS[name]:.2f} times the floor: {'met' if mine <= GOALS[name] else 'not met'}, {mine:.2f}"
-    goal += f"; faster than all others: {'met' if mine < times_floor[fastest] else 'not met'} ({fastest} is the fastest)"
+    fastest = min(names[2:], key=times_floor.get)
+    goal = f"at most {GOALS[name]:.2f} times the floor: {'met' if mine <= GOALS[name] else 'not met'}, {mine:.3f} "
+    goal += f"(these two alone, rounds: {len(each)}, half of them from {quarters[0]:.3f} to {quarters[1]:.3f}); faster than "
+    goal += f"all others: {'met' if times_floor['fit'] < times_floor[fastest] else 'not met'} ({fastest} is the fastest)"
     steps = epochs * math.ceil(len(x) / batch)
     parts = in_its_own_process(lambda: pieces(model, x, y, batch))
-    rest = statistics.median(found["fit"]) / steps - sum(parts.values())
+    rest = statistics.median(pair["fit"]) / steps - sum(parts.values())
     parts["the rest: copy, normalisation, history, bar"] = max(0.0, rest)  # below 0: lost in the noise
     whole = sum(parts.values())
-    inner = statistics.median(1 - f / g for f, g in zip(found["floor"], found["fit"]))
+    inner = statistics.median(1 - f / g for f, g in zip(pair["floor"], pair["fit"]))
     profile = table(["a step of fit", "ms", "share"], [[k, f"{v * 1e3:.3f}", f"{v / whole:.1%}"] for k, v in parts.items()])
     return (
         f"## Training ({name[-1]}): {what}, batches of {batch}, epochs: {epochs}, rounds: {times}\n\n"

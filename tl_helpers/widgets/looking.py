@@ -6,6 +6,7 @@ Lessons 04 and 10 show them.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import traitlets
 from torch import Tensor, nn
 
 from .. import plots
-from ..data import Split, in_floats
+from ..data import Files, InputConfig, Split, in_floats
 from ..engine.drawing import WIDE, scale
 from ..images import prepare
 from ..models import input_of
@@ -27,6 +28,7 @@ from .base import Widget
 from .cache import cached
 
 PATCHES = 8
+FEW = 10  # pictures in a view
 SIDE = 192  # of a picture, in dots
 _LAYERS = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.ReLU, nn.Sigmoid, nn.Tanh, nn.GELU, nn.SiLU, nn.Hardswish)
 
@@ -42,10 +44,24 @@ def _at_rest(model: nn.Module):
             module.training = mode
 
 
+@functools.lru_cache(256)  # at 224 pixels 39 MB
+def _photograph(path: Path, changed: int, size: int, wanted: InputConfig) -> Tensor:
+    """One photograph, prepared; a file that has changed is read anew."""
+    return prepare(Split(Files(path), torch.zeros(1, dtype=torch.int64)), wanted)
+
+
 def _pixels(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
-    """The images of a split as the model wants them, on its device: in [0, 1], and normalised."""
+    """The images of a split as the model wants them, on its device: in [0, 1], and normalised.
+
+    To decode the few photographs of one view again for the next one would take longer than all the rest.
+    """
     wanted, where = input_of(model, split), next(model.parameters()).device
-    plain = in_floats(prepare(split, wanted)).to(where)
+    if isinstance(split.x, Files) and 0 < len(split) <= FEW:
+        facts = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in split.x]
+        pixels = torch.cat([_photograph(*fact, wanted) for fact in facts])
+    else:
+        pixels = prepare(split, wanted)
+    plain = in_floats(pixels).to(where)
     return plain, wanted.normalise(plain)
 
 
