@@ -17,11 +17,15 @@ from torch import Tensor, nn
 from ..data import InputConfig, Task
 from ..models import RawCNN, backbone, count_parameters, input_of
 from ..results import Evaluation
+from .lite0 import NAMES as LITE0
 from .memory import predict_logits
 from .parts import Facts, classifier, facts_of
-from .validate import check_kind, shown
+from .validate import brief, check_kind, shown
+from .weights import LETTERS
 
 FORMAT = 2  # of a saved model; raised when an older version of this file could no longer read a new one
+HEAD = 1  # the format of a head in a file of its own
+COMES_ALONG = (*LITE0, *(f"{name}.letters" for name in LETTERS))
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 
@@ -169,6 +173,38 @@ def read_folder(folder: Path) -> tuple[dict, bytes]:
         if expected == found:
             return config, weights
     raise ValueError(f"{shown(folder / WEIGHTS)} is damaged, or belongs to another {CONFIG}. Copy or save the model again.")
+
+
+def read_head(file: Path) -> tuple[dict, dict[str, Tensor]]:
+    """What stands in the file of a head alone: backbone and classes, by name, and the head's weights.
+
+    The site's live page writes it (site/live/files.js): safetensors with "weight" (float32, classes x features) and "bias"
+    (float32, classes), and in its metadata, under "tl_helpers", JSON with format, backbone and classes.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, "pt") as opened:
+            kept = json.loads((opened.metadata() or {})["tl_helpers"])
+            weights = {name: opened.get_tensor(name) for name in opened.keys()}
+        version, name, classes = int(kept["format"]), kept["backbone"], kept["classes"]
+        if not isinstance(classes, list):
+            raise TypeError("classes")
+    except (SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError(f"{shown(file)} is damaged, or no head that the course's live page wrote.") from error
+    if version > HEAD:
+        raise ValueError(f"{shown(file)} was written by a later version of the course: get it anew, with git pull.")
+    if name not in COMES_ALONG:  # others would have to be fetched, and could be anything
+        raise ValueError(f"{shown(file)} asks for a backbone that does not come with the course: {brief(name)}.")
+    return kept, weights
+
+
+def with_head(kept: dict, weights: dict[str, Tensor]) -> nn.Module:
+    """The backbone that a head was fitted on, with that head."""
+    model = backbone(kept["backbone"], len(kept["classes"])).eval()
+    classifier(model).load_state_dict(weights)
+    model.facts = Facts(tuple(map(str, kept["classes"])))
+    return model
 
 
 class FromPixels(nn.Module):
