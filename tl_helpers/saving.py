@@ -134,18 +134,11 @@ def load(path: str | os.PathLike) -> nn.Module:
     Raises:
         ValueError: there is no saved model, it is damaged or not whole, or it was written by a later version.
     """
-    from safetensors.torch import load as from_bytes
-
     path = as_path(path)
     with files_in_words(path, "read"):
-        alone = path.is_file()
-        what, weights = model_folder.read_head(path) if alone else model_folder.read_folder(path)
+        make = model_folder.read_head(path) if path.is_file() else model_folder.read_whole(path)
     try:
-        if alone:
-            model = model_folder.with_head(what, weights)
-        else:
-            model = model_folder.build(what)
-            model.load_state_dict(from_bytes(weights))
+        model = make()
         model(input_of(model).normalise(torch.zeros(1, *input_of(model).size)))
     except Exception as error:  # a config edited by hand sets off whatever in timm and torch
         why = shorten(str(error), 300).rstrip(".")

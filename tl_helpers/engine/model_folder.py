@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from textwrap import shorten
@@ -175,8 +175,22 @@ def read_folder(folder: Path) -> tuple[dict, bytes]:
     raise ValueError(f"{shown(folder / WEIGHTS)} is damaged, or belongs to another {CONFIG}. Copy or save the model again.")
 
 
-def read_head(file: Path) -> tuple[dict, dict[str, Tensor]]:
-    """What stands in the file of a head alone: backbone and classes, by name, and the head's weights.
+def read_whole(folder: Path) -> Callable[[], nn.Module]:
+    """What makes the model that was saved in a folder."""
+    from safetensors.torch import load as from_bytes
+
+    config, weights = read_folder(folder)
+
+    def make() -> nn.Module:
+        model = build(config)
+        model.load_state_dict(from_bytes(weights))
+        return model
+
+    return make
+
+
+def read_head(file: Path) -> Callable[[], nn.Module]:
+    """What makes a model of a head that has a file of its own, on the backbone that it was fitted on.
 
     The site's live page writes it (site/live/files.js): safetensors with "weight" (float32, classes x features) and "bias"
     (float32, classes), and in its metadata, under "tl_helpers", JSON with format, backbone and classes.
@@ -196,15 +210,14 @@ def read_head(file: Path) -> tuple[dict, dict[str, Tensor]]:
         raise ValueError(f"{shown(file)} was written by a later version of the course: get it anew, with git pull.")
     if name not in COMES_ALONG:  # others would have to be fetched, and could be anything
         raise ValueError(f"{shown(file)} asks for a backbone that does not come with the course: {brief(name)}.")
-    return kept, weights
 
+    def make() -> nn.Module:
+        model = backbone(name, len(classes)).eval()
+        classifier(model).load_state_dict(weights)
+        model.facts = Facts(tuple(map(str, classes)))
+        return model
 
-def with_head(kept: dict, weights: dict[str, Tensor]) -> nn.Module:
-    """The backbone that a head was fitted on, with that head."""
-    model = backbone(kept["backbone"], len(kept["classes"])).eval()
-    classifier(model).load_state_dict(weights)
-    model.facts = Facts(tuple(map(str, kept["classes"])))
-    return model
+    return make
 
 
 class FromPixels(nn.Module):
