@@ -117,6 +117,15 @@ def results(options) -> int:
         photographs.figure().savefig(photographs.PATH.with_suffix(".png"), dpi=150)
         print(photographs.gains().round(3).to_string(index=False))
         return 0
+    if options.grid == "pictures_and_words":
+        from .course import lesson_13, pictures_and_words
+
+        if options.processes:
+            raise ValueError("The grid of pictures and words runs in one process: leave out --processes.")
+        pictures_and_words.run()
+        print(lesson_13.limits().to_string(), lesson_13.two_letters().to_string(), sep="\n\n", end="\n\n")
+        print(lesson_13.transfer().to_string())
+        return 0
     frame = experiments.run(options.grid, options.processes)
     rows = experiments.chosen(frame)
     grid = experiments.GRIDS[options.grid]
@@ -247,7 +256,11 @@ def main(words: Sequence[str] | None = None) -> int:
     add.set_defaults(run=pretrain)
     add = commands.add_parser("results", help=results.__doc__)
     add.add_argument(
-        "grid", nargs="?", choices=[*GRIDS, "photographs"], default="digits", help="which (default: %(default)s)"
+        "grid",
+        nargs="?",
+        choices=[*GRIDS, "photographs", "pictures_and_words"],
+        default="digits",
+        help="which (default: %(default)s)",
     )
     add.add_argument(
         "--processes", type=as_number(int, 1, 1000), help="how many at once (default: one a core; on a GPU, one)"
