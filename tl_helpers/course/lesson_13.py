@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
 
+from ..datasets.free import free_photographs
+from ..device import hub_cache
 from ..engine.figure import Figure
+from ..images import open_photograph
 from ..results import Interval, mean_interval
 from . import pictures_and_words as pairs
 from .pictures_and_words import CLASSES, NAMES, SCRATCH, SHIPPED, SHOTS, Letters
@@ -146,3 +151,47 @@ def transfer() -> pd.DataFrame:
             "to": round(high, 1),
         }
     return pd.DataFrame(found).T.rename_axis("labels per class")
+
+
+def weakest() -> str:
+    """The limit with the lowest share right, in the words of `limits` and `two_letters`."""
+    shares = pd.concat([limits()["share right"].iloc[2:], two_letters()["share right"].iloc[2:]])
+    return shares.idxmin()
+
+
+CLIP = "timm/vit_base_patch32_clip_224.openai"
+
+
+@torch.no_grad()
+def real_clip(texts: Sequence[str], download: bool = False) -> pd.DataFrame | None:
+    """What OpenAI's CLIP (ViT-B/32) makes of the three free photographs; where it is not here, one sentence says so.
+
+    Args:
+        texts: among which it chooses.
+        download: fetch its weights (605 MB) if they are not on this machine.
+
+    Returns: a row for each photograph, a column for each text, shares that add up to 1; None where CLIP is not here.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        import open_clip
+    except ImportError:
+        print("CLIP is not on this machine: its library is missing. `uv pip install open_clip_torch` brings it.")
+        return None
+    here = isinstance(try_to_load_from_cache(CLIP, "open_clip_model.safetensors", hub_cache()), str)
+    try:
+        if not here and not download:
+            raise RuntimeError
+        how = {"pretrained": "openai", "cache_dir": hub_cache()}
+        model, _, prepare = open_clip.create_model_and_transforms("ViT-B-32-quickgelu", **how)
+    except (RuntimeError, OSError):
+        print("CLIP is not on this machine: with a network, download=True fetches its weights once (605 MB).")
+        return None
+    model.eval()
+    photographs = free_photographs()
+    pixels = torch.stack([prepare(open_photograph(path)) for path in photographs.values()])
+    seen = F.normalize(model.encode_image(pixels), dim=1)
+    read = F.normalize(model.encode_text(open_clip.get_tokenizer("ViT-B-32-quickgelu")(list(texts))), dim=1)
+    shares = (model.logit_scale.exp() * seen @ read.T).softmax(1)
+    return pd.DataFrame(shares.numpy(), list(photographs), list(texts)).round(2)

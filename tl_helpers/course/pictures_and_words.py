@@ -12,7 +12,7 @@ import functools
 import itertools
 import time
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from .. import glyphs
 from ..data import Split, Task, digits, in_floats
 from ..device import seeded
 from ..extraction import features
-from ..models import backbone, head, input_of
+from ..models import backbone, head, input_of, unfreeze
 from ..training import fit, predict
 from . import experiments, lesson_05
 
@@ -40,7 +40,8 @@ OTHER_FONTS = ("STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic", "STIXGenera
 NEVER_MET = ("DIGIT", "ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
 SIDE, SIZE = 32, 128  # of a picture, in pixels; of the vectors
 BEND = functools.partial(glyphs.augment, strength=0.4)
-STEPS, RATE, BATCH = 500, 2e-3, 256
+STEPS, RATE, BATCH = 450, 2e-3, 256
+LEARNS = 3  # of the five blocks of the shipped backbone; the first two stay as they are
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,9 +188,13 @@ class Towers(nn.Module):
         return F.normalize(self.text(bags(names)), dim=1)
 
 
-def towers(start: str = RESNET, pretrained: bool = True, seed: int = 0) -> Towers:
-    """New towers: the image tower from a backbone, its last layer and the text tower from random weights."""
-    return Towers(backbone(start, classes=SIZE, pretrained=pretrained, seed=seed), TextTower(len(vocabulary()), seed))
+def towers(pretrained: bool = True, seed: int = 0) -> Towers:
+    """New towers, the image tower from the letters backbone, of which the last three blocks learn, or from random weights.
+
+    Its last layer and the text tower begin with random weights either way.
+    """
+    image = backbone(RESNET, classes=SIZE, pretrained=pretrained, seed=seed)
+    return Towers(unfreeze(image, last=LEARNS) if pretrained else image, TextTower(len(vocabulary()), seed))
 
 
 def contrastive(seen: Tensor, read: Tensor, scale: Tensor) -> Tensor:
@@ -201,36 +206,37 @@ def contrastive(seen: Tensor, read: Tensor, scale: Tensor) -> Tensor:
     return (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
 
 
-def batches(letters: Letters, steps: int, seed: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(letters: Letters, steps: int, size: int = BATCH, seed: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
     """For each step 256 letters, none twice (int64, 256), and a picture of each, in a random font and bent anew."""
     generator = torch.Generator().manual_seed(seed)
     for _ in range(steps):
-        which = torch.randperm(len(letters), generator=generator)[:BATCH]
+        which = torch.randperm(len(letters), generator=generator)[:size]
         font = torch.randint(letters.pictures.shape[1], (len(which),), generator=generator)
         yield which, BEND(letters.pictures[which, font].unsqueeze(1) / 255, generator)
 
 
-def learn(model: Towers, letters: Letters, steps: int = STEPS, lr: float = RATE, seed: int = 0) -> Towers:
+def learn(model: Towers, letters: Letters, steps: int = STEPS, lr: float = RATE, size: int = BATCH, seed: int = 0) -> Towers:
     """Train both towers on pairs of a picture and its name. Changes the model, and returns it."""
 
     def loss(which: Tensor, pictures: Tensor) -> Tensor:
         names = [letters.names[i] for i in which]
         return contrastive(model.see(pictures), model.read(names), model.scale.exp())
 
-    return _trained(model, loss, letters, steps, lr, seed)
+    return _trained(model, loss, batches(letters, steps, size, seed), steps, lr)
 
 
-def learn_classes(model: nn.Module, letters: Letters, steps: int = STEPS, lr: float = RATE, seed: int = 0) -> nn.Module:
+def learn_classes(model: nn.Module, letters: Letters, steps: int, lr: float, size: int = BATCH, seed: int = 0) -> nn.Module:
     """Train a classifier on the same pictures, each letter a class. Changes the model, and returns it."""
     normalise = input_of(model).normalise
-    return _trained(model, lambda y, x: F.cross_entropy(model(normalise(x)), y), letters, steps, lr, seed)
+    loss = lambda which, pictures: F.cross_entropy(model(normalise(pictures)), which)
+    return _trained(model, loss, batches(letters, steps, size, seed), steps, lr)
 
 
-def _trained(model: nn.Module, loss_of, letters: Letters, steps: int, lr: float, seed: int) -> nn.Module:
+def _trained(model: nn.Module, loss_of: Callable, stream: Iterator, steps: int, lr: float) -> nn.Module:
     optimizer = torch.optim.AdamW(model.parameters(), lr, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
     model.train()
-    for which, pictures in batches(letters, steps, seed):
+    for which, pictures in stream:
         loss = loss_of(which, pictures)
         optimizer.zero_grad()
         loss.backward()
@@ -351,6 +357,7 @@ def probes(body: nn.Module, shots: Sequence[int], draws: Sequence[int]) -> Itera
 
 NAMES, CLASSES, SHIPPED, SCRATCH = "names", "classes", "letters", "random"
 SEEDS, DRAWS, SHOTS = range(3), range(5), (1, 5, 10)
+SHORT = {"steps": 300, "size": 128}  # from random weights: less than a live training takes, the same for both
 SEARCH, LADDER, FIRST = 10, (5e-4, 1e-3, 2e-3, 4e-3, 8e-3), (2e-3, 4e-3)  # a seed; rates that can be, are tried, at first
 PATH = experiments.RESULTS / "pictures_and_words.csv"
 
@@ -378,12 +385,12 @@ def measure(cell: Training) -> list[dict]:
     start = time.perf_counter()
     seen, unseen = split(cell.seed)
     pretrained = cell.start == SHIPPED
+    how = {"lr": cell.lr, "seed": cell.seed} | ({} if pretrained else SHORT)
     if cell.learned == NAMES:
-        model = learn(towers(pretrained=pretrained, seed=cell.seed), seen, lr=cell.lr, seed=cell.seed)
+        model = learn(towers(pretrained, cell.seed), seen, **how)
         body = model.image
     else:
-        body = backbone(RESNET, classes=len(seen), pretrained=pretrained, seed=cell.seed)
-        learn_classes(body, seen, lr=cell.lr, seed=cell.seed)
+        body = learn_classes(backbone(RESNET, classes=len(seen), pretrained=False, seed=cell.seed), seen, **how)
     rows, seconds = [], round(time.perf_counter() - start, 1)
 
     def note(what: str, good: Tensor, n: int, shots: int = 0, draw: int = 0, val: float | str = "") -> None:
