@@ -102,8 +102,11 @@ def limits(start: str = SHIPPED) -> pd.DataFrame:
 
 
 def two_letters() -> pd.DataFrame:
-    """Of pictures of two letters, by stored towers: the share that got right, and its 95% interval."""
-    measures = ("each alone", "one of two letters", "both of two letters")
+    """Of pictures of two letters that stored towers know alone: is the best name one of theirs, are the two best both.
+
+    With 95% intervals.
+    """
+    measures = ("one of two letters", "both of two letters")
     return pd.DataFrame([stored(name) for name in measures], measures, ["share right", "from", "to"]).round(3)
 
 
@@ -155,7 +158,7 @@ def transfer() -> pd.DataFrame:
 
 def weakest() -> str:
     """The limit with the lowest share right, in the words of `limits` and `two_letters`."""
-    shares = pd.concat([limits()["share right"].iloc[2:], two_letters()["share right"].iloc[2:]])
+    shares = pd.concat([limits()["share right"].iloc[2:], two_letters()["share right"].iloc[1:]])
     return shares.idxmin()
 
 
