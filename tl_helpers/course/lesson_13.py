@@ -71,6 +71,16 @@ def square(towers: pairs.Towers, letters: Letters) -> Figure:
     return figure
 
 
+def among_all(towers: pairs.Towers, seen: Letters, unseen: Letters) -> pd.Series:
+    """What bent pictures of unseen letters are called among the names of all letters: shares that add up to 1."""
+    every = seen + unseen
+    found = pairs.fits(towers, pairs.bent(unseen.pictures), every.names).argmax(1).view(unseen.pictures.shape[:2])
+    own = len(seen) + torch.arange(len(unseen))[:, None]
+    shares = {"its own name": found == own, "a seen name": found < len(seen)}
+    shares["another unseen name"] = (found >= len(seen)) & (found != own)
+    return pd.Series({name: which.double().mean().item() for name, which in shares.items()}).round(3)
+
+
 def _rows(measure: str, learned: str = NAMES, start: str = SHIPPED, **only) -> pd.DataFrame:
     rows = pairs.load()
     wanted = {"stage": "result", "measure": measure, "learned": learned, "start": start} | only

@@ -358,7 +358,7 @@ def probes(body: nn.Module, shots: Sequence[int], draws: Sequence[int]) -> Itera
 
 NAMES, CLASSES, SHIPPED, SCRATCH = "names", "classes", "letters", "random"
 SEEDS, DRAWS, SHOTS = range(3), range(5), (1, 5, 10)
-SHORT = {"steps": 200, "size": 128}  # from random weights: less than a live training takes, the same for both
+SHORT = {"steps": 150, "size": 128}  # from random weights: less than a live training takes, the same for both
 SEARCH, LADDER, FIRST = 10, (5e-4, 1e-3, 2e-3, 4e-3, 8e-3), (2e-3, 4e-3)  # a seed; rates that can be, are tried, at first
 PATH = experiments.RESULTS / "pictures_and_words.csv"
 
