@@ -4,6 +4,7 @@ import re
 import sys
 import types
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -186,6 +187,22 @@ def test_each_side_has_its_own_rate_and_none_wins_at_an_edge():
             pairs.LADDER[0],
             pairs.LADDER[-1],
         )
+
+
+def test_the_lesson_quotes_what_is_stored():
+    lesson = nbformat.read(ROOT / "notebooks" / "13_pictures_and_words.ipynb", as_version=4)
+    text = "\n".join(cell.source for cell in lesson.cells if cell.cell_type == "markdown")
+    told = lambda value: f"{value:.3f}".lstrip("0")
+    middle, low, high = lesson_13.stored("unseen among unseen")
+    assert f"{told(middle)} among the unseen names (95% interval {told(low)} to {told(high)})" in text
+    middle, low, high = lesson_13.stored("digits by their own names")
+    assert f"digits get {told(middle)}, which cannot be told from guessing (interval {told(low)} to {told(high)})" in text
+    assert low < 0.1 < high
+    for measure in ("digits by look-alikes", "another typeface", "one of two letters", "both of two letters"):
+        assert told(lesson_13.stored(measure)[0]) in text, measure
+    assert lesson_13.weakest() == "both of two letters"
+    for row in lesson_13.transfer().itertuples():
+        assert told(row.names) in text and told(row.classes) in text
 
 
 def test_the_interval_of_a_probe_covers_pretrainings_draws_and_images():
