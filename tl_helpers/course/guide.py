@@ -11,7 +11,7 @@ from pathlib import Path
 from ..engine.weights import DATA
 from ..results import Interval, mean_interval
 from . import lesson_07 as stored
-from . import lesson_08, photographs
+from . import lesson_08, lesson_12, photographs, without_labels
 from .experiments import OTHERS, RAW
 from .lesson_07 import BRIEF, FROM_SCRATCH, NEVER, SHIPPED, Claim, rows
 from .methods import PROBE, SCRATCH, SHIFTS, TUNED
@@ -60,6 +60,14 @@ def _partner(partner: str, other: str = SCRATCH) -> Callable[[float], Interval]:
 
 def _small(one: str, other: str = lesson_08.ALONE) -> Callable[[float], Interval]:
     return lambda level: lesson_08.over(one, other, level)
+
+
+def _unlabelled(one: str, other: str, shots: int = 5) -> Callable[[float], Interval]:
+    return lambda level: lesson_12.over(one, other, shots, level)
+
+
+def _left_out(without: str, kind: str) -> Callable[[float], Interval]:
+    return lambda level: lesson_12.change(without, kind, level)
 
 
 def _crowded(task: str) -> Callable[[float], Interval]:
@@ -258,6 +266,35 @@ CLAIMS: dict[str, Sequence[Claim]] = {
             for task in ("digits", "letters")
         ),
     ),
+    "Without labels": (
+        *(
+            Claim(
+                "Letters without labels lead fair random features",
+                f"probe, {n} label{'s' * (n > 1)} per class",
+                "without_labels",
+                _unlabelled(without_labels.BARE, lesson_12.RANDOM, n),
+            )
+            for n in lesson_12.SHOTS
+        ),
+        *(
+            Claim(
+                f"Letters without labels lead {other}",
+                "probe, 5 labels per class",
+                "without_labels",
+                _unlabelled(without_labels.BARE, other),
+            )
+            for other in (without_labels.OWN, without_labels.LABELLED, lesson_12.SHIPPED)
+        ),
+        *(
+            Claim(
+                f"Views without {part} leave out what a change needs",
+                f"{kind}, 10 labels per class",
+                "without_labels",
+                _left_out(part, kind),
+            )
+            for part, kind in (("turning", "rotation"), ("thickness", "thickness"))
+        ),
+    ),
     "Other backbones": tuple(
         Claim("Transfer leads the same network from scratch", f"{name.split('.')[0]}, 5 labels", "backbones", _body(name))
         for name in OTHERS
@@ -395,6 +432,15 @@ def decisions_page() -> str:
             "a probe at 5 labels over from scratch: letters upside down "
             f"{_points(_source('letters upside down', PROBE)(0.95))}, noise {_points(_source('noise', PROBE)(0.95))}",
             "sources",
+        ),
+        (
+            "plenty of images, and **no labels** for them",
+            "pretrain on pairs of views, then a probe",
+            f"a probe at 5 labels: letters without labels {lesson_12.stored(without_labels.BARE).test.mean():.3f}, over "
+            f"fair random features {_points(lesson_12.over(without_labels.BARE, lesson_12.RANDOM))}, over the 900 digits "
+            f"themselves without labels {_points(lesson_12.over(without_labels.BARE, without_labels.OWN))}; over letters "
+            f"with labels, as many steps, {_points(lesson_12.over(without_labels.BARE, without_labels.LABELLED))}",
+            "without_labels",
         ),
         (
             "which **architecture**",
