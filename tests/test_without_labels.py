@@ -3,13 +3,18 @@
 import math
 
 import nbformat
+import numpy as np
+import pandas as pd
 import pytest
 import torch
+from ipywidgets import Dropdown, FloatSlider
 
 import tl_helpers as tl
 from conftest import ROOT
 from tl_helpers.course import lesson_12, methods, without_labels
 from tl_helpers.course.without_labels import BARE, LABELLED, RECIPES, Recipe, learn, pair_loss
+from tl_helpers.results import mean_interval
+from tl_helpers.widgets.base import Widget
 
 TINY = Recipe(steps=2, batch=8)
 LETTERS, NAMES = without_labels.images_of("letters")
@@ -98,3 +103,39 @@ def test_the_lesson_shows_views_and_neighbours():
     assert lesson_12.same_digit(alike, task) < 0.2
     figure = lesson_12.neighbours(torch.eye(10), task, 3)
     assert figure.alt.startswith("A 3, and the nine images that are nearest to it")
+
+
+def test_a_slider_and_a_choice_change_the_views():
+    widget = Widget(lesson_12.views, strength=FloatSlider(1.0, min=0, max=2), without=Dropdown(options=[None, "turning"]))
+    assert "made with strength 1." in widget.picture.value
+    widget.controls["strength"].value = 0.5
+    widget.controls["without"].value = "turning"
+    assert "made with strength 0.5. They leave out turning." in widget.picture.value
+
+
+def test_an_interval_covers_pretrainings_draws_and_test_images():
+    rng = np.random.default_rng(0)
+    alone = rng.random((1, 5, 1))
+    found = lesson_12._together(alone, 0.95)
+    plain = mean_interval(alone.ravel())
+    assert found == pytest.approx([100 * value for value in plain]) and found.covers == "5 draws"
+    truth, inside = 50.0, 0
+    for _ in range(200):  # each of the three effects as large as the next
+        effects = [rng.normal(0, 0.02, shape) for shape in ((3, 1, 1), (1, 5, 1))]
+        values = 0.5 + sum(effects) + rng.normal(0, 0.5, (1, 1, 797)) + rng.normal(0, 0.01, (3, 5, 797))
+        _, low, high = found = lesson_12._together(values, 0.95)
+        inside += low <= truth <= high
+    assert found.covers == "3 pretrainings, 5 draws, 797 test images" and inside > 0.93 * 200
+
+
+def test_leads_are_differences_of_means_of_the_stored_results():
+    frame = pd.read_csv(ROOT / "data" / "results" / "without_labels.csv", keep_default_na=False)
+    frame = frame[(frame.stage == "result") & (frame.shots == 5)]
+    means = frame.groupby(frame.backbone.str.rsplit(", ", n=1).str[0]).test.mean()
+    assert set(means.index) == set(RECIPES) and (frame.groupby("backbone").size() == 5).all()
+    for name in RECIPES:
+        assert lesson_12.over(BARE, name)[0] == pytest.approx(100 * (means[BARE] - means[name]), abs=1e-3)
+        assert lesson_12.accuracy(name)[0] == pytest.approx(means[name], abs=1e-5)
+        if name in lesson_12.WAYS:
+            assert lesson_12.table().loc[name, 5] == pytest.approx(means[name], abs=6e-4)
+    assert lesson_12.best() == means[[lesson_12.OWN, BARE, LABELLED]].idxmax()

@@ -22,14 +22,14 @@ from ..extraction import features
 from ..results import Interval, mean_interval
 from ..training import evaluate, fit
 from . import experiments
-from .experiments import CENTRED, CONTROLS, FIVE, test_images
+from .experiments import CENTRED, CONTROLS, FIVE
 from .lesson_04 import centred, random_body
 from .lesson_05 import few
 from .lesson_07 import rows, shifted
 from .methods import SHIFTS
-from .without_labels import BARE, LABELLED, OWN, SEEDS, UNTHICKENED, UNTURNED, pair_loss
+from .without_labels import BARE, LABELLED, OWN, SEEDS, UNTHICKENED, UNTURNED, images_of, pair_loss
 
-__all__ = ["pair_loss", "random_body"]
+__all__ = ["images_of", "pair_loss", "random_body"]
 
 SHOTS = (1, 5, 10)
 COLUMNS = ["in points", "from", "to"]
@@ -170,9 +170,9 @@ def _together(values: np.ndarray, level: float) -> Interval:
 
 
 def _answers(name: str, shots: int) -> np.ndarray:
-    """1 where a test image was named rightly, 0 elsewhere: pretrainings x draws x images."""
-    frame = stored(name, shots)
-    return np.stack(experiments.values(frame)).reshape(-1, len(FIVE), test_images("digits")).astype(float)
+    """1 where a test image was named rightly, else 0: pretrainings x draws x images; accuracies where that is not stored."""
+    found = np.array(experiments.values(stored(name, shots)), dtype=float)
+    return found.reshape(-1, len(FIVE), found.shape[1] if found.ndim == 2 else 1)
 
 
 def over(one: str, other: str, shots: int = 5, level: float = 0.95) -> Interval:
