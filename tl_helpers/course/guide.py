@@ -442,8 +442,8 @@ def decisions_page() -> str:
             "plenty of images, and **no labels** for them",
             "pretrain on pairs of views, best of images like your own, then a probe",
             f"a probe at 5 labels on 900 digits without labels: {lesson_12.accuracy(without_labels.OWN)[0]:.3f}, over "
-            f"letters without labels {_points(lesson_12.over(without_labels.OWN, without_labels.BARE))}; these over fair random "
-            f"features {_points(lesson_12.over(without_labels.BARE, lesson_12.RANDOM))}; their names add "
+            f"letters without labels {_points(lesson_12.over(without_labels.OWN, without_labels.BARE))}; these over fair "
+            f"random features {_points(lesson_12.over(without_labels.BARE, lesson_12.RANDOM))}; their names add "
             f"{_points(lesson_12.over(without_labels.LABELLED, without_labels.BARE))}",
             "without_labels",
         ),
