@@ -408,17 +408,22 @@ def test_the_camera_part_sees_photographs_as_python_does(live, tmp_path):
     print(off, "largest feature", vectors.max().item())
     assert max(off.values()) < 1e-3
 
-    picture = "async (file) => { const start = performance.now(); await live.look(Uint8Array.fromBase64(file)); "
-    picture += "return performance.now() - start; }"
     photographs()[0].resize((224, 224)).save(tmp_path / "one.jpg")
-    in_page = np.median([opened.evaluate(picture, in_base64(tmp_path / "one.jpg")) for _ in range(30)])
-    in_python = []
+    devtools = opened.context.new_cdp_session(opened)
+    devtools.send("Performance.enable")
+
+    def spent() -> float:
+        """Seconds of a processor so far, which other programs do not lengthen as they do seconds of the clock."""
+        return next(m["value"] for m in devtools.send("Performance.getMetrics")["metrics"] if m["name"] == "ThreadTime")
+
+    many, before = "async (file) => { for (let i = 0; i < 30; i++) await live.look(Uint8Array.fromBase64(file)); }", spent()
+    opened.evaluate(many, in_base64(tmp_path / "one.jpg"))
+    in_page, before = (spent() - before) / 30, time.process_time()
     for _ in range(30):
-        begun = time.perf_counter()
         vectors_of(body, Files([tmp_path / "one.jpg"]))
-        in_python.append(1000 * (time.perf_counter() - begun))
-    ratio = in_page / np.median(in_python)
-    print(f"a picture takes {in_page:.0f} ms in the page, {ratio:.2f} times as long as in the kernel")
+    ratio = 30 * in_page / (time.process_time() - before)
+    print(f"a picture takes {1000 * in_page:.0f} ms in the page, {ratio:.2f} times as long as in the kernel")
+    assert in_page < 0.1  # ten answers a second
 
 
 def test_three_things_are_taught_examined_and_taken_along(shown, tmp_path):

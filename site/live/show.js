@@ -78,5 +78,5 @@ $("open").onclick = async () => {
   }
   $("show").hidden = !close;
   $("open").textContent = close ? CLOSE : OPEN;
-  $("open").ariaExpanded = Boolean(close);
+  $("open").setAttribute("aria-expanded", Boolean(close)); // the property is younger than the browsers that will do
 };
