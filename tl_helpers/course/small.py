@@ -41,6 +41,7 @@ STUDENTS, SOFT, HARD, LABELLED = (1, 2, 5, 10, 20), "T=4", "hard", "T=4,images=l
 TEMPERATURES = (1, 2, 4, 8, 16)
 RATES = {NORMS: (1e-3, 1e-1), BIASES: (1e-3, 1e-1), LOW_RANK: (1e-3, 1e-2), DISTILLED: (1e-3, 1e-2)}  # the ends
 SEEDS, SEARCH = photographs.SEEDS, range(2)
+STEPS = 600  # of a student, as many as the raw CNN learns from labels alone
 WHOLE, EIGHT = "float32", "int8"
 NORM = nn.modules.batchnorm._BatchNorm
 
@@ -117,28 +118,36 @@ def log_answers(teacher: nn.Module, split: Split) -> Tensor:
     return predict(teacher, split).clamp_min(1e-30).log()
 
 
-def distil(
-    student: nn.Module, images: Split, answers: Tensor, temperature: float = 4.0, steps: int = 600, lr: float = 3e-3, seed=0
-) -> nn.Module:
-    """Train a student to say what a teacher says of images, whose own labels play no part. Changes it, and returns it.
+def looks(images: Split, answers: Tensor, steps: int, seed: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    """Random batches of 32 images as the raw CNN takes them, bent a little, and what the teacher says of them.
 
     Args:
         answers: from `log_answers`.
+    """
+    wanted, generator = input_of(RawCNN()), torch.Generator().manual_seed(seed)
+    pixels = in_floats(images.x)
+    for _ in range(steps):
+        drawn = torch.randint(len(pixels), (methods.BATCH,), generator=generator)
+        yield wanted.normalise(BEND(pixels[drawn], generator)), answers[drawn]
+
+
+def distil(student: nn.Module, stream: Iterator, steps: int, temperature: float = 4.0, lr: float = 3e-3, seed: int = 0):
+    """Train a student to say what a teacher says; labels play no part. Changes it, and returns it.
+
+    Args:
+        stream: from `looks`, with so many steps.
         temperature: above 1 it makes both softer, so that what the teacher holds for second best counts too.
-        steps: of 32 images, bent a little.
 
     Source: Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, 2015, https://arxiv.org/abs/1503.02531.
     """
-    wanted, generator = input_of(student), torch.Generator().manual_seed(seed)
-    pixels, soft = in_floats(prepare(images, wanted)), (answers / temperature).softmax(1)
     optimizer = torch.optim.AdamW(student.parameters(), lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     student.train()
     with seeded(seed):  # dropout
-        for _ in range(steps):
-            drawn = torch.randint(len(pixels), (methods.BATCH,), generator=generator)
-            scores = student(wanted.normalise(BEND(pixels[drawn], generator)))
-            loss = F.kl_div((scores / temperature).log_softmax(1), soft[drawn], reduction="batchmean") * temperature**2
+        for x, answers in stream:
+            soft = (answers / temperature).softmax(1)
+            said = (student(x) / temperature).log_softmax(1)
+            loss = F.kl_div(said, soft, reduction="batchmean") * temperature**2
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -250,7 +259,8 @@ def _student(cell: Cell) -> nn.Module:
         answers = log_answers(teacher(cell.shots, cell.seed), pool)
     if cell.variant.startswith(HARD):  # the likeliest class, and nothing else
         answers = (F.one_hot(answers.argmax(1), 10) - 1) * 1e4
-    return distil(RawCNN(seed=cell.seed), pool, answers, float(options.get("T", 1)), lr=cell.lr, seed=cell.seed)
+    stream, temperature = looks(pool, answers, STEPS, cell.seed), float(options.get("T", 1))
+    return distil(RawCNN(seed=cell.seed), stream, STEPS, temperature, cell.lr, cell.seed)
 
 
 ADAPTED: dict[str, Callable[[nn.Module, Cell], nn.Module]] = {
