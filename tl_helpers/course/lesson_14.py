@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+import tempfile
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -11,19 +13,17 @@ from torch import nn
 
 from .. import plots
 from ..data import Split, Task
-from ..device import seeded
 from ..engine.figure import Figure
-from ..engine.parts import classifier
 from ..engine.style import COLOURS, MARKERS
 from ..results import Interval
+from ..saving import export
 from ..training import evaluate
 from . import experiments, lesson_07, photographs, small
 from .experiments import RAW
 from .methods import BEND, PROBE, TUNED
-from .small import BIASES, DISTILLED, LOW_RANK, NORMS, RANK, RANKS, SOLAR, Session, in_int8, pixels_for
-from .two_heads import images_of
+from .small import BIASES, DISTILLED, LOW_RANK, NORMS, RANK, RANKS, SOLAR, looks, merged
 
-__all__ = ["BEND", "Session", "images_of", "in_int8", "pixels_for", "seeded"]
+__all__ = ["BEND", "SOLAR", "looks", "merged"]
 
 ON = {"digits": (PROBE, TUNED), SOLAR: (photographs.SMALL, photographs.TUNED)}  # the frozen and the whole network
 LABELS = {"digits": 5, SOLAR: 100}
@@ -63,6 +63,11 @@ def adapters(task: str = "digits", shots: int | None = None) -> pd.DataFrame:
         )
     columns = ["accuracy", "95% interval", "parameters", "kB to keep", "seconds"]
     return pd.DataFrame(found, columns).T
+
+
+def nearest() -> str:
+    """Of the cheap ways the one with the highest mean accuracy on the digits, at five labels per class."""
+    return max((way for way in WAYS if way != "fine-tuning"), key=lambda way: of(way).test.mean())
 
 
 def trade(task: str = "digits") -> Figure:
@@ -179,6 +184,16 @@ def precisions() -> pd.DataFrame:
     return pd.DataFrame(found, ["kB", "milliseconds", "accuracy", "change in points"]).T
 
 
+def in_words(name: str) -> str:
+    """What 8 bits do to a network of EXPORTED: kilobytes, milliseconds an image and accuracy, before and after."""
+    whole, eight = (exported(name, precision) for precision in (small.WHOLE, small.EIGHT))
+    return (
+        f"{whole.bytes.mean() / 1000:,.0f} to {eight.bytes.mean() / 1000:,.0f} kB, "
+        f"{whole.milliseconds.median():.2f} to {eight.milliseconds.median():.2f} ms, "
+        "{:+.1f} points ({:+.1f} to {:+.1f})".format(*cost_of_int8(name))
+    )
+
+
 # Numbers of fewer bits, made here: what int8 does to the weights, without its packages.
 
 
@@ -218,11 +233,37 @@ def in_bits(model: nn.Module, split: Split, bits: int = 8) -> Figure:
     return figure
 
 
-def head_of(model: nn.Module) -> nn.Module:
-    """The last layer of a model."""
-    return classifier(model)
-
-
 def quiet(task: Task) -> Task:
     """The task without validation images: nothing looks at them after every epoch."""
     return Task(task.name, task.classes, task.train, task.val[:0], task.test)
+
+
+def rate(way: str, task: str = "digits") -> float:
+    """The learning rate that did best on validation images, in draws that are used for nothing else."""
+    return float(of(way, task).lr.iloc[0])
+
+
+def in_both(model: nn.Module, task: Task) -> pd.DataFrame:
+    """A model as an ONNX file in float32 and in int8: kilobytes, milliseconds an image (one thread), test accuracy.
+
+    The ranges of its activations are found on the training images.
+
+    Raises:
+        ValueError: the packages onnx, onnxscript and onnxruntime are missing.
+    """
+    found, test = {}, task.test
+    with tempfile.TemporaryDirectory() as folder:
+        export(model, path := Path(folder) / "model.onnx", task)
+        paths = {small.WHOLE: path}
+        paths[small.EIGHT] = small.in_int8(path, small.pixels_for(model, task.train[:100]), path.with_name("int8.onnx"))
+        for precision, file in paths.items():
+            session = small.Session(file)
+            right = (session(model, test).argmax(1) == test.y).double().mean().item()
+            milliseconds = session.milliseconds(small.pixels_for(model, test[:10]))
+            found[precision] = (f"{file.stat().st_size / 1000:,.0f}", f"{milliseconds:.2f}", f"{right:.3f}")
+    return pd.DataFrame(found, ["kB", "milliseconds", "accuracy"]).T
+
+
+def megabytes(way: str, task: str = "digits") -> float:
+    """What has to be kept for one task, beside the backbone (of fine-tuning, in its place)."""
+    return of(way, task).bytes.mean() / 1e6
