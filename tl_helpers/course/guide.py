@@ -287,7 +287,7 @@ CLAIMS: dict[str, Sequence[Claim]] = {
                 "small_and_cheap",
                 _adapted(way, 100, small.SOLAR),
             )
-            for way in (small.NORMS, small.BIASES, small.LOW_RANK)
+            for way in (small.NORMS, small.LOW_RANK)
         ),
         *(
             Claim(

@@ -27,7 +27,12 @@ __all__ = ["BEND", "SOLAR", "looks", "merged"]
 
 ON = {"digits": (PROBE, TUNED), SOLAR: (photographs.SMALL, photographs.TUNED)}  # the frozen and the whole network
 LABELS = {"digits": 5, SOLAR: 100}
-WAYS = ("probe", "fine-tuning", NORMS, BIASES, LOW_RANK)
+WAYS = ("probe", "fine-tuning", NORMS, BIASES, LOW_RANK)  # biases only were not tried on solar cells
+
+
+def ways(task: str) -> list[str]:
+    """Those of WAYS that were tried on a task."""
+    return [way for way in WAYS if way != BIASES or task == "digits"]
 
 
 def of(way: str, task: str = "digits", shots: int | None = None, rank: int = RANK) -> pd.DataFrame:
@@ -51,7 +56,7 @@ def over_tuning(way: str, task: str = "digits", shots: int | None = None, level:
 def adapters(task: str = "digits", shots: int | None = None) -> pd.DataFrame:
     """A row for each way: accuracy with its 95% interval, numbers that learned, kilobytes to keep, processor seconds."""
     found = {}
-    for way in WAYS:
+    for way in ways(task):
         part = of(way, task, shots)
         accuracy, low, high = photographs.interval(part)
         found[way] = (
@@ -74,8 +79,8 @@ def trade(task: str = "digits") -> Figure:
     """Accuracy against the bytes to keep for a task, a point with its 95% interval for each way."""
     figure, texts = Figure(7.2, 3.4), []
     axis = figure.axes_of()
-    for i, way in enumerate(WAYS):
-        part = of(way, task)
+    for way in ways(task):
+        part, i = of(way, task), WAYS.index(way)
         accuracy, low, high = found = photographs.interval(part)
         kilobytes = part.bytes.mean() / 1000
         bars = [[accuracy - low], [high - accuracy]]
