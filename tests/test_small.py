@@ -171,7 +171,7 @@ def test_what_is_stored_of_each_image_agrees_with_the_accuracy(rows):
 
 def test_a_stored_row_is_found_again(rows):
     """Bit for bit on the machine that made it; on another within a few of the 797 images."""
-    one = rows[(rows.method == small.PROBE) & (rows.shots == 1) & (rows.stage == "result")].iloc[0]
+    one = rows[(rows.method == small.PROBE) & (rows.shots == 5) & (rows.stage == "result")].iloc[0]
     again = small.measure(Cell.of(one))
     assert again["test"] == pytest.approx(one.test, abs=0.01) and again["bytes"] == one.bytes
     assert set(again) | {"commit", "device", "versions"} == set(rows.columns)
