@@ -277,8 +277,13 @@ CLAIMS: dict[str, Sequence[Claim]] = {
     "Small and cheap": (
         *(
             Claim(f"{way.capitalize()} lead fine-tuning", f"{n} labels per class", "small_and_cheap", _adapted(way, n))
-            for way in (small.NORMS, small.BIASES, small.LOW_RANK)
-            for n in (5, 20)
+            for way, n in (
+                (small.NORMS, 5),
+                (small.NORMS, 20),
+                (small.BIASES, 5),
+                (small.LOW_RANK, 5),
+                (small.LOW_RANK, 20),
+            )
         ),
         *(
             Claim(

@@ -21,7 +21,7 @@ from ..training import evaluate
 from . import experiments, lesson_07, photographs, small
 from .experiments import RAW
 from .methods import BEND, PROBE, TUNED
-from .small import BIASES, DISTILLED, LOW_RANK, NORMS, RANK, RANKS, SOLAR, looks, merged
+from .small import BIASES, DISTILLED, LOW_RANK, NORMS, RANK, SOLAR, looks, merged
 
 __all__ = ["BEND", "SOLAR", "looks", "merged"]
 
@@ -30,16 +30,23 @@ LABELS = {"digits": 5, SOLAR: 100}
 WAYS = ("probe", "fine-tuning", NORMS, BIASES, LOW_RANK)  # biases only were not tried on solar cells
 
 
-def ways(task: str) -> list[str]:
-    """Those of WAYS that were tried on a task."""
-    return [way for way in WAYS if way != BIASES or task == "digits"]
+def ways(task: str, shots: int | None = None) -> list[str]:
+    """Those of WAYS that were tried on a task, at so many labels per class (None: as LABELS says)."""
+    return [way for way in WAYS if way != BIASES or task == "digits" and shots in (None, LABELS[task])]
 
 
-def of(way: str, task: str = "digits", shots: int | None = None, rank: int = RANK) -> pd.DataFrame:
-    """The results of one of WAYS, with as many labels per class as LABELS says, or others."""
+def of(way: str, task: str = "digits", shots: int | None = None) -> pd.DataFrame:
+    """The results of one of WAYS, with as many labels per class as LABELS says, or others.
+
+    On solar cells the probe and fine-tuning are those of the grid "photographs", of the seeds that the others have.
+    """
     method = dict(zip(WAYS, ON[task])).get(way, way)
-    variant = f"rank={rank}" if way == LOW_RANK else ""
-    return small.rows(method, task, shots or LABELS[task], variant)
+    if task == SOLAR and method != way:
+        rows = photographs.load()
+        rows = rows[(rows.stage == "result") & (rows.task == task) & (rows.method == method)]
+        rows = rows[(rows.shots == (shots or LABELS[task])) & rows.seed.isin(small.SOLAR_SEEDS)]
+        return rows.assign(bytes=4 * (rows.trainable + small.statistics(photographs.LITE0) * (way == "fine-tuning")))
+    return small.rows(method, task, shots or LABELS[task], f"rank={RANK}" if way == LOW_RANK else "")
 
 
 def lead(one: pd.DataFrame, other: pd.DataFrame, level: float = 0.95) -> Interval:
@@ -56,7 +63,7 @@ def over_tuning(way: str, task: str = "digits", shots: int | None = None, level:
 def adapters(task: str = "digits", shots: int | None = None) -> pd.DataFrame:
     """A row for each way: accuracy with its 95% interval, numbers that learned, kilobytes to keep, processor seconds."""
     found = {}
-    for way in ways(task):
+    for way in ways(task, shots):
         part = of(way, task, shots)
         accuracy, low, high = photographs.interval(part)
         found[way] = (
@@ -67,7 +74,8 @@ def adapters(task: str = "digits", shots: int | None = None) -> pd.DataFrame:
             f"{part.seconds.mean():.1f}",
         )
     columns = ["accuracy", "95% interval", "parameters", "kB to keep", "seconds"]
-    return pd.DataFrame(found, columns).T
+    # The seconds of the grid "photographs" are of another kind: in several threads, beside other work.
+    return pd.DataFrame(found, columns).T.drop(columns=["seconds"] if task == SOLAR else [])
 
 
 def nearest() -> str:
@@ -92,24 +100,6 @@ def trade(task: str = "digits") -> Figure:
     axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.alt = f"Accuracy against the kilobytes to keep, with 95% intervals ({found.covers}): {'; '.join(texts)}."
-    return figure
-
-
-def ranks(rank: int = RANK) -> Figure:
-    """Accuracy against the rank of the adapters, from the stored grid at five labels per class, with one rank in words."""
-    parts = [of(LOW_RANK, rank=r).assign(rank=r) for r in RANKS]
-    frame = pd.concat(parts)
-    frame = frame.rename(columns={"test": "accuracy on the test digits"})
-    figure = plots.lines(frame, "rank", "accuracy on the test digits", log=True, n=experiments.test_images("digits"))
-    figure.set_figheight(3.4)
-    one = parts[RANKS.index(rank)]
-    words = (
-        f"rank {rank}: {one.trainable.iloc[0]:,} parameters, {one.bytes.iloc[0] / 1000:,.0f} kB to keep, "
-        f"accuracy {one.test.mean():.3f}"
-    )
-    figure.axes[0].axvline(rank, color="black", linewidth=1, linestyle="--")
-    figure.axes[0].set_title(words, fontsize=10)
-    figure.alt = f"{figure.alt}. Marked is {words}."
     return figure
 
 
@@ -149,8 +139,8 @@ def curves() -> Figure:
 
 def kinds(shots: int = 5) -> pd.DataFrame:
     """Students of one number of labels: by temperature, by the teacher's likeliest class only, on labelled images only."""
-    names = {f"T={t}": f"temperature {t}" for t in small.TEMPERATURES}
-    names |= {small.HARD: "likeliest class only", small.LABELLED: "temperature 4, labelled images only"}
+    names = {small.SOFT: "temperature 4", "T=1": "temperature 1", small.HARD: "likeliest class only"}
+    names |= {small.LABELLED: "temperature 4, labelled images only"}
     found = {}
     for variant, name in names.items():
         part = small.rows(DISTILLED, shots=shots, variant=variant)
