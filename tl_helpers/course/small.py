@@ -441,12 +441,11 @@ def run() -> pd.DataFrame:
     while True:
         rows = _frame() if experiments._rows(PATH) else None
         done = set() if rows is None else {Cell.of(row).key for row in rows.to_dict("records")}
-        waiting = [cell for cell in cells(rows) if cell.key not in done]
-        if not waiting:
+        cell = next((cell for cell in cells(rows) if cell.key not in done), None)
+        if cell is None:
             return load()
-        for cell in waiting:
-            experiments._append(PATH, facts | measure(cell))
-            bar.update()
+        experiments._append(PATH, facts | measure(cell))
+        bar.update()
 
 
 def rows(method: str, task: str = "digits", shots: int | None = None, variant: str = "") -> pd.DataFrame:
