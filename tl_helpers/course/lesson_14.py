@@ -13,8 +13,8 @@ from torch import nn
 
 from .. import plots
 from ..data import Split, Task
+from ..engine import style
 from ..engine.figure import Figure
-from ..engine.style import COLOURS, MARKERS
 from ..results import Interval
 from ..saving import export
 from ..training import evaluate
@@ -78,24 +78,31 @@ def adapters(task: str = "digits", shots: int | None = None) -> pd.DataFrame:
     return pd.DataFrame(found, columns).T.drop(columns=["seconds"] if task == SOLAR else [])
 
 
-def nearest() -> str:
-    """Of the cheap ways the one with the highest mean accuracy on the digits, at five labels per class."""
-    return max((way for way in WAYS if way != "fine-tuning"), key=lambda way: of(way).test.mean())
+def nearest(shots: int = 20) -> str:
+    """Of the cheap ways the one with the highest mean accuracy on the digits."""
+    return max(
+        (way for way in ways("digits", shots) if way != "fine-tuning"), key=lambda way: of(way, shots=shots).test.mean()
+    )
 
 
-def trade(task: str = "digits") -> Figure:
+def trade(task: str = "digits", shots: int | None = None) -> Figure:
     """Accuracy against the bytes to keep for a task, a point with its 95% interval for each way."""
     figure, texts = Figure(7.2, 3.4), []
     axis = figure.axes_of()
-    for way in ways(task):
-        part, i = of(way, task), WAYS.index(way)
+    shown = ways(task, shots)
+    for way, look in zip(shown, style.looks(shown)):
+        part = of(way, task, shots)
         accuracy, low, high = found = photographs.interval(part)
         kilobytes = part.bytes.mean() / 1000
         bars = [[accuracy - low], [high - accuracy]]
-        axis.errorbar([kilobytes], [accuracy], bars, color=COLOURS[i], marker=MARKERS[i], markersize=8, label=way)
+        axis.errorbar(
+            [kilobytes], [accuracy], bars, color=look.color, marker=look.marker, markersize=8, label=way, capsize=3
+        )
         texts.append(f"{way} {accuracy:.3f} with {kilobytes:,.0f} kB")
+    many = shots or LABELS[task]
     axis.set(xscale="log", xlabel=f"kilobytes to keep for each task\nbars: 95% intervals, {found.covers}")
     axis.set_ylabel("accuracy on the test images")
+    axis.set_title(f"{task.replace('-', ' ')}, {many} labels per class", fontsize=10)
     ticks = (10, 100, 1000, 10000)
     axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -7,6 +7,7 @@ those of the processor, in one thread, so that other programs on the machine do 
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import math
@@ -94,7 +95,8 @@ def low_rank(model: nn.Module, rank: int = RANK, seed: int = 0) -> nn.Module:
 
 
 def merged(model: nn.Module) -> nn.Module:
-    """With W + B A written in the place of W: as large and as fast as before, and nothing of the adapters left."""
+    """A copy with W + B A written in the place of W: as large and as fast as before, and nothing of the adapters left."""
+    model = copy.deepcopy(model)
     for module in [*model.modules()]:
         if parametrize.is_parametrized(module):
             parametrize.remove_parametrizations(module, "weight")
@@ -420,9 +422,8 @@ def load() -> pd.DataFrame:
 
 
 def _frame() -> pd.DataFrame:
-    rows = pd.read_csv(
-        PATH, keep_default_na=False, dtype={"right": str}, na_values=dict.fromkeys(["lr", "milliseconds"], "nan")
-    )
+    missing = dict.fromkeys(("lr", "test", "milliseconds", "seconds"), ["nan"])
+    rows = pd.read_csv(PATH, keep_default_na=False, dtype={"right": str, "variant": str}, na_values=missing)
     return rows.drop_duplicates([field.name for field in dataclasses.fields(Cell)])
 
 
