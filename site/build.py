@@ -31,6 +31,8 @@ python3 -m pip install -q --target .uv uv
 ```
 
 {services}
+
+Or try it at once, in this browser: <a href="{up}try.html">draw a digit, or teach your camera</a>.
 :::"""
 
 
@@ -88,7 +90,7 @@ def stage(folder: Path) -> None:
             shutil.copy(path, copy)
             continue
         lesson, name = nbformat.read(path, as_version=4), path.relative_to(ROOT).as_posix()
-        note = RUN.format(name=name, services=services(name))
+        note = RUN.format(name=name, services=services(name), up="../" * name.count("/"))
         for cell in lesson.cells:
             if "solution" in cell.metadata.get("tags", ()):
                 cell.metadata.tags.append("hide-input")  # folded, as in JupyterLab

@@ -5,13 +5,16 @@ All numbers come from tl_helpers. tests/test_site.py holds the page's answers ag
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
+import importlib.util
 import json
 import re
 import shutil
 import subprocess
 import tarfile
 import tempfile
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +25,12 @@ from scipy.special import ndtri
 from torch import Tensor, nn
 
 import tl_helpers as tl
+from tl_helpers.engine.lite0 import NAMES as LITE0
+from tl_helpers.engine.lite0 import PACKAGE
 from tl_helpers.engine.parts import before_head
 from tl_helpers.models import input_of
-from tl_helpers.widgets import drawing
+from tl_helpers.widgets import drawing, elsewhere
+from tl_helpers.widgets.camera import CLASSES, FOLDS
 
 HERE = Path(__file__).resolve().parent / "live"
 # Of the newest, 1.30, the compiled part is .8 MB larger, and Draw is to load within 12 MB.
@@ -50,19 +56,21 @@ def scratch(shots: int) -> nn.Module:
     return model.half().float()
 
 
-def halves(numbers: np.ndarray) -> bytes:
-    """Numbers as 16-bit floats, gzipped: first the high bytes of all, then the low ones, which so take less room."""
-    pairs = np.ascontiguousarray(numbers, dtype="<f2").view(np.uint8).reshape(-1, 2)
-    return gzip.compress(pairs[:, 1].tobytes() + pairs[:, 0].tobytes(), mtime=0)
+def packed(numbers: np.ndarray, size: int = 2) -> bytes:
+    """Numbers as floats of 2 or 4 bytes, gzipped: first the highest bytes of all, then the next, which so take less room."""
+    columns = np.ascontiguousarray(numbers, dtype=f"<f{size}").view(np.uint8).reshape(-1, size)
+    return gzip.compress(columns[:, ::-1].T.tobytes(), mtime=0)
 
 
 def write_network(model: nn.Module, into: Path, name: str) -> dict:
     """A network up to its head, as NAME.onnx and NAME.weights.gz; returns what it takes to feed it.
 
-    Its weights are 16-bit floats already, so that nothing is lost; the exporter must not multiply them by batch norms.
+    Weights that are 16-bit floats already stay what they are. Others are multiplied by batch norms, which halves the time.
     """
     wanted = input_of(model)
-    options = {"dynamo": True, "optimize": False, "external_data": False, "verbose": False}
+    floats = [value for value in model.state_dict().values() if value.is_floating_point()]
+    short = all(torch.equal(value, value.half().float()) for value in floats)
+    options = {"dynamo": True, "optimize": not short, "external_data": False, "verbose": False}
     program = torch.onnx.export(Body(model).eval(), (torch.zeros(1, *wanted.size),), **options)
     graph = program.model_proto
     for node in graph.graph.node:
@@ -71,16 +79,16 @@ def write_network(model: nn.Module, into: Path, name: str) -> dict:
         options = {"all_tensors_to_one_file": True, "location": "weights", "size_threshold": 1024}
         onnx.save_model(graph, f"{folder}/graph.onnx", save_as_external_data=True, **options)
         weights = np.fromfile(f"{folder}/weights", dtype=np.float32)
-        assert (weights == weights.astype(np.float16)).all()
+        assert not short or (weights == weights.astype(np.float16)).all()
         shutil.copy(f"{folder}/graph.onnx", into / f"{name}.onnx")
-    (into / f"{name}.weights.gz").write_bytes(halves(weights))
-    return {"size": wanted.size, "mean": wanted.mean, "std": wanted.std}
+    (into / f"{name}.weights.gz").write_bytes(packed(weights, 2 if short else 4))
+    return {**dataclasses.asdict(wanted), "bytes": 2 if short else 4}
 
 
 def write_features(model: nn.Module, task: tl.Task, into: Path, name: str) -> None:
     features = tl.features(model, task, progress=False)
     for part in ("train", "test"):
-        (into / f"{name}.{part}.gz").write_bytes(halves(getattr(features, part).x.numpy()))
+        (into / f"{name}.{part}.gz").write_bytes(packed(getattr(features, part).x.numpy()))
 
 
 def write_runtime(into: Path) -> None:
@@ -105,16 +113,32 @@ def write_runtime(into: Path) -> None:
     (into / "ort.mjs").write_bytes(re.sub(rb"//# sourceMappingURL=\S+", b"", module))
     (into / "ort-wasm-simd-threaded.mjs").write_bytes(glue)
     (into / "ort.wasm.gz").write_bytes(gzip.compress(compiled, mtime=0))
+    package = Path(importlib.util.find_spec("onnxruntime").origin).parent  # the same for Python; npm's has no texts
+    for text in ("LICENSE", "ThirdPartyNotices"):
+        (found,) = package.glob(f"{text}*")
+        shutil.copy(found, into / f"ort.{text}.txt")
+
+
+def write_show(into: Path) -> dict:
+    """What the camera's half loads, and the constants that it needs."""
+    body = tl.backbone(LITE0[0])
+    others = elsewhere(body).numpy()
+    (into / "elsewhere.gz").write_bytes(packed(others, 4))
+    wanted = write_network(body, into, "photographs")
+    licence = metadata.distribution(PACKAGE).read_text("LICENSE")
+    (into / "photographs.LICENSE.txt").write_text(licence, encoding="utf-8")
+    return {"name": LITE0[0], "input": wanted, "width": others.shape[1], "classes": CLASSES, "folds": FOLDS}
 
 
 def build(site: Path) -> None:
     """Write try.html and what it loads into the folder of a built site."""
     into = site / "live"
     into.mkdir()
-    for path in HERE.iterdir():
-        shutil.copy(path, site if path.suffix == ".html" else into)
+    for path in HERE.glob("*.[jc]s*"):
+        shutil.copy(path, into)
     widgets = Path(drawing.__file__).parent
-    shutil.copy(widgets / "draw.js", into / "pad.js")
+    for ours, name in {"pad.js": "draw.js", "camera.js": "camera.js", "camera.css": "camera.css"}.items():
+        shutil.copy(widgets / name, into / ours)
     write_runtime(into)
 
     task = tl.digits(max(SHOTS), 0)
@@ -136,5 +160,9 @@ def build(site: Path) -> None:
         "z": float(ndtri(0.975)),
         "inputs": inputs,
         "widths": {"letters": letters.num_features, "scratch": model.num_features},
+        "show": write_show(into),
     }
     (into / "constants.json").write_text(json.dumps(constants))
+    megabytes = round(sum(path.stat().st_size for path in (*into.glob("photographs.*[xz]"), into / "elsewhere.gz")) / 1e6)
+    page = (HERE / "try.html").read_text(encoding="utf-8").replace("{megabytes}", str(megabytes))
+    (site / "try.html").write_text(page, encoding="utf-8")

@@ -37,3 +37,20 @@ def test_all_benchmarks_rehearse():
     names = ["Training (a)", "Training (b)", "Imports, and the first result", "Lessons"]
     for name in names + ["Photographs", "Widgets and the camera on tf_efficientnet_lite0.in1k"] * REAL.exists():
         assert f"## {name}" in done.stdout
+
+
+def test_a_run_by_name_replaces_its_own_section_of_the_page_and_keeps_the_others(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(FOLDER)
+    import run
+
+    page = tmp_path / "README.md"
+    page.write_text("# Old head\n\n<!-- training-b -->\n## Two\n\nold\n\n<!-- lessons -->\n## Last\n\nkept\n")
+    run.write("training-b", "## Two\n\nnew", page)
+    run.write("frozen", "## Three\n\nfirst", page)
+    parts = "<!-- training-b -->\n## Two\n\nnew\n\n<!-- frozen -->\n## Three\n\nfirst\n\n<!-- lessons -->\n## Last\n\nkept\n"
+    assert page.read_text() == f"{run.HEAD.rstrip()}\n\n{parts}"
+
+
+def test_the_page_of_the_benchmarks_is_one_that_can_be_continued():
+    text = (FOLDER / "README.md").read_text()
+    assert text.count("\n## ") == text.count("<!-- ") == text.count("\nMeasured on ")

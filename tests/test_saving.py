@@ -360,6 +360,57 @@ def test_what_is_missing_is_named(saved, tmp_path):
             tl.load(tmp_path / name)
 
 
+# A head in a file, as the site's live page writes it; tests/test_site.py has a real one.
+
+
+def head_file(path: Path, weights=None, **changes) -> Path:
+    from safetensors.torch import save_file
+
+    about = {"format": 1, "backbone": "resnet10t.letters", "classes": list(CLASSES)} | changes
+    generator = torch.Generator().manual_seed(0)
+    weights = weights or {"weight": torch.randn(3, 512, generator=generator) / 10, "bias": torch.tensor([0.1, 0.2, -0.1])}
+    save_file(weights, path, {"format": "pt", "tl_helpers": json.dumps(about)})
+    return path
+
+
+def test_a_head_in_a_file_stands_on_its_backbone(tmp_path, photographs):
+    from safetensors.torch import load_file
+
+    model, weights = tl.load(head_file(tmp_path / "head.safetensors")), load_file(tmp_path / "head.safetensors")
+    split = noise(4, 1, 28, 28)
+    x = tl.features(tl.backbone("resnet10t.letters"), tl.Task("noise", CLASSES, split, split, split)).train.x
+    shares = (x @ weights["weight"].T + weights["bias"]).softmax(1)
+    assert torch.allclose(tl.predict(model, split), shares, atol=1e-6) and model.facts == Facts(CLASSES)
+    assert torch.equal(tl.predict(tl.load(tl.save(model, tmp_path / "whole")), split), tl.predict(model, split))
+    assert command("predict", tmp_path / "head.safetensors", photographs, "--to", tmp_path / "out.csv") == 0
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"format": 2}, "later version"),
+        ({"backbone": "hf-hub:timm/resnet18.a1_in1k"}, "does not come with the course: 'hf-hub"),
+        ({"backbone": "resnet18.tv_in1k"}, "does not come with the course"),
+        ({"classes": "abc"}, "damaged, or no head"),
+        ({"classes": ["cat"]}, "size mismatch"),
+        ({"weights": {"weight": torch.zeros(3, 512)}}, "Missing key"),
+        ({"weights": {"weight": torch.zeros(3, 5), "bias": torch.zeros(3)}}, "size mismatch"),
+    ],
+)
+def test_a_head_that_does_not_fit_is_told_in_words(tmp_path, changes, words):
+    with pytest.raises(ValueError, match=words) as told:
+        tl.load(head_file(tmp_path / "head.safetensors", **changes))
+    assert len(str(told.value).splitlines()) == 1
+
+
+def test_a_file_that_is_no_head_is_told_in_words(tmp_path):
+    whole = head_file(tmp_path / "head.safetensors").read_bytes()
+    for data in (b"", b"PK\3\4 a zip", whole[:500], whole[:-1], pickle.dumps(Bomb())):
+        (tmp_path / "other").write_bytes(data)
+        with pytest.raises(ValueError, match="damaged, or no head"):
+            tl.load(tmp_path / "other")
+
+
 class Bomb:
     def __reduce__(self):
         return Path.touch, (Path("exploded"),)

@@ -436,7 +436,7 @@ def test_a_unit_sees_as_much_as_its_kernel_and_the_loudest_pictures_are_the_loud
     out = widgets.feature_maps(raw(), x)["conv1"]
     top, pictures, places = looking._loudest(raw(), PART)["conv1"]
     assert torch.allclose(top[3], out[:, 3].amax((1, 2)).sort(descending=True)[0][: len(top[3])])
-    left, over, width, height = looking._fields(raw(), PART, "conv1", places[3])[0]
+    left, over, width, height = looking._fields(looking._ends(raw(), PART, "conv1"), places[3])[0]
     assert (round(width * 28), round(height * 28)) == (5, 5)
     assert [round(over * 28), round(left * 28)] == [places[3, 0].item() // 24, places[3, 0].item() % 24]
 

@@ -125,6 +125,8 @@ def save(
 def load(path: str | os.PathLike) -> nn.Module:
     """The model that `save` wrote, on the CPU and ready to use: `tl.predict`, `tl.evaluate` and `tl.fit` take it as it is.
 
+    A head that the live page of the course's site wrote into a file is set onto the backbone that it was fitted on.
+
     Its `.facts` say what is known of it: the names of its classes, and the probability below which it does not know, or
     None. All its weights may learn, also those that were frozen when it was saved. Nothing is unpickled, so a model from
     elsewhere cannot run code of its own.
@@ -132,14 +134,11 @@ def load(path: str | os.PathLike) -> nn.Module:
     Raises:
         ValueError: there is no saved model, it is damaged or not whole, or it was written by a later version.
     """
-    from safetensors.torch import load as from_bytes
-
     path = as_path(path)
     with files_in_words(path, "read"):
-        config, weights = model_folder.read_folder(path)
+        make = model_folder.read_head(path) if path.is_file() else model_folder.read_whole(path)
     try:
-        model = model_folder.build(config)
-        model.load_state_dict(from_bytes(weights))
+        model = make()
         model(input_of(model).normalise(torch.zeros(1, *input_of(model).size)))
     except Exception as error:  # a config edited by hand sets off whatever in timm and torch
         why = shorten(str(error), 300).rstrip(".")

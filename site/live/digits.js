@@ -2,11 +2,11 @@
 
 // What PIL makes of an image in floats (see Resample.c): rows first, then columns.
 const BOX = { support: 0.5, of: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) };
-const BICUBIC = {
+export const BICUBIC = {
   support: 2,
   of: (x) => ((x = Math.abs(x)), x < 1 ? (1.5 * x - 2.5) * x * x + 1 : x < 2 ? (((x - 5) * x + 8) * x - 4) * -0.5 : 0),
 };
-function weightsOf(filter, from, to) {
+export function weightsOf(filter, from, to) {
   const scale = from / to, stretch = Math.max(scale, 1), support = filter.support * stretch;
   return Array.from({ length: to }, (_, i) => {
     const middle = (i + 0.5) * scale;
@@ -36,7 +36,7 @@ export function resized(image, width, height, toWidth, toHeight, filter) {
   return out;
 }
 
-const rounded = (x) => (Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x)); // as Python, halves to even
+export const rounded = (x) => (Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x)); // as Python, halves to even
 
 // Strokes (x, y, x, y, ...) as ink, enlarged to fill the frame: 1 where there is ink.
 export function drawn(strokes, { side, pens }) {

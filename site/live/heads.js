@@ -44,6 +44,7 @@ export function fitted(vectors, labels, classes) {
 // The cross-entropy of all examples plus half the squared weights (not the biases), made as small as it gets by L-BFGS.
 function smallest(vectors, labels, classes) {
   const many = vectors[0].length, width = many + 1;
+  const decay = classes === 2 ? 2 : 1; // scikit-learn has one row for two classes, the difference of these
   function loss(weights) {
     const slope = new Float64Array(weights.length);
     let sum = 0;
@@ -64,8 +65,8 @@ function smallest(vectors, labels, classes) {
     });
     for (let i = 0; i < weights.length; i++) {
       if (i % width === many) continue;
-      sum += weights[i] ** 2 / 2;
-      slope[i] += weights[i];
+      sum += (decay * weights[i] ** 2) / 2;
+      slope[i] += decay * weights[i];
     }
     return [sum, slope];
   }

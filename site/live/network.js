@@ -13,9 +13,14 @@ async function unzipped(name) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-// 16-bit floats, first the high bytes of all, then the low ones (see halves in live.py).
-export async function numbers(name) {
-  const bytes = await unzipped(name), count = bytes.length / 2, out = new Float32Array(count);
+// Floats of 2 or 4 bytes each, first the highest bytes of all, then the next ones (see packed in live.py).
+async function numbers(name, size = 2) {
+  const bytes = await unzipped(name), count = bytes.length / size, out = new Float32Array(count);
+  if (size === 4) {
+    const bits = new Uint32Array(out.buffer);
+    for (let i = 0, at = 0; i < 4; i++) for (let j = 0; j < count; j++) bits[j] = (bits[j] << 8) | bytes[at++];
+    return out;
+  }
   const values = Float32Array.from({ length: 65536 }, (_, bits) => {
     const exponent = (bits >> 10) & 31, rest = bits & 1023;
     const size = exponent ? 2 ** (exponent - 15) * (1 + rest / 1024) : 2 ** -24 * rest;
@@ -25,8 +30,8 @@ export async function numbers(name) {
   return out;
 }
 
-export async function vectors(name, width) {
-  const all = await numbers(name);
+export async function vectors(name, width, bytes) {
+  const all = await numbers(name, bytes);
   return Array.from({ length: all.length / width }, (_, i) => all.subarray(i * width, (i + 1) * width));
 }
 
@@ -37,10 +42,10 @@ async function start() {
 }
 
 // A network up to its head, as a function from pixels to a vector. One picture at a time goes through.
-export async function network(name, size) {
+export async function network(name, size, bytes) {
   const [graph, weights] = await Promise.all([
     fetched(`${name}.onnx`).then((answer) => answer.arrayBuffer()),
-    numbers(`${name}.weights.gz`),
+    numbers(`${name}.weights.gz`, bytes),
     (runtime ??= start()),
   ]);
   const externalData = [{ path: "weights", data: new Uint8Array(weights.buffer) }];

@@ -1,41 +1,19 @@
-// The live page: the pad of tl.widgets.draw, two networks that answer, and heads that learn in the page.
+// The first half of the live page: the pad of tl.widgets.draw, two networks that answer, and heads that learn in the page.
+import { check } from "./browser.js";
+
 const $ = (name) => document.getElementById(name);
 const NAMES = { letters: "letters network", scratch: "from scratch" };
-const SIMD = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11];
 const kinds = Object.keys(NAMES);
 const HOW = "Draw a digit on the black pad. The answer comes when you lift the pen.";
 const share = (value) => value.toFixed(2).replace(/^0/, "");
 const word = (value) => value.toFixed(3).replace(/^0/, "");
 
-// The model of an anywidget, as far as the pad asks for it.
-class Model {
-  values = { value: [], words: HOW };
-  heard = {};
-  get(name) {
-    return this.values[name];
-  }
-  set(name, value) {
-    this.values[name] = value;
-    this.heard[`change:${name}`]?.forEach((act) => act());
-  }
-  save_changes() {}
-  on(event, act) {
-    (this.heard[event] ??= new Set()).add(act);
-  }
-  off(event, act) {
-    this.heard[event]?.delete(act);
-  }
-}
-
 async function start() {
-  if (!globalThis.DecompressionStream || !Array.prototype.toReversed || !WebAssembly?.validate(new Uint8Array(SIMD))) {
-    throw new Error("This browser is too old for it: Chrome 110, Firefox 115 and Safari 16.4, of 2023, are the first that do");
-  }
-  const [{ fetched, network, vectors }, digits, { fitted, interval, probabilities }, { default: pad }] = await Promise.all(
-    ["./network.js", "./digits.js", "./heads.js", "./pad.js"].map((name) => import(name)),
-  );
+  check();
+  const [{ Model }, { fetched, network, vectors }, digits, { fitted, interval, probabilities }, { default: pad }] =
+    await Promise.all(["model", "network", "digits", "heads", "pad"].map((name) => import(`./${name}.js`)));
   const known = await (await fetched("constants.json")).json();
-  const { classes, inputs, shots, labels } = known, most = shots.at(-1), model = new Model();
+  const { classes, inputs, shots, labels } = known, most = shots.at(-1), model = new Model({ value: [], words: HOW });
   const networks = {}; // by name: how it makes vectors, those of its examples, and its head
   let many = most, kept = [], seen = null;
 
@@ -176,14 +154,14 @@ async function start() {
       await Promise.all([body(name, "scratch"), part(`${name}.train`, "scratch"), part(`${name}.test`, "scratch")]);
     }
   }).catch(() => {}); // asked for again when it is needed
-  globalThis.live = { ask: async (strokes) => {
+  globalThis.live = Object.assign(globalThis.live ?? {}, { ask: async (strokes) => {
     const picture = digits.asDigit(digits.drawn(strokes, known), known.side), found = { picture: [...picture] };
     for (const kind of kinds) {
       const pixels = digits.prepared(picture, inputs[kind]), vector = [...(await networks[kind].body(pixels))];
       found[kind] = { pixels: [...pixels], vector, shares: probabilities(networks[kind].head, vector) };
     }
     return found;
-  } }; // for the tests, and the curious
+  } }); // for the tests, and the curious
 }
 
 start().catch((error) => ($("loading").textContent = `The page cannot start. ${error.message}.`));

@@ -1,19 +1,22 @@
 """How fast the course is, beside what else one would use: `uv run --group bench python tests/benchmarks/run.py [NAMES]`.
 
 Each figure is a ratio of times of one run, the contestants in turns and in another order each round: the median of the
-rounds' ratios, and in brackets the lowest and the highest. All of it writes README.md, beside this file; by name
-(training-a, training-b, training-c, frozen, photos, widgets, import, lessons) or with --quick, a rehearsal, it only prints.
+rounds' ratios, and in brackets the lowest and the highest. It writes README.md, beside this file, as it goes on; by name
+(training-a, training-b, training-c, frozen, photos, widgets, import, lessons) only these sections of it. --quick, a
+rehearsal, only prints.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import datetime
 import functools
 import math
 import multiprocessing
 import os
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -128,18 +131,24 @@ def training(name: str, quick: bool, peers: bool = True) -> str:
         contestants.run(who, model, beginning, x[:few], y[:few], 1, batch)  # whatever is done once in a process
         return contestants.run(who, model, task, x, y, epochs, batch)
 
-    found = rounds(lambda who: in_its_own_process(lambda: measured(who)), names, times, uncounted=0)
+    run = lambda who: in_its_own_process(lambda: measured(who))
+    found = rounds(run, names, times, uncounted=0)
     rows = [[who, ratio(found, who, "floor")[1], ratio(found, who, "plain loop")[1]] for who in names]
+    # A goal of 3% asks for more than a few rounds, minutes apart: these two alone, one right after the other.
+    pair = rounds(run, names[:2], 1 if quick else 6 if name == "training-c" else 30, uncounted=0)
+    each = sorted(one / other for one, other in zip(pair["fit"], pair["floor"]))
+    mine, quarters = statistics.median(each), (each[len(each) // 4], each[-1 - len(each) // 4])
     times_floor = {who: ratio(found, who, "floor")[0] for who in names}
-    mine, fastest = times_floor["fit"], min(names[2:], key=times_floor.get)
-    goal = f"at most {GOALS[name]:.2f} times the floor: {'met' if mine <= GOALS[name] else 'not met'}, {mine:.2f}"
-    goal += f"; faster than all others: {'met' if mine < times_floor[fastest] else 'not met'} ({fastest} is the fastest)"
+    fastest = min(names[2:], key=times_floor.get)
+    goal = f"at most {GOALS[name]:.2f} times the floor: {'met' if mine <= GOALS[name] else 'not met'}, {mine:.3f} "
+    goal += f"(these two alone, rounds: {len(each)}, half of them from {quarters[0]:.3f} to {quarters[1]:.3f}); faster than "
+    goal += f"all others: {'met' if times_floor['fit'] < times_floor[fastest] else 'not met'} ({fastest} is the fastest)"
     steps = epochs * math.ceil(len(x) / batch)
     parts = in_its_own_process(lambda: pieces(model, x, y, batch))
-    rest = statistics.median(found["fit"]) / steps - sum(parts.values())
+    rest = statistics.median(pair["fit"]) / steps - sum(parts.values())
     parts["the rest: copy, normalisation, history, bar"] = max(0.0, rest)  # below 0: lost in the noise
     whole = sum(parts.values())
-    inner = statistics.median(1 - f / g for f, g in zip(found["floor"], found["fit"]))
+    inner = statistics.median(1 - f / g for f, g in zip(pair["floor"], pair["fit"]))
     profile = table(["a step of fit", "ms", "share"], [[k, f"{v * 1e3:.3f}", f"{v / whole:.1%}"] for k, v in parts.items()])
     return (
         f"## Training ({name[-1]}): {what}, batches of {batch}, epochs: {epochs}, rounds: {times}\n\n"
@@ -386,6 +395,14 @@ Photographs are looked for in `../shared/real`, beside the cloned folder; the Im
 """
 
 
+def write(name: str, found: str, page: Path = HERE / "README.md") -> None:
+    """Put a section into the page, in place of what it held under this name."""
+    sections = dict(re.findall(r"^<!-- (\S+) -->\n(.*?)\n*(?=^<!-- |\Z)", page.read_text(encoding="utf-8"), re.M | re.S))
+    sections[name] = found
+    parts = [f"<!-- {name} -->\n{sections[name]}" for name in BENCHMARKS if name in sections]
+    page.write_text("\n\n".join([HEAD.rstrip(), *parts]) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which ones; all when left out")
@@ -403,16 +420,16 @@ def main() -> None:
     global THREADS
     THREADS = options.threads or THREADS
     facts = tl.device.machine()
-    said = [HEAD, f"This run: {facts['processor']}; {facts['versions']}."]
+    where = f"{datetime.date.today()}: {facts['processor']}; {facts['versions']}."
     for name in [name for name in BENCHMARKS if name in (options.names or BENCHMARKS)]:  # trainings first: see there
         torch.set_num_threads(1 if name in GOALS else THREADS)
         if name in ("training-c", "frozen", "photos", "widgets") and not REAL.exists():
-            said.append(f"## {name}\n\nNot run: no {REAL.name} here.")
-        else:
-            said.append(BENCHMARKS[name](quick=options.quick))
-        print(said[-1], end="\n\n", flush=True)
-    if not options.names and not options.quick:
-        (HERE / "README.md").write_text("\n\n".join(said) + "\n", encoding="utf-8")
+            print(f"{name}: not run, no {REAL.name} here.", flush=True)
+            continue
+        found = BENCHMARKS[name](quick=options.quick) + f"\n\nMeasured on {where}"
+        print(found, end="\n\n", flush=True)
+        if not options.quick:
+            write(name, found)
 
 
 if __name__ == "__main__":

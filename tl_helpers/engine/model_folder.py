@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from textwrap import shorten
@@ -17,11 +17,15 @@ from torch import Tensor, nn
 from ..data import InputConfig, Task
 from ..models import RawCNN, backbone, count_parameters, input_of
 from ..results import Evaluation
+from .lite0 import NAMES as LITE0
 from .memory import predict_logits
 from .parts import Facts, classifier, facts_of
-from .validate import check_kind, shown
+from .validate import brief, check_kind, shown
+from .weights import LETTERS
 
 FORMAT = 2  # of a saved model; raised when an older version of this file could no longer read a new one
+HEAD = 1  # the format of a head in a file of its own
+COMES_ALONG = (*LITE0, *(f"{name}.letters" for name in LETTERS))
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 
@@ -169,6 +173,51 @@ def read_folder(folder: Path) -> tuple[dict, bytes]:
         if expected == found:
             return config, weights
     raise ValueError(f"{shown(folder / WEIGHTS)} is damaged, or belongs to another {CONFIG}. Copy or save the model again.")
+
+
+def read_whole(folder: Path) -> Callable[[], nn.Module]:
+    """What makes the model that was saved in a folder."""
+    from safetensors.torch import load as from_bytes
+
+    config, weights = read_folder(folder)
+
+    def make() -> nn.Module:
+        model = build(config)
+        model.load_state_dict(from_bytes(weights))
+        return model
+
+    return make
+
+
+def read_head(file: Path) -> Callable[[], nn.Module]:
+    """What makes a model of a head that has a file of its own, on the backbone that it was fitted on.
+
+    The site's live page writes it (site/live/files.js): safetensors with "weight" (float32, classes x features) and "bias"
+    (float32, classes), and in its metadata, under "tl_helpers", JSON with format, backbone and classes.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, "pt") as opened:
+            kept = json.loads((opened.metadata() or {})["tl_helpers"])
+            weights = {name: opened.get_tensor(name) for name in opened.keys()}
+        version, name, classes = int(kept["format"]), kept["backbone"], kept["classes"]
+        if not isinstance(classes, list):
+            raise TypeError("classes")
+    except (SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError(f"{shown(file)} is damaged, or no head that the course's live page wrote.") from error
+    if version > HEAD:
+        raise ValueError(f"{shown(file)} was written by a later version of the course: get it anew, with git pull.")
+    if name not in COMES_ALONG:  # others would have to be fetched, and could be anything
+        raise ValueError(f"{shown(file)} asks for a backbone that does not come with the course: {brief(name)}.")
+
+    def make() -> nn.Module:
+        model = backbone(name, len(classes)).eval()
+        classifier(model).load_state_dict(weights)
+        model.facts = Facts(tuple(map(str, classes)))
+        return model
+
+    return make
 
 
 class FromPixels(nn.Module):

@@ -2,20 +2,24 @@
 // Messages to the kernel: frame (with a JPEG; `take` is a class or null), delete, rename, add, probe, new_examination, hello.
 // From it: answer (to each of these), picture (a thumbnail), gone; and `state`, all else that is shown.
 const SIDE = 224, EVERY = 125, SLOW = 2000, LOST = 20000; // pixels; the rest in milliseconds
-const FILES = "Pictures can be chosen from files too, below; tl.widgets.upload shows networks a single one.";
 const TROUBLES = {
-  NotAllowedError: `The browser was not allowed to use the camera: allow it beside the page's address, and start again. ${FILES}`,
-  NotFoundError: `There is no camera on this machine. ${FILES}`,
-  NotReadableError: `The camera does not answer; perhaps another program uses it: close that, and start again. ${FILES}`,
+  NotAllowedError: "The browser was not allowed to use the camera: allow it beside the page's address, and start again.",
+  NotFoundError: "There is no camera on this machine.",
+  NotReadableError: "The camera does not answer; perhaps another program uses it: close that, and start again.",
 };
-const INSECURE = `Browsers give the camera only to pages from https or from localhost, and this page's address is neither: `
-  + `open the notebook by one of these. ${FILES}`;
+const INSECURE = "Browsers give the camera only to pages from https or from localhost, and this page's address is neither";
+// What is said otherwise on the site's live page, whose model has a `place` of its own.
+const NOTEBOOK = {
+  files: "Pictures can be chosen from files too, below; tl.widgets.upload shows networks a single one.",
+  insecure: ": open the notebook by one of these.",
+  busy: "The kernel is busy, perhaps with another cell: the camera goes on when it is done.",
+};
 const BUTTON = "jupyter-button widget-button";
 const share = (value) => value.toFixed(2).replace(/^0/, "");
 let made = 0;
 
 function render({ model, el }) {
-  const view = `${++made}-${Math.random()}`;
+  const view = `${++made}-${Math.random()}`, place = model.get("place") ?? NOTEBOOK;
   el.innerHTML = `<div class="tl-camera" data-lm-suppress-shortcuts="true">
     <div class="row top">
       <div><video muted playsinline aria-label="What the camera sees"></video>
@@ -96,7 +100,7 @@ function render({ model, el }) {
   // The camera.
   async function begin() {
     if (stream) return stop("The camera is off.");
-    if (!navigator.mediaDevices?.getUserMedia) return say(INSECURE);
+    if (!navigator.mediaDevices?.getUserMedia) return say(`${INSECURE}${place.insecure} ${place.files}`);
     start.disabled = true;
     say("Your browser asks whether this page may use the camera: allow it.");
     try {
@@ -111,7 +115,7 @@ function render({ model, el }) {
       say("Hold a button, or the number key of its class, to take pictures. A click on a picture deletes it.");
       next();
     } catch (error) {
-      stop(TROUBLES[error.name] ?? `The camera cannot be used (${error.message || error.name}). ${FILES}`);
+      stop(`${TROUBLES[error.name] ?? `The camera cannot be used (${error.message || error.name}).`} ${place.files}`);
     } finally {
       start.disabled = false;
     }
@@ -120,7 +124,7 @@ function render({ model, el }) {
     stream?.getTracks().forEach((track) => track.stop());
     [stream, held, times, video.srcObject] = [null, null, [], null];
     start.textContent = "Start the camera";
-    for (const place of [".name", ".rate", ".spoken"]) $(place).textContent = "";
+    for (const part of [".name", ".rate", ".spoken"]) $(part).textContent = "";
     say(words);
   }
   const over = () => (([sent, waiting] = [0, []]), stop("The kernel was stopped, or its connection lost: run this cell again."));
@@ -134,7 +138,7 @@ function render({ model, el }) {
     if (stream && !el.isConnected) stop("The camera is off, since its cell was out of sight.");
     if (sent && now() - sent > SLOW && !busy) {
       busy = true;
-      say("The kernel is busy, perhaps with another cell: the camera goes on when it is done.");
+      say(place.busy);
     }
     if (sent && now() - sent > LOST) sent = 0;
   }, 500);
@@ -142,7 +146,7 @@ function render({ model, el }) {
 
   // What is held.
   function hold(i, key) {
-    if (!stream) return say(`Start the camera first. ${FILES}`);
+    if (!stream) return say(`Start the camera first. ${place.files}`);
     if (held !== null || !cards[i]) return;
     [held, byKey] = [i, key];
     cards[i].hold.classList.add("held");

@@ -6,6 +6,7 @@ Lessons 04 and 10 show them.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import traitlets
 from torch import Tensor, nn
 
 from .. import plots
-from ..data import Split, in_floats
+from ..data import Files, InputConfig, Split, in_floats
 from ..engine.drawing import WIDE, scale
 from ..images import prepare
 from ..models import input_of
@@ -27,6 +28,7 @@ from .base import Widget
 from .cache import cached
 
 PATCHES = 8
+FEW = 10  # pictures in a view
 SIDE = 192  # of a picture, in dots
 _LAYERS = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.ReLU, nn.Sigmoid, nn.Tanh, nn.GELU, nn.SiLU, nn.Hardswish)
 
@@ -42,10 +44,24 @@ def _at_rest(model: nn.Module):
             module.training = mode
 
 
+@functools.lru_cache(256)  # at 224 pixels 39 MB
+def _photograph(path: Path, changed: int, size: int, wanted: InputConfig) -> Tensor:
+    """One photograph, prepared; a file that has changed is read anew."""
+    return prepare(Split(Files(path), torch.zeros(1, dtype=torch.int64)), wanted)
+
+
 def _pixels(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
-    """The images of a split as the model wants them, on its device: in [0, 1], and normalised."""
+    """The images of a split as the model wants them, on its device: in [0, 1], and normalised.
+
+    To decode the few photographs of one view again for the next one would take longer than all the rest.
+    """
     wanted, where = input_of(model, split), next(model.parameters()).device
-    plain = in_floats(prepare(split, wanted)).to(where)
+    if isinstance(split.x, Files) and 0 < len(split) <= FEW:
+        facts = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in split.x]
+        pixels = torch.cat([_photograph(*fact, wanted) for fact in facts])
+    else:
+        pixels = prepare(split, wanted)
+    plain = in_floats(pixels).to(where)
     return plain, wanted.normalise(plain)
 
 
@@ -95,6 +111,11 @@ def feature_maps(model: nn.Module, x: Tensor, only: str | None = None) -> dict[s
 
 
 @cached(2)
+def _known(model: nn.Module, split: Split) -> tuple[dict, dict]:
+    """What `_loudest` finds, and a place for what `_ends` finds of each layer once it is asked for."""
+    return _loudest(model, split), {}
+
+
 def _loudest(model: nn.Module, split: Split) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
     """For every layer and unit the pictures that excite it most: how much, which, and where in the map; C x PATCHES each."""
     parts = []
@@ -110,7 +131,6 @@ def _loudest(model: nn.Module, split: Split) -> dict[str, tuple[Tensor, Tensor, 
     return best
 
 
-@cached(64)
 def _ends(model: nn.Module, split: Split, layer: str) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """What the units of a layer see, each way: where the part of the first ends and that of the last begins, and how far
     apart those of neighbours are; and the sizes of its maps and of the picture.
@@ -133,9 +153,9 @@ def _ends(model: nn.Module, split: Split, layer: str) -> tuple[Tensor, Tensor, T
     return end, felt[2].amin(0), after - end, torch.tensor(out.shape[2:]), torch.tensor(size[1:])
 
 
-def _fields(model: nn.Module, split: Split, layer: str, places: Tensor) -> list[list[float]]:
+def _fields(ends: tuple[Tensor, ...], places: Tensor) -> list[list[float]]:
     """What a layer sees of a picture from each of these places in its maps: left, top, width, height, as shares."""
-    end, begin, step, sides, size = _ends(model, split, layer)
+    end, begin, step, sides, size = ends
     boxes = []
     for place in places.tolist():
         at = torch.tensor(divmod(place, int(sides[1])))
@@ -165,7 +185,7 @@ def seen(model: nn.Module, split: Split, picture: int = 0, layer: str | None = N
     Raises:
         ValueError: there is no such layer, unit or picture.
     """
-    best = _loudest(model, split)
+    best, ends = _known(model, split)
     layer = next(iter(best)) if layer is None else layer
     if layer not in best:
         raise ValueError(f"This network has no layer {layer!r}; it has {', '.join(best)}.")
@@ -207,7 +227,9 @@ def seen(model: nn.Module, split: Split, picture: int = 0, layer: str | None = N
     sheet.text(0.05, low, "the pictures that excite the unit most; the frame is what it sees of them", fontsize=9)
     labels = [f"{value:.2g}" for value in top[unit].tolist()]
     plots.tiles(sheet, _small(model, split[loud]), PATCHES, patch, labels, top=low + 0.02)
-    for i, box in enumerate(_fields(model, split, layer, places[unit])):
+    if layer not in ends:
+        ends[layer] = _ends(model, split, layer)
+    for i, box in enumerate(_fields(ends[layer], places[unit])):
         if top[unit, i]:  # else it is silent everywhere
             left, top_, width, height = np.array(box) * 0.94 * patch  # of a tile without its gap
             _frame(sheet, (i + 0.03) * patch + left, low + 0.27 + 0.06 * patch + top_, width, height)
@@ -238,8 +260,8 @@ def walk(models: nn.Module | dict[str, nn.Module], split: Split) -> Widget:
     """
     several = models if isinstance(models, dict) else {type(models).__name__: models}
     model = ipywidgets.Dropdown(options=several, description="network")
-    options = lambda: [(f"{name}: {len(top)} maps", name) for name, (top, *_) in _loudest(model.value, split).items()]
-    most = lambda: len(_loudest(model.value, split)[layer.value][0]) - 1
+    options = lambda: [(f"{name}: {len(top)} maps", name) for name, (top, *_) in _known(model.value, split)[0].items()]
+    most = lambda: len(_known(model.value, split)[0][layer.value][0]) - 1
     layer = ipywidgets.Dropdown(options=options(), description="layer")
     unit = ipywidgets.IntSlider(0, 0, most(), description="unit")
     model.observe(lambda _: setattr(layer, "options", options()), "value")  # of which the first is then chosen
