@@ -149,7 +149,9 @@ def results(options) -> int:
         figure.axes[0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         figure.axes[0].set_yticks([], minor=True)
         figure.savefig(experiments.RESULTS / f"{options.grid}.png", dpi=150)
-    print(experiments.markdown(experiments.table(frame, axis)))
+    others = [name for name in ("variant", "task", "backbone") if name != axis and len(lengths[name]) > 1]
+    for of, part in frame.groupby(others, sort=False) if others else [((), frame)]:
+        print(*of, experiments.markdown(experiments.table(part, axis)), sep="\n")
     return 0
 
 

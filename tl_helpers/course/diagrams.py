@@ -10,6 +10,7 @@ import functools
 
 import numpy as np
 
+from .. import glyphs
 from ..data import digits
 from ..engine.drawing import INK, QUIET, WIDE, arrow, box, lock, mark, pixels, write
 from ..engine.figure import Figure
@@ -463,4 +464,57 @@ def steps() -> Figure:
     figure.alt = (
         f"The loss against one weight is a valley. Ten steps of gradient descent, from the same start: {'; '.join(texts)}."
     )
+    return figure
+
+
+@functools.lru_cache
+def _views() -> np.ndarray:
+    """Printed letters k and g, and two views of each: 2 x 3 x 32 x 32."""
+    from torch import Generator, cat
+
+    images, labels, names = glyphs.masters()
+    printed = cat([images[labels == names.index(name)][:1] for name in "kg"]).float() / 255
+    seen = [glyphs.augment(printed, Generator().manual_seed(seed)) for seed in (4, 5)]
+    return np.stack([printed[:, 0].numpy(), *(view[:, 0].numpy() for view in seen)], 1)
+
+
+def pairs() -> Figure:
+    """Learning without labels: two views of one image should get similar vectors, views of others should not."""
+    figure, axis = _sheet(
+        3.3,
+        "Two letters, k and g, each bent into two views. All four views go through one backbone, which learns, and then "
+        "through a small projection, which learns too and is thrown away afterwards. Out come four vectors, drawn as "
+        "arrows from one point: the two of k are pulled together, and so are the two of g; those of k and those of g are "
+        "pushed apart. No label is used anywhere.",
+    )
+    for title, x in (("letters, their\nnames not used", 0.62), ("two views\nof each", 1.75)):
+        write(axis, x, 0.26, title, 9, weight="bold")
+    for row, top in enumerate((0.6, 1.95)):
+        printed, *both = _views()[row]
+        pixels(axis, printed, 0.12, top + 0.25, 0.6)
+        for i, view in enumerate(both):
+            y = top + 0.58 * i
+            arrow(axis, (0.76, top + 0.55), (1.4, y + 0.25))
+            pixels(axis, view, 1.45, y, 0.5)
+            write(axis, 2.07, y + 0.25, "kg"[row] + "₁₂"[i], 11)
+            arrow(axis, (2.22, y + 0.25), (2.6, 1.75 + (y + 0.25 - 1.75) * 0.6))
+    box(axis, 2.65, 0.95, 1.3, 1.6, state="learns")
+    write(axis, 3.3, 1.5, "one\nbackbone", 12, weight="bold")
+    mark(axis, 2.97, 2.1, "learns", size=10)
+    arrow(axis, (4.0, 1.75), (4.27, 1.75))
+    box(axis, 4.32, 1.25, 0.98, 1.0, state="learns")
+    write(axis, 4.81, 1.55, "projection", 10, weight="bold")
+    mark(axis, 4.48, 1.95, "learns")
+    write(axis, 4.81, 2.42, "thrown away\nafterwards", 9, color=QUIET, style="italic")
+    arrow(axis, (5.35, 1.75), (5.6, 1.75))
+    middle = (5.75, 1.75)
+    tips = {"k₁": (6.45, 0.72), "k₂": (6.75, 1.05), "g₁": (6.75, 2.45), "g₂": (6.45, 2.78)}
+    for name, (x, y) in tips.items():
+        arrow(axis, middle, (x, y), 1.8, color=COLOURS["kg".index(name[0])], linestyle="-" if name[0] == "k" else "--")
+        write(axis, x + 0.16, y - 0.04, name, 11)
+    write(axis, 6.3, 0.36, "pulled together", 9)
+    write(axis, 6.3, 3.08, "pulled together", 9)
+    arrow(axis, (6.62, 1.75), (6.62, 1.3), 1.2, color=QUIET)
+    arrow(axis, (6.62, 1.75), (6.62, 2.2), 1.2, color=QUIET)
+    write(axis, 6.68, 1.75, "pushed\napart", 9, "left")
     return figure

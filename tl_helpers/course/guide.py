@@ -11,7 +11,7 @@ from pathlib import Path
 from ..engine.weights import DATA
 from ..results import Interval, mean_interval
 from . import lesson_07 as stored
-from . import lesson_08, lesson_14, photographs, small
+from . import lesson_08, lesson_12, lesson_14, photographs, small, without_labels
 from .experiments import OTHERS, RAW
 from .lesson_07 import BRIEF, FROM_SCRATCH, NEVER, SHIPPED, Claim, rows
 from .methods import PROBE, SCRATCH, SHIFTS, TUNED
@@ -60,6 +60,20 @@ def _partner(partner: str, other: str = SCRATCH) -> Callable[[float], Interval]:
 
 def _small(one: str, other: str = lesson_08.ALONE) -> Callable[[float], Interval]:
     return lambda level: lesson_08.over(one, other, level)
+
+
+def _unlabelled(one: str, other: str, shots: int = 5) -> Callable[[float], Interval]:
+    return lambda level: lesson_12.over(one, other, shots, level)
+
+
+def _varied(part: str, kind: str) -> Callable[[float], Interval]:
+    """What it brings under a shift that the views vary "turning" or "thickness" too."""
+
+    def found(level: float) -> Interval:
+        (middle, low, high), covers = (lost := lesson_12.change(part, kind, level)), lost.covers
+        return Interval((-middle, -high, -low), covers)
+
+    return found
 
 
 def _crowded(task: str) -> Callable[[float], Interval]:
@@ -270,6 +284,34 @@ CLAIMS: dict[str, Sequence[Claim]] = {
             for task in ("digits", "letters")
         ),
     ),
+    "Without labels": (
+        *(
+            Claim(
+                "Letters without labels lead fair random features",
+                f"probe, {n} label{'s' * (n > 1)} per class",
+                "without_labels",
+                _unlabelled(without_labels.BARE, lesson_12.RANDOM, n),
+            )
+            for n in (1, 5)
+        ),
+        *(
+            Claim(says, "probe, 5 labels per class", "without_labels", _unlabelled(one, other))
+            for says, one, other in (
+                ("Digits without labels lead letters without labels", without_labels.OWN, without_labels.BARE),
+                ("Letters with labels lead letters without labels", without_labels.LABELLED, without_labels.BARE),
+                ("Digits without labels lead the shipped backbone", without_labels.OWN, lesson_12.SHIPPED),
+            )
+        ),
+        *(
+            Claim(
+                f"Views that vary {part} lead views that do not",
+                f"under {kind}, 10 labels per class",
+                "without_labels",
+                _varied(part, kind),
+            )
+            for part, kind in (("turning", "rotation"), ("thickness", "thickness"))
+        ),
+    ),
     "Other backbones": tuple(
         Claim("Transfer leads the same network from scratch", f"{name.split('.')[0]}, 5 labels", "backbones", _body(name))
         for name in OTHERS
@@ -441,6 +483,15 @@ def decisions_page() -> str:
             "a probe at 5 labels over from scratch: letters upside down "
             f"{_points(_source('letters upside down', PROBE)(0.95))}, noise {_points(_source('noise', PROBE)(0.95))}",
             "sources",
+        ),
+        (
+            "plenty of images, and **no labels** for them",
+            "pretrain on pairs of views, best of images like your own, then a probe",
+            f"a probe at 5 labels on 900 digits without labels: {lesson_12.accuracy(without_labels.OWN)[0]:.3f}, over "
+            f"letters without labels {_points(lesson_12.over(without_labels.OWN, without_labels.BARE))}; these over fair "
+            f"random features {_points(lesson_12.over(without_labels.BARE, lesson_12.RANDOM))}; their names add "
+            f"{_points(lesson_12.over(without_labels.LABELLED, without_labels.BARE))}",
+            "without_labels",
         ),
         (
             "which **architecture**",
