@@ -98,8 +98,11 @@ def merged(model: nn.Module) -> nn.Module:
     """A copy with W + B A written in the place of W: as large and as fast as before, and nothing of the adapters left."""
     model = copy.deepcopy(model)
     for module in [*model.modules()]:
-        if parametrize.is_parametrized(module):
-            parametrize.remove_parametrizations(module, "weight")
+        if parametrize.is_parametrized(module):  # remove_parametrizations would spoil the original: both are of one class
+            weight = module.weight.detach().clone()
+            del module.parametrizations
+            module.__class__ = type(module).__bases__[0]
+            module.weight = nn.Parameter(weight)
     return model
 
 
