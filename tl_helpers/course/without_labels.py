@@ -68,11 +68,9 @@ def pair_loss(vectors: Tensor, temperature: float = TEMPERATURE) -> Tensor:
 
     Returns: the mean cross-entropy in nats; ln(2 N - 1) for vectors that are all alike.
     """
-    vectors = F.normalize(vectors, dim=1)
-    similar = vectors @ vectors.T / temperature
-    similar.fill_diagonal_(-torch.inf)  # nobody is asked to recognise itself
-    partner = torch.arange(len(vectors)).roll(len(vectors) // 2)
-    return F.cross_entropy(similar, partner)
+    unit, many = F.normalize(vectors, dim=1), len(vectors)
+    scores = (unit @ unit.T / temperature).fill_diagonal_(-torch.inf)  # nobody is asked to recognise itself
+    return F.cross_entropy(scores, torch.arange(many).roll(many // 2))
 
 
 def learn(images: Tensor, labels: Tensor | None = None, seed: int = 0, recipe: Recipe = RECIPES[BARE]) -> nn.Module:
