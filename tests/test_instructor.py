@@ -134,5 +134,5 @@ def test_links_and_anchors_lead_somewhere():
 
 
 def test_it_is_short_and_the_front_page_leads_to_it():
-    assert 250 <= len(GUIDE.splitlines()) <= 460  # fifteen lessons
+    assert 250 <= len(GUIDE.splitlines()) <= 460
     assert "(notebooks/INSTRUCTOR.md)" in (ROOT / "README.md").read_text(encoding="utf-8")

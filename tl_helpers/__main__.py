@@ -126,6 +126,15 @@ def results(options) -> int:
         print(lesson_13.limits().to_string(), lesson_13.two_letters().to_string(), sep="\n\n", end="\n\n")
         print(lesson_13.transfer().to_string())
         return 0
+    if options.grid == "small_and_cheap":
+        from .course import lesson_14, small
+
+        if options.processes:
+            raise ValueError("This grid measures seconds of one thread, and runs in one process: leave out --processes.")
+        small.run()
+        for table in (lesson_14.adapters(), lesson_14.adapters(small.SOLAR), lesson_14.students(), lesson_14.precisions()):
+            print(table.to_string(), end="\n\n")
+        return 0
     frame = experiments.run(options.grid, options.processes)
     rows = experiments.chosen(frame)
     grid = experiments.GRIDS[options.grid]
@@ -256,11 +265,12 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     add.add_argument("--seed", type=as_number(int, 0, 2**31 - 1), default=0)
     add.set_defaults(run=pretrain)
+    alone = ("photographs", "pictures_and_words", "small_and_cheap")  # grids that run in a way of their own
     add = commands.add_parser("results", help=results.__doc__)
     add.add_argument(
         "grid",
         nargs="?",
-        choices=[*GRIDS, "photographs", "pictures_and_words"],
+        choices=[*GRIDS, *alone],
         default="digits",
         help="which (default: %(default)s)",
     )

@@ -344,6 +344,48 @@ def finetuning() -> Figure:
     return figure
 
 
+def adapters() -> Figure:
+    """One frozen backbone for many tasks: each brings a head of its own and a thin pair of matrices beside every weight."""
+    figure, axis = _sheet(
+        3.1,
+        "Left: what comes into a layer goes two ways. One leads through its large weight matrix W, which is frozen. The "
+        "other leads through two thin matrices that learn, first A and then B. Both results are added up. Right: what is "
+        "kept. The frozen backbone is kept once; for each task, digits, letters, chess pieces and so on, only a small file "
+        "with its A, B and head is kept.",
+    )
+    write(axis, 0.1, 0.2, "one layer", 11, "left", weight="bold")
+    write(axis, 0.3, 1.45, "in", 10)
+    arrow(axis, (0.5, 1.35), (0.88, 1.0))
+    arrow(axis, (0.5, 1.55), (0.88, 2.25))
+    box(axis, 0.92, 0.45, 1.3, 1.1, state="frozen")
+    write(axis, 1.57, 0.8, "W", 16, over=True, weight="bold")
+    mark(axis, 1.22, 1.2, "frozen")
+    box(axis, 0.92, 2.12, 0.95, 0.26, state="learns")
+    write(axis, 1.395, 2.25, "A", 11, weight="bold")
+    arrow(axis, (1.9, 2.25), (2.2, 2.25))
+    box(axis, 2.24, 1.75, 0.26, 1.0, state="learns")
+    write(axis, 2.37, 2.25, "B", 11, weight="bold")
+    mark(axis, 1.05, 2.62, "learns", "both learn")
+    arrow(axis, (2.26, 1.0), (2.9, 1.38))
+    arrow(axis, (2.54, 2.2), (2.9, 1.58))
+    axis.plot(3.05, 1.48, "o", color="white", markeredgecolor=INK, markeredgewidth=1.5, markersize=20)
+    write(axis, 3.05, 1.48, "+", 15)
+    arrow(axis, (3.2, 1.48), (3.45, 1.48))
+    write(axis, 3.63, 1.48, "out", 10)
+    axis.plot([3.98, 3.98], [0.1, 3.0], color=QUIET, linewidth=1, linestyle=":")
+    write(axis, 4.15, 0.2, "what you keep", 11, "left", weight="bold")
+    box(axis, 4.15, 0.55, 1.35, 2.2, state="frozen")
+    write(axis, 4.825, 1.2, "backbone", 12, over=True, weight="bold")
+    mark(axis, 4.5, 1.65, "frozen")
+    write(axis, 4.825, 2.12, "once", 10, over=True, style="italic")
+    for i, task in enumerate(("digits", "letters", "chess pieces", "your own")):
+        top = 0.55 + 0.575 * i
+        arrow(axis, (5.95, top + 0.23), (5.55, top + 0.23))
+        box(axis, 6.0, top, 1.1, 0.475, task, state="learns", size=9, weight="bold")
+    write(axis, 7.1, 2.95, "A, B and head for each task", 9, "right", color=QUIET, style="italic")
+    return figure
+
+
 def freezing() -> Figure:
     """What freezing stops: the picture still passes through every block, the correction ends at the border."""
     figure, axis = _sheet(

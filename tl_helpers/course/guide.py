@@ -11,7 +11,7 @@ from pathlib import Path
 from ..engine.weights import DATA
 from ..results import Interval, mean_interval
 from . import lesson_07 as stored
-from . import lesson_08, lesson_12, lesson_13, photographs, pictures_and_words, without_labels
+from . import lesson_08, lesson_12, lesson_13, lesson_14, photographs, pictures_and_words, small, without_labels
 from .experiments import OTHERS, RAW
 from .lesson_07 import BRIEF, FROM_SCRATCH, NEVER, SHIPPED, Claim, rows
 from .methods import PROBE, SCRATCH, SHIFTS, TUNED
@@ -104,6 +104,18 @@ def _named(measure: str) -> Callable[[float], Interval]:
         return Interval([100 * value for value in share], share.covers)
 
     return found
+
+
+def _adapted(way: str, shots: int, task: str = "digits") -> Callable[[float], Interval]:
+    return lambda level: lesson_14.over_tuning(way, task, shots, level)
+
+
+def _taught(shots: int, variant: str = small.SOFT, over: str | None = None) -> Callable[[float], Interval]:
+    return lambda level: lesson_14.gain(shots, variant, over, level)
+
+
+def _int8(name: str) -> Callable[[float], Interval]:
+    return lambda level: lesson_14.cost_of_int8(name, level)
 
 
 def _calibration(level: float) -> Interval:
@@ -340,6 +352,40 @@ CLAIMS: dict[str, Sequence[Claim]] = {
             for n in pictures_and_words.SHOTS
         ),
     ),
+    "Small and cheap": (
+        *(
+            Claim(f"{way.capitalize()} lead fine-tuning", f"{n} labels per class", "small_and_cheap", _adapted(way, n))
+            for way, n in (
+                (small.NORMS, 5),
+                (small.NORMS, 20),
+                (small.BIASES, 5),
+                (small.LOW_RANK, 5),
+                (small.LOW_RANK, 20),
+            )
+        ),
+        *(
+            Claim(
+                "The raw CNN taught by a teacher leads it taught by labels",
+                f"{n} label{'s' * (n > 1)} per class, 900 unlabelled",
+                "small_and_cheap",
+                _taught(n),
+            )
+            for n in small.STUDENTS
+        ),
+        Claim(
+            "A teacher's soft answers lead its likeliest class",
+            "temperature 4, 5 labels per class",
+            "small_and_cheap",
+            _taught(5, over=small.HARD),
+        ),
+        Claim(
+            "A student with unlabelled images leads one without",
+            "5 labels per class",
+            "small_and_cheap",
+            _taught(5, over=small.LABELLED),
+        ),
+        *(Claim("int8 leads float32", name, "small_and_cheap", _int8(name)) for name in lesson_14.EXPORTED),
+    ),
     "On photographs": (
         *(
             Claim(says, f"{task}, {n} label{'s' * (n > 1)} per class", "photographs", _photographs(task, n, one, other))
@@ -527,6 +573,30 @@ def decisions_page() -> str:
             f"out, {lesson_13.stored('unseen among all')[0]:.2f} among all; with words never met "
             f"{lesson_13.stored('digits by their own names')[0]:.2f} of the digits",
             "pictures_and_words",
+        ),
+        (
+            "**many tasks**, and little room to keep them",
+            "one frozen backbone; for each task its norms, or low-rank adapters",
+            "at 20 labels over fine-tuning: "
+            + "; ".join(
+                f"{way} {_points(lesson_14.over_tuning(way, shots=20))} with {1000 * lesson_14.megabytes(way):,.0f} kB"
+                for way in (small.NORMS, small.LOW_RANK)
+            )
+            + f"; fine-tuning keeps {1000 * lesson_14.megabytes('fine-tuning'):,.0f} kB",
+            "small_and_cheap",
+        ),
+        (
+            "a **small network** must do the work, and there are unlabelled images",
+            "let the fine-tuned one teach it",
+            f"the raw CNN with a teacher over labels alone {_points(lesson_14.gain(5))} at 5 labels per class, "
+            f"{_points(lesson_14.gain(20))} at 20",
+            "small_and_cheap",
+        ),
+        (
+            "a trained network is to be **smaller and faster** on a processor",
+            "int8, and measure it on your machine",
+            "; ".join(f"{name}: {lesson_14.in_words(name)}" for name in lesson_14.EXPORTED),
+            "small_and_cheap",
         ),
     ]
     table = "\n".join(f"| {have} | {do} | {why} | {csv(grid)} |" for have, do, why, grid in lines)
