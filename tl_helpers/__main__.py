@@ -117,6 +117,24 @@ def results(options) -> int:
         photographs.figure().savefig(photographs.PATH.with_suffix(".png"), dpi=150)
         print(photographs.gains().round(3).to_string(index=False))
         return 0
+    if options.grid == "pictures_and_words":
+        from .course import lesson_13, pictures_and_words
+
+        if options.processes:
+            raise ValueError("The grid of pictures and words runs in one process: leave out --processes.")
+        pictures_and_words.run()
+        print(lesson_13.limits().to_string(), lesson_13.two_letters().to_string(), sep="\n\n", end="\n\n")
+        print(lesson_13.transfer().to_string())
+        return 0
+    if options.grid == "small_and_cheap":
+        from .course import lesson_14, small
+
+        if options.processes:
+            raise ValueError("This grid measures seconds of one thread, and runs in one process: leave out --processes.")
+        small.run()
+        for table in (lesson_14.adapters(), lesson_14.adapters(small.SOLAR), lesson_14.students(), lesson_14.precisions()):
+            print(table.to_string(), end="\n\n")
+        return 0
     frame = experiments.run(options.grid, options.processes)
     rows = experiments.chosen(frame)
     grid = experiments.GRIDS[options.grid]
@@ -140,7 +158,9 @@ def results(options) -> int:
         figure.axes[0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         figure.axes[0].set_yticks([], minor=True)
         figure.savefig(experiments.RESULTS / f"{options.grid}.png", dpi=150)
-    print(experiments.markdown(experiments.table(frame, axis)))
+    others = [name for name in ("variant", "task", "backbone") if name != axis and len(lengths[name]) > 1]
+    for of, part in frame.groupby(others, sort=False) if others else [((), frame)]:
+        print(*of, experiments.markdown(experiments.table(part, axis)), sep="\n")
     return 0
 
 
@@ -245,9 +265,14 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     add.add_argument("--seed", type=as_number(int, 0, 2**31 - 1), default=0)
     add.set_defaults(run=pretrain)
+    alone = ("photographs", "pictures_and_words", "small_and_cheap")  # grids that run in a way of their own
     add = commands.add_parser("results", help=results.__doc__)
     add.add_argument(
-        "grid", nargs="?", choices=[*GRIDS, "photographs"], default="digits", help="which (default: %(default)s)"
+        "grid",
+        nargs="?",
+        choices=[*GRIDS, *alone],
+        default="digits",
+        help="which (default: %(default)s)",
     )
     add.add_argument(
         "--processes", type=as_number(int, 1, 1000), help="how many at once (default: one a core; on a GPU, one)"

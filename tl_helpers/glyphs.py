@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .engine.validate import brief, check_number
+from .engine.validate import brief, check_choice, check_number
 
 ALPHABETS = {
     "latin": "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
@@ -68,7 +68,9 @@ def _masters(size: int) -> tuple[Tensor, Tensor, tuple[str, ...]]:
     return torch.from_numpy(np.stack(images)).unsqueeze(1), labels, tuple(letters)
 
 
-def augment(images: Tensor, generator: torch.Generator | None = None, strength: float = 1.0) -> Tensor:
+def augment(
+    images: Tensor, generator: torch.Generator | None = None, strength: float = 1.0, without: str | None = None
+) -> Tensor:
     """Vary images as handwriting varies: turned, slanted, scaled, shifted, warped, thicker or thinner, blurred, fainter.
 
     Args:
@@ -76,38 +78,35 @@ def augment(images: Tensor, generator: torch.Generator | None = None, strength: 
         generator: source of the random numbers, on the device of the images; None takes torch's own.
         strength: from 0 to 2: 1 for making new letters out of printed ones, about .5 for augmenting images that are
             handwritten; from .5 on, a third is made a quarter as sharp and a third half as sharp.
+        without: what is left out: "turning" (slanting too) or "thickness"; lesson 12 asks what each teaches.
 
     Returns: images of the same shape, each bent in its own way.
     """
     check_number("strength", strength, "a number from 0 to 2", 0, 2)
+    check_choice("without", without, (None, "turning", "thickness"))
     check_augmentable(images, generator, least=4)
     if not len(images):
         return images
-    n, _, height, width = images.shape
-    device = images.device
+    (n, _, height, width), device = images.shape, images.device
+    turning, thickness = (strength * (part != without) for part in ("turning", "thickness"))
 
     def uniform(*shape, low=-1.0, high=1.0):
         return torch.rand(*shape, generator=generator, device=device) * (high - low) + low
 
     # One affine map for each image, from places in the new image to places in the old one.
-    angle, slant = uniform(n) * 0.26 * strength, uniform(n) * 0.35 * strength
+    angle, slant = uniform(n) * 0.26 * turning, uniform(n) * 0.35 * turning
     zoom_x, zoom_y = torch.exp(uniform(2, n) * 0.25 * strength) * (1 + 0.1 * strength)
     cos, sin = torch.cos(angle), torch.sin(angle)
-    maps = torch.stack(
-        [
-            torch.stack([zoom_x * cos, zoom_x * (slant * cos - sin), uniform(n) * 0.12 * strength], 1),
-            torch.stack([zoom_y * sin, zoom_y * (slant * sin + cos), uniform(n) * 0.12 * strength], 1),
-        ],
-        1,
-    )
-    grid = F.affine_grid(maps, [n, 1, height, width], align_corners=False)
+    across = torch.stack([zoom_x * cos, zoom_x * (slant * cos - sin), uniform(n) * 0.12 * strength], 1)
+    down = torch.stack([zoom_y * sin, zoom_y * (slant * sin + cos), uniform(n) * 0.12 * strength], 1)
+    grid = F.affine_grid(torch.stack([across, down], 1), [n, 1, height, width], align_corners=False)
     warp = F.interpolate(uniform(n, 2, 4, 4) * 0.16 * strength, (height, width), mode="bicubic", align_corners=True)
     images = F.grid_sample(images, grid + warp.permute(0, 2, 3, 1), align_corners=False)
 
     # Thicker, thinner or as it is, by the brightest or darkest neighbour; mixed, so that every thickness occurs.
     thicker = F.max_pool2d(images, 3, 1, 1)
     thinner = -F.max_pool2d(-images, 3, 1, 1)
-    weight = uniform(n, 1, 1, 1) * strength
+    weight = uniform(n, 1, 1, 1) * thickness
     images = torch.where(weight > 0, images.lerp(thicker, weight.clamp(0, 1)), images.lerp(thinner, -weight.clamp(-1, 0)))
 
     # Coarser: a third goes through a quarter of the resolution, as a small scan does, a third through half of it.

@@ -10,6 +10,7 @@ import functools
 
 import numpy as np
 
+from .. import glyphs
 from ..data import digits
 from ..engine.drawing import INK, QUIET, WIDE, arrow, box, lock, mark, pixels, write
 from ..engine.figure import Figure
@@ -271,6 +272,46 @@ def multitask() -> Figure:
     return figure
 
 
+def two_towers() -> Figure:
+    """Pictures and words: two towers make a vector each of a picture and of its name; a loss of pairs compares them."""
+    letters, names = "ĝÉø", ("g with circumflex", "E with acute", "o with stroke")
+    figure, axis = _sheet(
+        3.3,
+        "Three pictures of letters go into an image tower: a backbone and a new last layer. Their three names go into a "
+        "text tower: a vector for each word, added up, and a small network. Each tower makes one vector of each. A table "
+        "compares every picture with every name: on the diagonal, where a picture meets its own name, the fit should be "
+        "high, and elsewhere low. A dashed arrow leads from the table back to the towers, which both learn.",
+    )
+    for i, (letter, name) in enumerate(zip(letters, names)):
+        pixels(axis, np.zeros((1, 1)), 0.12 + 0.42 * i, 0.55, 0.38, vmin=0, vmax=1)
+        axis.text(0.31 + 0.42 * i, 0.74, letter, color="white", fontsize=15, ha="center", va="center_baseline")
+        write(axis, 0.12, 1.78 + 0.22 * i, f"“… {name}”", 9, "left")
+    write(axis, 0.12, 0.35, "pictures", 10, "left", weight="bold")
+    write(axis, 0.12, 1.52, "their names", 10, "left", weight="bold")
+    for y, first, second in ((0.4, "image tower", "backbone, last layer"), (1.65, "text tower", "word vectors, added up")):
+        arrow(axis, (1.5 if y < 1 else 1.75, y + 0.4), (1.97, y + 0.4))
+        box(axis, 2.02, y, 1.75, 0.82, state="learns")
+        write(axis, 2.9, y + 0.2, first, 11, weight="bold")
+        write(axis, 2.9, y + 0.42, second, 9)
+        mark(axis, 2.6, y + 0.64, "learns")
+        arrow(axis, (3.82, y + 0.4), (4.62, 0.95 if y < 1 else 1.55))
+    write(axis, 4.25, 0.5, "vectors", 9)
+    write(axis, 4.25, 2.02, "vectors", 9)
+    write(axis, 5.75, 0.2, "how well each name fits", 10, weight="bold")
+    for i, letter in enumerate(letters):
+        write(axis, 5.25 + 0.55 * i, 0.48, f"“{letter}”", 12)
+        write(axis, 4.85, 0.87 + 0.5 * i, letter, 12)
+        for j in range(3):
+            own = i == j
+            look = {"weight": "bold"} if own else {"color": QUIET}
+            place = 5.0 + 0.55 * j, 0.64 + 0.5 * i, 0.52, 0.47
+            box(axis, *place, "high" if own else "low", "learns" if own else "", size=10, **look)
+    axis.plot([5.8, 5.8, 2.9], [2.2, 2.85, 2.85], color=INK, linewidth=1.5, linestyle="--")
+    arrow(axis, (2.9, 2.85), (2.9, 2.52))
+    write(axis, 4.35, 3.08, "the loss of pairs pulls at both towers", 10)
+    return figure
+
+
 def finetuning() -> Figure:
     """Three ways to a network for a new task: from scratch, frozen with a new head, fine-tuned."""
     columns = (
@@ -300,6 +341,48 @@ def finetuning() -> Figure:
         arrow(axis, (middle, 3.0), (middle, 2.78))
         write(axis, middle, 3.1, "image", 9, color=QUIET)
         write(axis, middle, 3.6, words, 10)
+    return figure
+
+
+def adapters() -> Figure:
+    """One frozen backbone for many tasks: each brings a head of its own and a thin pair of matrices beside every weight."""
+    figure, axis = _sheet(
+        3.1,
+        "Left: what comes into a layer goes two ways. One leads through its large weight matrix W, which is frozen. The "
+        "other leads through two thin matrices that learn, first A and then B. Both results are added up. Right: what is "
+        "kept. The frozen backbone is kept once; for each task, digits, letters, chess pieces and so on, only a small file "
+        "with its A, B and head is kept.",
+    )
+    write(axis, 0.1, 0.2, "one layer", 11, "left", weight="bold")
+    write(axis, 0.3, 1.45, "in", 10)
+    arrow(axis, (0.5, 1.35), (0.88, 1.0))
+    arrow(axis, (0.5, 1.55), (0.88, 2.25))
+    box(axis, 0.92, 0.45, 1.3, 1.1, state="frozen")
+    write(axis, 1.57, 0.8, "W", 16, over=True, weight="bold")
+    mark(axis, 1.22, 1.2, "frozen")
+    box(axis, 0.92, 2.12, 0.95, 0.26, state="learns")
+    write(axis, 1.395, 2.25, "A", 11, weight="bold")
+    arrow(axis, (1.9, 2.25), (2.2, 2.25))
+    box(axis, 2.24, 1.75, 0.26, 1.0, state="learns")
+    write(axis, 2.37, 2.25, "B", 11, weight="bold")
+    mark(axis, 1.05, 2.62, "learns", "both learn")
+    arrow(axis, (2.26, 1.0), (2.9, 1.38))
+    arrow(axis, (2.54, 2.2), (2.9, 1.58))
+    axis.plot(3.05, 1.48, "o", color="white", markeredgecolor=INK, markeredgewidth=1.5, markersize=20)
+    write(axis, 3.05, 1.48, "+", 15)
+    arrow(axis, (3.2, 1.48), (3.45, 1.48))
+    write(axis, 3.63, 1.48, "out", 10)
+    axis.plot([3.98, 3.98], [0.1, 3.0], color=QUIET, linewidth=1, linestyle=":")
+    write(axis, 4.15, 0.2, "what you keep", 11, "left", weight="bold")
+    box(axis, 4.15, 0.55, 1.35, 2.2, state="frozen")
+    write(axis, 4.825, 1.2, "backbone", 12, over=True, weight="bold")
+    mark(axis, 4.5, 1.65, "frozen")
+    write(axis, 4.825, 2.12, "once", 10, over=True, style="italic")
+    for i, task in enumerate(("digits", "letters", "chess pieces", "your own")):
+        top = 0.55 + 0.575 * i
+        arrow(axis, (5.95, top + 0.23), (5.55, top + 0.23))
+        box(axis, 6.0, top, 1.1, 0.475, task, state="learns", size=9, weight="bold")
+    write(axis, 7.1, 2.95, "A, B and head for each task", 9, "right", color=QUIET, style="italic")
     return figure
 
 
@@ -421,4 +504,57 @@ def steps() -> Figure:
     figure.alt = (
         f"The loss against one weight is a valley. Ten steps of gradient descent, from the same start: {'; '.join(texts)}."
     )
+    return figure
+
+
+@functools.lru_cache
+def _views() -> np.ndarray:
+    """Printed letters k and g, and two views of each: 2 x 3 x 32 x 32."""
+    from torch import Generator, cat
+
+    images, labels, names = glyphs.masters()
+    printed = cat([images[labels == names.index(name)][:1] for name in "kg"]).float() / 255
+    seen = [glyphs.augment(printed, Generator().manual_seed(seed)) for seed in (4, 5)]
+    return np.stack([printed[:, 0].numpy(), *(view[:, 0].numpy() for view in seen)], 1)
+
+
+def pairs() -> Figure:
+    """Learning without labels: two views of one image should get similar vectors, views of others should not."""
+    figure, axis = _sheet(
+        3.3,
+        "Two letters, k and g, each bent into two views. All four views go through one backbone, which learns, and then "
+        "through a small projection, which learns too and is thrown away afterwards. Out come four vectors, drawn as "
+        "arrows from one point: the two of k are pulled together, and so are the two of g; those of k and those of g are "
+        "pushed apart. No label is used anywhere.",
+    )
+    for title, x in (("letters, their\nnames not used", 0.62), ("two views\nof each", 1.75)):
+        write(axis, x, 0.26, title, 9, weight="bold")
+    for row, top in enumerate((0.6, 1.95)):
+        printed, *both = _views()[row]
+        pixels(axis, printed, 0.12, top + 0.25, 0.6)
+        for i, view in enumerate(both):
+            y = top + 0.58 * i
+            arrow(axis, (0.76, top + 0.55), (1.4, y + 0.25))
+            pixels(axis, view, 1.45, y, 0.5)
+            write(axis, 2.07, y + 0.25, "kg"[row] + "₁₂"[i], 11)
+            arrow(axis, (2.22, y + 0.25), (2.6, 1.75 + (y + 0.25 - 1.75) * 0.6))
+    box(axis, 2.65, 0.95, 1.3, 1.6, state="learns")
+    write(axis, 3.3, 1.5, "one\nbackbone", 12, weight="bold")
+    mark(axis, 2.97, 2.1, "learns", size=10)
+    arrow(axis, (4.0, 1.75), (4.27, 1.75))
+    box(axis, 4.32, 1.25, 0.98, 1.0, state="learns")
+    write(axis, 4.81, 1.55, "projection", 10, weight="bold")
+    mark(axis, 4.48, 1.95, "learns")
+    write(axis, 4.81, 2.42, "thrown away\nafterwards", 9, color=QUIET, style="italic")
+    arrow(axis, (5.35, 1.75), (5.6, 1.75))
+    middle = (5.75, 1.75)
+    tips = {"k₁": (6.45, 0.72), "k₂": (6.75, 1.05), "g₁": (6.75, 2.45), "g₂": (6.45, 2.78)}
+    for name, (x, y) in tips.items():
+        arrow(axis, middle, (x, y), 1.8, color=COLOURS["kg".index(name[0])], linestyle="-" if name[0] == "k" else "--")
+        write(axis, x + 0.16, y - 0.04, name, 11)
+    write(axis, 6.3, 0.36, "pulled together", 9)
+    write(axis, 6.3, 3.08, "pulled together", 9)
+    arrow(axis, (6.62, 1.75), (6.62, 1.3), 1.2, color=QUIET)
+    arrow(axis, (6.62, 1.75), (6.62, 2.2), 1.2, color=QUIET)
+    write(axis, 6.68, 1.75, "pushed\napart", 9, "left")
     return figure

@@ -31,7 +31,7 @@ from ..device import device, machine
 from ..engine.weights import DATA
 from ..results import Interval, mean_interval
 from ..runs import Diverged
-from . import methods, pretraining
+from . import methods, pretraining, without_labels
 from .methods import MAIN, METHODS, PROBE, RESNET, SCRATCH, SHIFTS, STRENGTHS, TABLES, TASKS, TUNED, Cell
 
 RESULTS = DATA / "results"
@@ -103,6 +103,7 @@ CENTRED = "linear probe on centred features"
 CONTROLS = ("weights=letters", "weights=random,watch=letters", "weights=random,watch=digits")
 BENDS = ("bend=0", "bend=0.25", "bend=1")
 UNBENT = ("letters, pretrained as briefly", "letters, never bent")
+UNLABELLED = tuple(without_labels.PRETRAININGS)
 OTHERS = ("mobilenetv3_small_050_s1.letters", "convnext_atto_p2.letters")
 GRIDS = {
     "digits": Grid(
@@ -123,6 +124,7 @@ GRIDS = {
     "fair_tables": Grid((CENTRED,), (10,), FIVE, range(1), tasks=TABLES, variants=CONTROLS[:2]),
     "bending": Grid((SCRATCH, TUNED), (10,), FIVE, range(1), variants=BENDS, shift=("rotation",)),
     "unbent": Grid((TUNED,), (10,), FIVE, range(1), UNBENT, variants=BENDS[:2], shift=("rotation",)),
+    "without_labels": Grid((CENTRED,), (1, 5, 10), FIVE, range(1), UNLABELLED, search_shots=(1, 5), shift=SHIFTS),
     "backbones": Grid((SCRATCH, CENTROID, PROBE, TUNED), (5,), range(5, 8), range(1), OTHERS),
 }
 
@@ -218,7 +220,8 @@ def run(name: str, processes: int | None = None) -> pd.DataFrame:
     ) as pool:
         try:
             list(pool.map(pretraining.source, set(grid.backbones) & set(pretraining.SOURCES)))
-            while cells := _missing(grid, path):
+            list(pool.map(without_labels.pretrained, [name for name in grid.backbones if name in UNLABELLED]))
+            while cells := sorted(_missing(grid, path), key=lambda cell: cell.backbone):  # what one makes of images is kept
                 running = concurrent.futures.as_completed([pool.submit(measure, cell, grid.shift) for cell in cells])
                 for future in tqdm(running, total=len(cells), disable=None):  # None: shown in a terminal only
                     _append(path, facts | future.result())

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..engine.weights import DATA
 from ..results import Interval, mean_interval
 from . import lesson_07 as stored
-from . import lesson_08, photographs
+from . import lesson_08, lesson_12, lesson_13, lesson_14, photographs, pictures_and_words, small, without_labels
 from .experiments import OTHERS, RAW
 from .lesson_07 import BRIEF, FROM_SCRATCH, NEVER, SHIPPED, Claim, rows
 from .methods import PROBE, SCRATCH, SHIFTS, TUNED
@@ -62,6 +62,20 @@ def _small(one: str, other: str = lesson_08.ALONE) -> Callable[[float], Interval
     return lambda level: lesson_08.over(one, other, level)
 
 
+def _unlabelled(one: str, other: str, shots: int = 5) -> Callable[[float], Interval]:
+    return lambda level: lesson_12.over(one, other, shots, level)
+
+
+def _varied(part: str, kind: str) -> Callable[[float], Interval]:
+    """What it brings under a shift that the views vary "turning" or "thickness" too."""
+
+    def found(level: float) -> Interval:
+        (middle, low, high), covers = (lost := lesson_12.change(part, kind, level)), lost.covers
+        return Interval((-middle, -high, -low), covers)
+
+    return found
+
+
 def _crowded(task: str) -> Callable[[float], Interval]:
     return lambda level: lesson_08.cost(task, level)
 
@@ -80,6 +94,28 @@ def _suited(task: str, body: str) -> Callable[[float], Interval]:
         return Interval([100 * value for value in lead], lead.covers)
 
     return found
+
+
+def _named(measure: str) -> Callable[[float], Interval]:
+    """The share that stored towers got right, in per cent; to be compared with guessing."""
+
+    def found(level: float) -> Interval:
+        share = lesson_13.stored(measure, level=level)
+        return Interval([100 * value for value in share], share.covers)
+
+    return found
+
+
+def _adapted(way: str, shots: int, task: str = "digits") -> Callable[[float], Interval]:
+    return lambda level: lesson_14.over_tuning(way, task, shots, level)
+
+
+def _taught(shots: int, variant: str = small.SOFT, over: str | None = None) -> Callable[[float], Interval]:
+    return lambda level: lesson_14.gain(shots, variant, over, level)
+
+
+def _int8(name: str) -> Callable[[float], Interval]:
+    return lambda level: lesson_14.cost_of_int8(name, level)
 
 
 def _calibration(level: float) -> Interval:
@@ -258,9 +294,97 @@ CLAIMS: dict[str, Sequence[Claim]] = {
             for task in ("digits", "letters")
         ),
     ),
+    "Without labels": (
+        *(
+            Claim(
+                "Letters without labels lead fair random features",
+                f"probe, {n} label{'s' * (n > 1)} per class",
+                "without_labels",
+                _unlabelled(without_labels.BARE, lesson_12.RANDOM, n),
+            )
+            for n in (1, 5)
+        ),
+        *(
+            Claim(says, "probe, 5 labels per class", "without_labels", _unlabelled(one, other))
+            for says, one, other in (
+                ("Digits without labels lead letters without labels", without_labels.OWN, without_labels.BARE),
+                ("Letters with labels lead letters without labels", without_labels.LABELLED, without_labels.BARE),
+                ("Digits without labels lead the shipped backbone", without_labels.OWN, lesson_12.SHIPPED),
+            )
+        ),
+        *(
+            Claim(
+                f"Views that vary {part} lead views that do not",
+                f"under {kind}, 10 labels per class",
+                "without_labels",
+                _varied(part, kind),
+            )
+            for part, kind in (("turning", "rotation"), ("thickness", "thickness"))
+        ),
+    ),
     "Other backbones": tuple(
         Claim("Transfer leads the same network from scratch", f"{name.split('.')[0]}, 5 labels", "backbones", _body(name))
         for name in OTHERS
+    ),
+    "Pictures and words": (
+        *(
+            Claim(says, among, "pictures_and_words", _named(measure), 100 * guessing, "% of pictures")
+            for says, among, measure, guessing in (
+                ("Letters never seen get their own names", "among 164 names held out", "unseen among unseen", 1 / 164),
+                ("Letters never seen get their own names", "among all 1,024 names", "unseen among all", 1 / 1024),
+                ("The same in a typeface of another kind", "among 164 names held out", "another typeface", 1 / 164),
+                ("Handwritten digits get names of look-alikes", "among ten names", "digits by look-alikes", 1 / 10),
+                (
+                    "Handwritten digits get their own names, never met",
+                    "among ten names",
+                    "digits by their own names",
+                    1 / 10,
+                ),
+            )
+        ),
+        *(
+            Claim(
+                "A probe on a backbone that learned names leads classes",
+                f"{n} label{'s' * (n > 1)} per class",
+                "pictures_and_words",
+                lambda level, n=n: lesson_13.lead(n, level=level),
+            )
+            for n in pictures_and_words.SHOTS
+        ),
+    ),
+    "Small and cheap": (
+        *(
+            Claim(f"{way.capitalize()} lead fine-tuning", f"{n} labels per class", "small_and_cheap", _adapted(way, n))
+            for way, n in (
+                (small.NORMS, 5),
+                (small.NORMS, 20),
+                (small.BIASES, 5),
+                (small.LOW_RANK, 5),
+                (small.LOW_RANK, 20),
+            )
+        ),
+        *(
+            Claim(
+                "The raw CNN taught by a teacher leads it taught by labels",
+                f"{n} label{'s' * (n > 1)} per class, 900 unlabelled",
+                "small_and_cheap",
+                _taught(n),
+            )
+            for n in small.STUDENTS
+        ),
+        Claim(
+            "A teacher's soft answers lead its likeliest class",
+            "temperature 4, 5 labels per class",
+            "small_and_cheap",
+            _taught(5, over=small.HARD),
+        ),
+        Claim(
+            "A student with unlabelled images leads one without",
+            "5 labels per class",
+            "small_and_cheap",
+            _taught(5, over=small.LABELLED),
+        ),
+        *(Claim("int8 leads float32", name, "small_and_cheap", _int8(name)) for name in lesson_14.EXPORTED),
     ),
     "On photographs": (
         *(
@@ -397,6 +521,15 @@ def decisions_page() -> str:
             "sources",
         ),
         (
+            "plenty of images, and **no labels** for them",
+            "pretrain on pairs of views, best of images like your own, then a probe",
+            f"a probe at 5 labels on 900 digits without labels: {lesson_12.accuracy(without_labels.OWN)[0]:.3f}, over "
+            f"letters without labels {_points(lesson_12.over(without_labels.OWN, without_labels.BARE))}; these over fair "
+            f"random features {_points(lesson_12.over(without_labels.BARE, lesson_12.RANDOM))}; their names add "
+            f"{_points(lesson_12.over(without_labels.LABELLED, without_labels.BARE))}",
+            "without_labels",
+        ),
+        (
             "which **architecture**",
             "compare two or three on your validation images",
             "fine-tuned at 5 labels, three draws: "
@@ -432,6 +565,38 @@ def decisions_page() -> str:
             f"digits with letters over digits alone {_points(_partner('letters')(0.95))}; over fine-tuning "
             f"{_points(_partner('letters', TUNED)(0.95))}",
             "two_heads",
+        ),
+        (
+            "pictures with **words** beside them, and classes that change",
+            "two towers and a contrastive loss; then name the classes, with words that were met",
+            f"of letters never seen {lesson_13.stored('unseen among unseen')[0]:.2f} get their own name among those held "
+            f"out, {lesson_13.stored('unseen among all')[0]:.2f} among all; with words never met "
+            f"{lesson_13.stored('digits by their own names')[0]:.2f} of the digits",
+            "pictures_and_words",
+        ),
+        (
+            "**many tasks**, and little room to keep them",
+            "one frozen backbone; for each task its norms, or low-rank adapters",
+            "at 20 labels over fine-tuning: "
+            + "; ".join(
+                f"{way} {_points(lesson_14.over_tuning(way, shots=20))} with {1000 * lesson_14.megabytes(way):,.0f} kB"
+                for way in (small.NORMS, small.LOW_RANK)
+            )
+            + f"; fine-tuning keeps {1000 * lesson_14.megabytes('fine-tuning'):,.0f} kB",
+            "small_and_cheap",
+        ),
+        (
+            "a **small network** must do the work, and there are unlabelled images",
+            "let the fine-tuned one teach it",
+            f"the raw CNN with a teacher over labels alone {_points(lesson_14.gain(5))} at 5 labels per class, "
+            f"{_points(lesson_14.gain(20))} at 20",
+            "small_and_cheap",
+        ),
+        (
+            "a trained network is to be **smaller and faster** on a processor",
+            "int8, and measure it on your machine",
+            "; ".join(f"{name}: {lesson_14.in_words(name)}" for name in lesson_14.EXPORTED),
+            "small_and_cheap",
         ),
     ]
     table = "\n".join(f"| {have} | {do} | {why} | {csv(grid)} |" for have, do, why, grid in lines)

@@ -21,7 +21,7 @@ from ..extraction import features
 from ..images import prepare
 from ..models import Heads, RawCNN, backbone, count_parameters, freeze, head, input_of, unfreeze
 from ..training import fit, predict
-from . import pretraining, two_heads
+from . import pretraining, two_heads, without_labels
 
 BATCH, EPOCHS = 32, 20
 BEND = functools.partial(glyphs.augment, strength=0.25)  # whoever trains on images sees them varied, pretrained or not
@@ -323,9 +323,14 @@ def _watched(name: str, seed: int, shots: int = 0) -> nn.Module:
     return freeze(watch(body, wanted.normalise(bent)))
 
 
+_unlabelled = functools.lru_cache(maxsize=2)(without_labels.pretrained)
+
+
 def _fair_probe(task: Task, cell: Cell, weights: str = "random", watch: str = "letters", **_) -> tuple[Answer, int]:
     """A probe on features that are centred and brought to one spread by the training images, whatever their size."""
-    if weights == "random":
+    if cell.backbone in without_labels.PRETRAININGS:
+        body = _unlabelled(cell.backbone)
+    elif weights == "random":
         body = _watched(cell.backbone, cell.seed, cell.shots if watch == "digits" else 0)
     else:
         body = _frozen(cell.backbone, True, 0)

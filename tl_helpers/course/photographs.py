@@ -13,7 +13,7 @@ import itertools
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -140,13 +140,18 @@ def _linear(body: nn.Module, task: Task, cell: Cell, lr: float) -> nn.Module:
 
 
 def _whole(model: nn.Module, cell: Cell) -> nn.Module:
-    """All of a network: 8 epochs or 60 steps of 16, whichever takes longer, or as the recipe has it."""
+    """All of a network trained."""
+    return _trained(unfreeze(model), cell)
+
+
+def _trained(model: nn.Module, cell: Cell) -> nn.Module:
+    """What of a network may learn, trained: 8 epochs or 60 steps of 16, whichever takes longer, or as the recipe has it."""
     few = _few(squares(cell.task, side_of(cell), pool(cell)), cell)
     augment, epochs, batch = crop_and_flip, max(8, math.ceil(60 / math.ceil(len(few.train) / 16))), 16
     if cell.variant:
         _, augment, epochs, batch = SUITED[cell.task, cell.backbone]
     how = {"epochs": epochs, "lr": cell.lr, "batch_size": batch, "augment": augment, "seed": cell.seed}
-    return fit(unfreeze(model), few, **how, progress=False).model
+    return fit(model, few, **how, progress=False).model
 
 
 def _learn(cell: Cell) -> tuple[nn.Module | None, Task]:
@@ -229,7 +234,7 @@ def cells(rows: pd.DataFrame | None = None) -> Iterator[Cell]:
                 heads = method in (PROBE, RANDOM)
                 near = max(n for n in SEARCH.get(task, (1, 10)) if n <= shots) if heads else shots
                 question = Cell(method, body, near, math.nan, 0, task, variant, "search")
-                best, tried = _search(question, range(3) if method in CHEAP else range(1), found)
+                best, tried = _search(question, range(3) if method in CHEAP else range(1), found, RATES[method])
                 yield from (cell for cell in tried if cell not in known)
                 known.update(tried)
                 if math.isnan(best):
@@ -237,9 +242,11 @@ def cells(rows: pd.DataFrame | None = None) -> Iterator[Cell]:
             yield from (Cell(method, body, shots, best, seed, task, variant) for seed in SEEDS)
 
 
-def _search(question: Cell, seeds: range, found: dict[tuple, float]) -> tuple[float, list[Cell]]:
-    """The best learning rate, NaN while it is not known, and all cells that were or must be tried for it."""
-    rates = RATES[question.method]
+def _search(question: Cell, seeds: range, found: dict[tuple, float], rates: Sequence[float]) -> tuple[float, list[Cell]]:
+    """The best learning rate, NaN while it is not known, and all cells that were or must be tried for it.
+
+    Those begin with the rates of LADDER that lie within `rates`.
+    """
     tried = [rate for rate in LADDER if min(rates) <= rate <= max(rates)]
     while True:
         wanted = {lr: [dataclasses.replace(question, lr=lr, seed=seed) for seed in seeds] for lr in tried}

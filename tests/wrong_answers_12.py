@@ -1,0 +1,46 @@
+"""Right and typical wrong answers to the exercises of lesson 12."""
+
+import torch
+import torch.nn.functional as F
+
+
+def _loss(unit=True, alone=True, cool=lambda s, t: s / t, half=False, beside=False, reduction="mean", count=None):
+    def loss(vectors, temperature):
+        n = count or len(vectors)
+        vectors = F.normalize(vectors, dim=1) if unit else vectors
+        similar = cool(vectors @ vectors.T, temperature)
+        if alone:
+            similar.fill_diagonal_(-torch.inf)
+        partner = torch.arange(n).roll(n // 2)
+        if beside:
+            partner = torch.arange(n) + torch.tensor([1, -1]).repeat(n // 2)
+        rows = slice(n // 2) if half else slice(None)
+        return F.cross_entropy(similar[rows], partner[rows], reduction=reduction)
+
+    return loss
+
+
+CHOSEN = {"A": "colour", "B": "half turns", "C": "nothing", "D": "thickness"}
+RIGHT = {"pair_loss": _loss(), "views_chosen": CHOSEN}
+WRONG = {
+    "pair_loss": [
+        (lambda *_: None, "nothing so far"),
+        (_loss(reduction="none"), "one number"),
+        (_loss(cool=lambda s, t: s), "temperature is missing"),
+        (_loss(cool=lambda s, t: s * t), "multiplied by the temperature"),
+        (_loss(alone=False), "may still choose itself"),
+        (_loss(unit=False), "Long vectors win"),
+        (_loss(beside=True), "neighbouring rows"),
+        (_loss(half=True), "first views only"),
+        (lambda v, t: _loss()(v, t) + 1, "the loss is"),
+        (lambda v, t: _loss()(v, t) * (1 if len(v) == 6 else 2), "wrong for ten"),
+    ],
+    "views_chosen": [
+        ({"A": "colour"}, "the keys A, B, C and D"),
+        (CHOSEN | {"D": ...}, "Task D waits"),
+        (CHOSEN | {"A": "smell"}, "choose one of"),
+        (CHOSEN | {"B": "nothing"}, "turned by half is a 9"),
+        (CHOSEN | {"C": "half turns"}, "has no upper side"),
+        (CHOSEN | {"A": "thickness"}, "would the right answer change"),
+    ],
+}

@@ -1,0 +1,235 @@
+"""What lesson 12 needs beside its cells: views, probes, neighbours, and what it reads out of the stored grids.
+
+Leads and changes are in points: hundredths of an accuracy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .. import glyphs, plots
+from ..data import Task, digits
+from ..engine.figure import Figure
+from ..engine.style import looks_of_rows
+from ..extraction import features
+from ..results import Interval, mean_interval
+from ..training import evaluate, fit
+from . import experiments
+from .experiments import CENTRED, CONTROLS, FIVE
+from .lesson_04 import centred, random_body
+from .lesson_05 import few
+from .lesson_07 import rows, shifted
+from .methods import SHIFTS
+from .without_labels import BARE, LABELLED, OWN, SEEDS, UNTHICKENED, UNTURNED, images_of, pair_loss
+
+__all__ = ["images_of", "pair_loss", "random_body"]
+
+SHOTS = (1, 5, 10)
+COLUMNS = ["in points", "from", "to"]
+RANDOM, SHIPPED = "random weights", "letters with labels, the shipped backbone"
+FAIR = {RANDOM: CONTROLS[1], SHIPPED: CONTROLS[0]}  # stored in the grid `fair`, the others in `without_labels`
+WAYS = (RANDOM, OWN, BARE, LABELLED, SHIPPED)
+
+
+# Views, and what a backbone makes of images.
+
+
+def letter(name: str = "k") -> Tensor:
+    """One letter in the first font: float32 in [0, 1], 1 x 1 x 32 x 32.
+
+    Raises:
+        ValueError: it is in none of the three alphabets.
+    """
+    images, labels, names = glyphs.masters()
+    if name not in names:
+        raise ValueError(f"{name!r} is none of the {len(names)} letters; try {names[10]!r} or {names[-1]!r}.")
+    return images[labels == names.index(name)][:1].float() / 255
+
+
+def views(name: str = "k", strength: float = 1.0, without: str | None = None, seed: int = 0) -> Figure:
+    """A letter, and nine views of it."""
+    image = letter(name)
+    seen = glyphs.augment(image.repeat(9, 1, 1, 1), torch.Generator().manual_seed(seed), strength, without)
+    figure = plots.images((torch.cat([image, seen]) * 255).byte(), ["as printed", *["view"] * 9], columns=5, size=1.1)
+    figure.alt = f"The letter {name} as printed, and nine views of it, made with strength {strength:g}." + (
+        f" They leave out {without}." if without else ""
+    )
+    return figure
+
+
+def find_the_pairs(names: str = "kRБЖS", seed: int = 11) -> Figure:
+    """Two views of each of some letters, in a random order."""
+    generator = torch.Generator().manual_seed(seed)
+    seen = glyphs.augment(torch.cat([letter(name) for name in names]).repeat(2, 1, 1, 1), generator)
+    order = torch.randperm(len(seen), generator=generator)
+    figure = plots.images((seen[order] * 255).byte(), [f"{i + 1}" for i in range(len(seen))], columns=5, size=1.1)
+    figure.alt = f"{len(seen)} numbered pictures, two views of each of the letters {', '.join(names)}: " + ", ".join(
+        f"{i + 1} is {names[k % len(names)]}" for i, k in enumerate(order.tolist())
+    )
+    return figure
+
+
+def probes(bodies: dict[str, nn.Module], shots: Sequence[int] = (1, 5, 10), draws: int = 5) -> pd.DataFrame:
+    """The test accuracy on digits of a linear probe on each frozen backbone: a row for each number of labels and draw.
+
+    Features are centred and brought to one spread by the training images, so that nobody loses for the size of them.
+    """
+    task, found = digits("all"), []
+    for name, body in bodies.items():
+        vectors = features(body, task)
+        for count in shots:
+            for seed in range(draws):
+                drawn = centred(few(vectors, count, seed))
+                found.append({"method": name, "labels per class": count, "seed": seed, "accuracy": _probe(drawn, seed)})
+    return pd.DataFrame(found)
+
+
+def _probe(vectors: Task, seed: int) -> float:
+    torch.manual_seed(seed)
+    layer = nn.Linear(vectors.train.x.shape[1], len(vectors.classes))
+    return evaluate(fit(layer, vectors, lr=1e-2, seed=seed, progress=False).model, vectors.test).accuracy
+
+
+def vectors_of(body: nn.Module, task: Task) -> Tensor:
+    """The direction of each training image's feature vector less the mean of all: float32, N x D, of length 1."""
+    vectors = features(body, task).train.x
+    return F.normalize(vectors - vectors.mean(0), dim=1)
+
+
+def nearest(vectors: Tensor, which: int, count: int = 9) -> list[int]:
+    """The places of those whose vectors point most nearly the same way, the nearest first; itself is left out."""
+    similar = vectors @ vectors[which]
+    similar[which] = -torch.inf
+    return similar.topk(count).indices.tolist()
+
+
+def neighbours(vectors: Tensor, task: Task, which: int = 0) -> Figure:
+    """A training image of a task, and the nine that a backbone finds most like it."""
+    found = nearest(vectors, which)
+    labels = [task.classes[int(task.train.y[i])] for i in found]
+    figure = plots.images(task.train.x[[which, *found]], ["this one", *["near"] * 9], columns=5, size=1.1)
+    asked = task.classes[int(task.train.y[which])]
+    figure.alt = f"A {asked}, and the nine images that are nearest to it, in this order: {', '.join(labels)}."
+    return figure
+
+
+def same_digit(vectors: Tensor, task: Task) -> float:
+    """How often the nearest other image shows the same digit (0 to 1). The labels only judge; nothing has learned them."""
+    similar = (vectors @ vectors.T).fill_diagonal_(-torch.inf)
+    return (task.train.y[similar.argmax(1)] == task.train.y).double().mean().item()
+
+
+# The stored grids: three pretrainings of each kind, each probed on the same five draws of labelled digits.
+
+
+def stored(name: str, shots: int = 5, seeds: Sequence[int] = SEEDS) -> pd.DataFrame:
+    """The results of one of WAYS or of another recipe, on the draws that all have in common: a row for each draw, of each
+    pretraining. (Each draw has random weights of its own in RANDOM; SHIPPED is one pretraining.)
+    """
+    if name in FAIR:
+        found = rows("fair", shots=shots, method=CENTRED, variant=FAIR[name]).assign(pretraining=0)
+    else:
+        frame = rows("without_labels", shots=shots, method=CENTRED)
+        parts = [frame[frame.backbone == f"{name}, {seed}"].assign(pretraining=seed) for seed in seeds]
+        found = pd.concat(parts)
+    return found[found.seed.isin(FIVE)].sort_values(["pretraining", "seed"])
+
+
+def table(shots: Sequence[int] = SHOTS) -> pd.DataFrame:
+    """Mean test accuracy: a row for each way to pretrain, a column for each number of labels per class."""
+    found = {name: [stored(name, count).test.mean() for count in shots] for name in WAYS}
+    return pd.DataFrame(found, pd.Index(shots, name="labels per class")).T.round(3)
+
+
+def best(shots: int = 5) -> str:
+    """Which of digits without labels, letters without labels and letters with labels has the highest mean accuracy."""
+    return max((OWN, BARE, LABELLED), key=lambda name: stored(name, shots).test.mean())
+
+
+def _together(values: np.ndarray, level: float) -> Interval:
+    """The mean of values by pretraining, draw and, last, test image, in points, with an interval that covers all three.
+
+    For each of the three the margin of its own means (`mean_interval`), which holds some of the other two as well; their
+    squares are added up, so that the interval is rather too wide.
+    """
+    axes = [axis for axis, size in enumerate(values.shape) if size > 1]
+    margins = []
+    for axis in axes:
+        middle, low, _ = mean_interval(np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1).mean(1), level=level)
+        margins.append(middle - low)
+    middle, margin = 100 * values.mean(), 100 * math.hypot(*margins)
+    names = ("pretrainings", "draws", "test images")
+    return Interval((middle, middle - margin, middle + margin), ", ".join(f"{values.shape[a]} {names[a]}" for a in axes))
+
+
+def _answers(name: str, shots: int) -> np.ndarray:
+    """1 where a test image was named rightly, else 0: pretrainings x draws x images; accuracies where that is not stored."""
+    found = np.array(experiments.values(stored(name, shots)), dtype=float)
+    return found.reshape(-1, len(FIVE), found.shape[1] if found.ndim == 2 else 1)
+
+
+def over(one: str, other: str, shots: int = 5, level: float = 0.95) -> Interval:
+    """The lead of one way to pretrain over another, on the same draws and test images: mean, low, high."""
+    return _together(_answers(one, shots) - _answers(other, shots), level)
+
+
+def accuracy(name: str, shots: int = 5, level: float = 0.95) -> Interval:
+    """The accuracy of one way to pretrain, as a share: mean, low, high."""
+    found = _together(_answers(name, shots), level)
+    return Interval([value / 100 for value in found], found.covers)
+
+
+def compared(shots: int = 5) -> Figure:
+    """A row for each way to pretrain: a dot for each draw of each pretraining, the mean, and its 95% interval."""
+    figure, texts = Figure(7.0, 1.0 + 0.45 * len(WAYS)), []
+    axis = figure.axes_of()
+    for row, (name, look) in enumerate(zip(WAYS, looks_of_rows(WAYS))):
+        middle, low, high = accuracy(name, shots)
+        dots = stored(name, shots).test
+        axis.plot(dots, [row + 0.25] * len(dots), ".", color="#7F7F7F")
+        axis.hlines(row, low, high, look.color, linewidth=2)
+        axis.plot(middle, row, look.marker, color=look.color)
+        axis.annotate(f"{middle:.3f}", (middle, row), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=9)
+        texts.append(f"{name} {middle:.3f} ({low:.3f} to {high:.3f})")
+    axis.set_yticks(range(len(WAYS)), WAYS)
+    axis.set(ylim=(len(WAYS) - 0.4, -0.7))
+    covers = "95% intervals: draws, pretrainings and test images"
+    axis.set(xlabel=f"accuracy on the test images, {shots} labels per class\n{covers}")
+    figure.alt = f"Accuracy on the test images with {shots} labels per class, {covers}. " + "; ".join(texts)
+    return figure
+
+
+def leads(shots: int = 5) -> pd.DataFrame:
+    """The lead of letters without labels over each other way, with its 95% interval."""
+    return pd.DataFrame({f"over {name}": over(BARE, name, shots) for name in WAYS if name != BARE}, COLUMNS).T.round(1)
+
+
+def change(without: str, kind: str, level: float = 0.95) -> Interval:
+    """What leaving "turning" or "thickness" out of the views does to the accuracy at ten labels per class.
+
+    Args:
+        kind: a shift of the test images, averaged over its strengths, or "none". Of shifted images it is not stored which
+            were named rightly, so there the interval covers pretrainings and draws, not other test images.
+    """
+    name = {"turning": UNTURNED, "thickness": UNTHICKENED}[without]
+    if kind == "none":
+        return over(name, BARE, 10, level)
+    means = [stored(of, 10)[shifted(kind)].mean(axis=1).to_numpy().reshape(-1, len(FIVE)) for of in (name, BARE)]
+    return _together(means[0] - means[1], level)
+
+
+def changes(without: str) -> pd.DataFrame:
+    """A row for each shift, and for the test images as they are: the change, and the ends of its 95% interval."""
+    return pd.DataFrame({kind: change(without, kind) for kind in ("none", *SHIFTS)}, COLUMNS).T.round(1)
+
+
+def suffers_most(without: str) -> str:
+    """The shift under which leaving it out costs most."""
+    return min(SHIFTS, key=lambda kind: change(without, kind)[0])
