@@ -99,8 +99,6 @@ def test_the_lesson_shows_views_and_neighbours():
     vectors = torch.nn.functional.normalize(torch.tensor([[1.0, 0], [1, 0.1], [0, 1], [0.2, 1]]), dim=1)
     assert lesson_12.nearest(vectors, 0, 3) == [1, 3, 2]
     task = tl.digits(1)
-    alike = torch.eye(10)
-    assert lesson_12.same_digit(alike, task) < 0.2
     figure = lesson_12.neighbours(torch.eye(10), task, 3)
     assert figure.alt.startswith("A 3, and the nine images that are nearest to it")
 
@@ -139,3 +137,21 @@ def test_leads_are_differences_of_means_of_the_stored_results():
         if name in lesson_12.WAYS:
             assert lesson_12.table().loc[name, 5] == pytest.approx(means[name], abs=6e-4)
     assert lesson_12.best() == means[[lesson_12.OWN, BARE, LABELLED]].idxmax()
+    pixels = pd.read_csv(ROOT / "data" / "results" / "digits.csv", keep_default_na=False)
+    pixels = pixels[(pixels.stage == "result") & (pixels.method == "logistic regression on pixels")]
+    for shots in (1, 5):
+        mean = pixels[(pixels.shots == shots) & pixels.seed.isin(range(5, 10))].test.mean()
+        bare = lesson_12.stored(BARE, shots).test.mean()
+        lead = lesson_12.over(BARE, lesson_12.PIXELS, shots)
+        assert lead[0] == pytest.approx(100 * (bare - mean), abs=1e-3)
+        assert ("test images" in lead.covers) == (shots == 5)  # at one label it is not stored which images were right
+
+
+def test_pixels_are_a_control_on_the_same_draws():
+    task = tl.digits("all")
+    assert torch.equal(lesson_12.seen_by(None, task).test.x, task.test.x.flatten(1) / 255)
+    found = lesson_12.probes({"pixels": None}, shots=(10,), draws=1)
+    assert found.accuracy.item() > 0.8
+    shares = lesson_12.nearest_shares({"pixels": None})
+    assert list(shares.columns) == ["as they are", "turned by 20 degrees"]
+    assert shares.iloc[0, 0] > 0.95 > 0.85 > shares.iloc[0, 1]  # pixels find clean digits, and lose turned ones

@@ -4,11 +4,14 @@ import torch
 import torch.nn.functional as F
 
 
-def _loss(unit=True, alone=True, cool=lambda s, t: s / t, half=False, beside=False, reduction="mean", count=None):
+def _loss(unit=True, alone=True, cool=lambda s, t: s / t, half=False, beside=False, reduction="mean", count=None, fill=None):
     def loss(vectors, temperature):
         n = count or len(vectors)
         vectors = F.normalize(vectors, dim=1) if unit else vectors
-        similar = cool(vectors @ vectors.T, temperature)
+        similar = vectors @ vectors.T
+        if fill is not None:
+            similar.fill_diagonal_(fill)
+        similar = cool(similar, temperature)
         if alone:
             similar.fill_diagonal_(-torch.inf)
         partner = torch.arange(n).roll(n // 2)
@@ -20,7 +23,12 @@ def _loss(unit=True, alone=True, cool=lambda s, t: s / t, half=False, beside=Fal
     return loss
 
 
-CHOSEN = {"A": "colour", "B": "half turns", "C": "nothing", "D": "thickness"}
+def _across(vectors, temperature):
+    one, other = F.normalize(vectors, dim=1).chunk(2)
+    return F.cross_entropy(one @ other.T / temperature, torch.arange(len(one)))
+
+
+CHOSEN = {"A": "colour", "B": "half turns", "C": "none of them", "D": "thickness"}
 RIGHT = {"pair_loss": _loss(), "views_chosen": CHOSEN}
 WRONG = {
     "pair_loss": [
@@ -29,6 +37,9 @@ WRONG = {
         (_loss(cool=lambda s, t: s), "temperature is missing"),
         (_loss(cool=lambda s, t: s * t), "multiplied by the temperature"),
         (_loss(alone=False), "may still choose itself"),
+        (_loss(alone=False, fill=0.0), "at another price"),
+        (_loss(alone=False, fill=-1.0), "at another price"),
+        (_across, "its own half too"),
         (_loss(unit=False), "Long vectors win"),
         (_loss(beside=True), "neighbouring rows"),
         (_loss(half=True), "first views only"),
@@ -39,8 +50,8 @@ WRONG = {
         ({"A": "colour"}, "the keys A, B, C and D"),
         (CHOSEN | {"D": ...}, "Task D waits"),
         (CHOSEN | {"A": "smell"}, "choose one of"),
-        (CHOSEN | {"B": "nothing"}, "turned by half is a 9"),
-        (CHOSEN | {"C": "half turns"}, "has no upper side"),
+        (CHOSEN | {"B": "none of them"}, "a digit that becomes another"),
+        (CHOSEN | {"C": "half turns"}, "differed in half turns"),
         (CHOSEN | {"A": "thickness"}, "would the right answer change"),
     ],
 }

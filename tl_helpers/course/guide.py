@@ -307,6 +307,8 @@ CLAIMS: dict[str, Sequence[Claim]] = {
         *(
             Claim(says, "probe, 5 labels per class", "without_labels", _unlabelled(one, other))
             for says, one, other in (
+                ("Letters without labels lead plain pixels", without_labels.BARE, lesson_12.PIXELS),
+                ("Digits without labels lead plain pixels", without_labels.OWN, lesson_12.PIXELS),
                 ("Digits without labels lead letters without labels", without_labels.OWN, without_labels.BARE),
                 ("Letters with labels lead letters without labels", without_labels.LABELLED, without_labels.BARE),
                 ("Digits without labels lead the shipped backbone", without_labels.OWN, lesson_12.SHIPPED),
@@ -523,9 +525,10 @@ def decisions_page() -> str:
         (
             "plenty of images, and **no labels** for them",
             "pretrain on pairs of views, best of images like your own, then a probe",
-            f"a probe at 5 labels on 900 digits without labels: {lesson_12.accuracy(without_labels.OWN)[0]:.3f}, over "
-            f"letters without labels {_points(lesson_12.over(without_labels.OWN, without_labels.BARE))}; these over fair "
-            f"random features {_points(lesson_12.over(without_labels.BARE, lesson_12.RANDOM))}; their names add "
+            f"a probe at 5 labels on 900 digits without labels: {lesson_12.accuracy(without_labels.OWN)[0]:.3f}, over plain "
+            f"pixels {_points(lesson_12.over(without_labels.OWN, lesson_12.PIXELS))}, over letters without labels "
+            f"{_points(lesson_12.over(without_labels.OWN, without_labels.BARE))}; these over plain pixels "
+            f"{_points(lesson_12.over(without_labels.BARE, lesson_12.PIXELS))}; their names add "
             f"{_points(lesson_12.over(without_labels.LABELLED, without_labels.BARE))}",
             "without_labels",
         ),

@@ -5,6 +5,7 @@ Leads and changes are in points: hundredths of an accuracy.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import glyphs, plots
-from ..data import Task, digits
+from ..data import Split, Task, digits
 from ..engine.figure import Figure
 from ..engine.style import looks_of_rows
 from ..extraction import features
@@ -26,16 +27,16 @@ from .experiments import CENTRED, CONTROLS, FIVE
 from .lesson_04 import centred, random_body
 from .lesson_05 import few
 from .lesson_07 import rows, shifted
-from .methods import SHIFTS
+from .methods import SHIFTS, apply_shift
 from .without_labels import BARE, LABELLED, OWN, SEEDS, UNTHICKENED, UNTURNED, images_of, pair_loss
 
 __all__ = ["images_of", "pair_loss", "random_body"]
 
 SHOTS = (1, 5, 10)
 COLUMNS = ["in points", "from", "to"]
-RANDOM, SHIPPED = "random weights", "letters with labels, the shipped backbone"
+PIXELS, RANDOM, SHIPPED = "pixels", "random weights", "letters with labels, the shipped backbone"
 FAIR = {RANDOM: CONTROLS[1], SHIPPED: CONTROLS[0]}  # stored in the grid `fair`, the others in `without_labels`
-WAYS = (RANDOM, OWN, BARE, LABELLED, SHIPPED)
+WAYS = (PIXELS, RANDOM, OWN, BARE, LABELLED, SHIPPED)
 
 
 # Views, and what a backbone makes of images.
@@ -76,14 +77,23 @@ def find_the_pairs(names: str = "kRБЖS", seed: int = 11) -> Figure:
     return figure
 
 
-def probes(bodies: dict[str, nn.Module], shots: Sequence[int] = (1, 5, 10), draws: int = 5) -> pd.DataFrame:
+def seen_by(body: nn.Module | None, task: Task) -> Task:
+    """The features a backbone makes of a task (see `features`); for None its pixels, as vectors in [0, 1]."""
+    if body is not None:
+        return features(body, task)
+    parts = [Split(part.x.flatten(1).float() / 255, part.y) for part in (task.train, task.val, task.test)]
+    return Task("pixels", task.classes, *parts)
+
+
+def probes(bodies: dict[str, nn.Module | None], shots: Sequence[int] = (1, 5, 10), draws: int = 5) -> pd.DataFrame:
     """The test accuracy on digits of a linear probe on each frozen backbone: a row for each number of labels and draw.
 
-    Features are centred and brought to one spread by the training images, so that nobody loses for the size of them.
+    None in place of a backbone stands for the pixels. What it sees is centred and brought to one spread by the training
+    images, so that nobody loses for the size of it.
     """
     task, found = digits("all"), []
     for name, body in bodies.items():
-        vectors = features(body, task)
+        vectors = seen_by(body, task)
         for count in shots:
             for seed in range(draws):
                 drawn = centred(few(vectors, count, seed))
@@ -97,9 +107,9 @@ def _probe(vectors: Task, seed: int) -> float:
     return evaluate(fit(layer, vectors, lr=1e-2, seed=seed, progress=False).model, vectors.test).accuracy
 
 
-def vectors_of(body: nn.Module, task: Task) -> Tensor:
-    """The direction of each training image's feature vector less the mean of all: float32, N x D, of length 1."""
-    vectors = features(body, task).train.x
+def vectors_of(body: nn.Module | None, task: Task) -> Tensor:
+    """The direction of each training image's vector (`seen_by`) less the mean of all: float32, N x D, of length 1."""
+    vectors = seen_by(body, task).train.x
     return F.normalize(vectors - vectors.mean(0), dim=1)
 
 
@@ -120,10 +130,22 @@ def neighbours(vectors: Tensor, task: Task, which: int = 0) -> Figure:
     return figure
 
 
-def same_digit(vectors: Tensor, task: Task) -> float:
-    """How often the nearest other image shows the same digit (0 to 1). The labels only judge; nothing has learned them."""
-    similar = (vectors @ vectors.T).fill_diagonal_(-torch.inf)
-    return (task.train.y[similar.argmax(1)] == task.train.y).double().mean().item()
+def nearest_shares(bodies: dict[str, nn.Module | None], turned: int = 2) -> pd.DataFrame:
+    """How often the training digit nearest to a test digit shows the same digit (0 to 1): a row for each backbone, a column
+    for the test digits as they are, and one for them turned (the rotation of lesson 07, `turned` times 10 degrees).
+
+    None in place of a backbone stands for the pixels. The labels only judge; nothing has learned them.
+    """
+    task, found = digits("all"), {}
+    asked = {"as they are": task.test, f"turned by {10 * turned} degrees": apply_shift(task.test, "rotation", turned)}
+    for name, body in bodies.items():
+        for how, test in asked.items():
+            vectors = seen_by(body, dataclasses.replace(task, test=test))
+            middle = vectors.train.x.mean(0)
+            ours, theirs = (F.normalize(part.x - middle, dim=1) for part in (vectors.test, vectors.train))
+            same = task.train.y[(ours @ theirs.T).argmax(1)] == test.y
+            found.setdefault(how, {})[name] = same.double().mean().item()
+    return pd.DataFrame(found).loc[list(bodies)]
 
 
 # The stored grids: three pretrainings of each kind, each probed on the same five draws of labelled digits.
@@ -131,9 +153,12 @@ def same_digit(vectors: Tensor, task: Task) -> float:
 
 def stored(name: str, shots: int = 5, seeds: Sequence[int] = SEEDS) -> pd.DataFrame:
     """The results of one of WAYS or of another recipe, on the draws that all have in common: a row for each draw, of each
-    pretraining. (Each draw has random weights of its own in RANDOM; SHIPPED is one pretraining.)
+    pretraining. (Each draw has random weights of its own in RANDOM; SHIPPED is one pretraining; PIXELS is logistic
+    regression, stored in the grid `digits`.)
     """
-    if name in FAIR:
+    if name == PIXELS:
+        found = rows(shots=shots, method=experiments.PIXELS[0]).assign(pretraining=0)
+    elif name in FAIR:
         found = rows("fair", shots=shots, method=CENTRED, variant=FAIR[name]).assign(pretraining=0)
     else:
         frame = rows("without_labels", shots=shots, method=CENTRED)
@@ -176,8 +201,11 @@ def _answers(name: str, shots: int) -> np.ndarray:
 
 
 def over(one: str, other: str, shots: int = 5, level: float = 0.95) -> Interval:
-    """The lead of one way to pretrain over another, on the same draws and test images: mean, low, high."""
-    return _together(_answers(one, shots) - _answers(other, shots), level)
+    """The lead of one of WAYS over another, on the same draws and test images, in points: mean, low, high."""
+    both = [_answers(name, shots) for name in (one, other)]
+    if both[0].shape[2] != both[1].shape[2]:  # of one it is not stored which images it named rightly
+        both = [found.mean(axis=2, keepdims=True) for found in both]
+    return _together(both[0] - both[1], level)
 
 
 def accuracy(name: str, shots: int = 5, level: float = 0.95) -> Interval:
@@ -206,9 +234,9 @@ def compared(shots: int = 5) -> Figure:
     return figure
 
 
-def leads(shots: int = 5) -> pd.DataFrame:
-    """The lead of letters without labels over each other way, with its 95% interval."""
-    return pd.DataFrame({f"over {name}": over(BARE, name, shots) for name in WAYS if name != BARE}, COLUMNS).T.round(1)
+def leads(of: str = BARE, shots: int = 5) -> pd.DataFrame:
+    """The lead of one of WAYS over each other one, with its 95% interval; below zero, it is behind."""
+    return pd.DataFrame({f"over {name}": over(of, name, shots) for name in WAYS if name != of}, COLUMNS).T.round(1)
 
 
 def change(without: str, kind: str, level: float = 0.95) -> Interval:
@@ -226,8 +254,14 @@ def change(without: str, kind: str, level: float = 0.95) -> Interval:
 
 
 def changes(without: str) -> pd.DataFrame:
-    """A row for each shift, and for the test images as they are: the change, and the ends of its 95% interval."""
-    return pd.DataFrame({kind: change(without, kind) for kind in ("none", *SHIFTS)}, COLUMNS).T.round(1)
+    """A row for each shift, and for the test images as they are: the accuracy under views that vary everything, the change
+    in points, and the ends of its 95% interval.
+    """
+    found = pd.DataFrame({kind: change(without, kind) for kind in ("none", *SHIFTS)}, COLUMNS).T.round(1)
+    full = stored(BARE, 10)
+    means = [full.test.mean(), *(full[shifted(kind)].to_numpy().mean() for kind in SHIFTS)]
+    found.insert(0, "all views", np.round(means, 3))
+    return found
 
 
 def suffers_most(without: str) -> str:

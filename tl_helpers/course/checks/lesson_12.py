@@ -28,6 +28,21 @@ def pair_loss(function) -> str:
     for wrong, words in (
         (right(vectors, 1.0), "The temperature is missing: divide the similarities by it."),
         (right(vectors, 2.0), "You have multiplied by the temperature. Divide by it: the smaller, the stricter."),
+        *(
+            (
+                F.cross_entropy((unit @ unit.T).fill_diagonal_(low) / 0.5, partner),
+                "Each view may still choose itself, only at another price. Put -inf on the diagonal: softmax makes it 0.",
+            )
+            for low in (0.0, -0.5, -1.0)
+        ),
+        *(
+            (wrong, "Each view must choose among all 2 N - 1 others, those of its own half too; here it sees one half only.")
+            for across in [unit[:3] @ unit[3:].T / 0.5]
+            for wrong in (
+                F.cross_entropy(across, torch.arange(3)),
+                (F.cross_entropy(across, torch.arange(3)) + F.cross_entropy(across.T, torch.arange(3))) / 2,
+            )
+        ),
         (
             F.cross_entropy(unit @ unit.T / 0.5, partner),
             "Each view may still choose itself, and nothing is more like a view than itself. Put -inf on the diagonal.",
@@ -56,18 +71,17 @@ def pair_loss(function) -> str:
     return f"Vectors that are all alike cost {same:.2f}, which is ln 7 = {math.log(7):.2f}: a guess among seven others."
 
 
-ANSWERS = {"A": "colour", "B": "half turns", "C": "nothing", "D": "thickness"}
+ANSWERS = {"A": "colour", "B": "half turns", "C": "none of them", "D": "thickness"}
+QUESTIONS = {
+    "A": "One of them does spoil it. What do you look at when you choose a banana?",
+    "B": "One of them does spoil it. Is there a digit that becomes another one?",
+    "D": "One of them does spoil it. What sets bold type apart?",
+}
 
 
 @exercise("12")
 def views_chosen(choices) -> str:
-    """choices: for each of four tasks what its views must leave out."""
-    words = {
-        "A": "a green banana and a yellow one would be made alike, and ripeness with them.",
-        "B": "a 6 turned by half is a 9, and the network would learn that they are the same.",
-        "C": "a cell has no upper side, grey pictures have no colour, and a count changes with none of these.",
-        "D": "bold and regular are the same letters, of another thickness. It would be unlearned.",
-    }
+    """choices: for each of four tasks the change in its views that would spoil the answer."""
     if not isinstance(choices, dict) or set(choices) != set(ANSWERS):
         raise NotYet("Give a dictionary with the keys A, B, C and D.")
     for name, choice in choices.items():
@@ -76,8 +90,11 @@ def views_chosen(choices) -> str:
         if choice not in ANSWERS.values():
             raise NotYet(f"{name}: choose one of {', '.join(map(repr, sorted(ANSWERS.values())))}.")
     for name, choice in choices.items():
-        if choice != ANSWERS[name] and choice == "nothing":
-            raise NotYet(f"{name}: something has to go: {words[name]}")
+        if choice != ANSWERS[name] and choice == "none of them":
+            raise NotYet(f"{name}: {QUESTIONS[name]}")
         if choice != ANSWERS[name]:
-            raise NotYet(f"{name}: would the right answer change if a view differed in {choice}? Look again: {words[name]}")
-    return "Views may change everything but what the answer depends on."
+            raise NotYet(f"{name}: would the right answer change if two views differed in {choice}?")
+    return (
+        "A: a green banana and a yellow one would be made alike. B: a 6 turned by half is a 9. C: a cell stays a cell. "
+        "D: bold and regular differ in thickness alone."
+    )
