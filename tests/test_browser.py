@@ -29,7 +29,12 @@ task = tl.digits(5)
 body = tl.backbone("resnet10t.letters")
 probe = tl.fit(tl.head(body, task), tl.features(body, task), progress=False).model
 raw = tl.fit(tl.RawCNN(), task, epochs=10, lr=3e-3, progress=False).model
-both = {"letters": probe, "raw CNN": raw}"""
+both = {"letters": probe, "raw CNN": raw}
+
+from tl_helpers.course import pictures_and_words as pairs
+
+seen, unseen = pairs.split()
+towers = pairs.learn(pairs.towers(), seen, steps=3)"""
 CALLS = {  # every widget, in a notebook of its own
     "draw": "tl.widgets.draw(both, task=task)",
     "swap": "tl.widgets.swap(task, epochs=2)",
@@ -43,6 +48,8 @@ CALLS = {  # every widget, in a notebook of its own
     "guess a choice": 'choice = tl.widgets.guess("Which is ahead?", choices=["letters", "raw CNN"])\nchoice',
     "guess an order": 'order = tl.widgets.guess("From best to worst:", order=["probe", "raw CNN", "chance"])\norder',
     "guess a curve": 'curve = tl.widgets.guess("Accuracy against labels per class:", curve=[1, 5, 10, 50])\ncurve',
+    "by name": "tl.widgets.by_name(towers, unseen)",
+    "letter": "tl.widgets.letter(towers, unseen.names)",
     "interact": "from ipywidgets import interact\n\ninteract(lambda level: level, level=(0, 9));",
     "shots again": "tl.widgets.shots(  )",  # a widget shown twice
 }
@@ -179,7 +186,7 @@ def check(run_all, name: str) -> None:
     place = page.evaluate("""async () => {
         const content = window.jupyterapp.shell.currentWidget.content;
         const place = content.widgets.findIndex(w => w.model.type === 'code'
-            && /interact\\(|\\bWidget\\(|widgets\\.(swap|explore|walk|thaw|shots|gallery|upload)\\(/.test(
+            && /interact\\(|\\bWidget\\(|widgets\\.(swap|explore|walk|thaw|shots|gallery|upload|by_name)\\(/.test(
                 w.model.sharedModel.source));
         const guess = content.widgets.findIndex(w => /widgets\\.guess\\(/.test(w.model.sharedModel.source));
         await content.scrollToItem(place < 0 ? guess : place, 'start');
@@ -382,6 +389,44 @@ def test_a_file_is_uploaded_and_one_that_is_no_picture_gets_a_sentence(widgets):
     noise[500:1700] = 255  # over 14 MB: more than a message to the kernel may carry
     Image.fromarray(noise).save(file := io.BytesIO(), "BMP")
     picture_changes(page, cell, lambda: send("large.png", file.getvalue()))
+
+
+def test_a_name_is_typed_and_finds_letters(widgets):
+    page, show = widgets
+    cell = show("by name")
+    line = cell.get_by_label("name", exact=True)
+    line.fill("circumflex with latin letter small h")
+    picture_changes(page, cell, lambda: line.press("Enter"))
+    expect(cell.get_by_role("status")).to_have_text(re.compile(r"The letter of that name comes \d+ of 164\.$"))
+    assert "8 pictures of letters for the name" in cell.locator("img").get_attribute("alt")
+    picture_changes(page, cell, cell.get_by_role("button", name="Another name").click)
+    line.fill("seventh")
+    line.press("Enter")
+    cell.get_by_text("No name here has the word 'SEVENTH'").wait_for()
+    page.screenshot(path=folder_of("widgets") / "name-not-met.png")
+
+
+def test_a_letter_is_drawn_by_keys_and_by_mouse_and_its_names_are_ranked(widgets):
+    page, show = widgets
+    cell = show("letter")
+    pad, words = cell.locator("canvas"), cell.get_by_role("status").first
+    expect(words).to_have_text(re.compile("Draw a letter"))
+    pad.focus()
+    for key in ["ArrowUp"] * 7 + [" "] + ["ArrowDown"] * 14 + [" "]:
+        page.keyboard.press(key)
+    expect(words).to_have_text(re.compile("^(LATIN|GREEK|CYRILLIC) .*; "), timeout=20_000)
+    pad.scroll_into_view_if_needed()
+    place = pad.bounding_box()
+    picture = cell.locator("img")
+    before = picture.get_attribute("alt")
+    page.mouse.move(place["x"] + 90, place["y"] + 140)
+    page.mouse.down()
+    page.mouse.move(place["x"] + 200, place["y"] + 140, steps=9)
+    page.mouse.up()
+    expect(picture).not_to_have_attribute("alt", before, timeout=20_000)
+    page.screenshot(path=folder_of("widgets") / "letter-drawn.png")
+    cell.get_by_role("button", name="Clear").click()
+    expect(words).to_have_text(re.compile("Draw a letter"))
 
 
 @pytest.mark.slow

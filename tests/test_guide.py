@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tl_helpers.course import experiments, guide, lesson_07, photographs, small
+from tl_helpers.course import experiments, guide, lesson_07, photographs, pictures_and_words, small
 from tl_helpers.results import mean_interval
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +34,7 @@ def test_each_line_cites_a_grid_that_is_there(name):
 def other_results(monkeypatch):
     """Called, it makes every accuracy a little lower and every training longer; on photographs, more images are missed."""
     load, load_photographs, load_small = experiments.load, photographs.load, small.load
+    load_names = pictures_and_words.load
 
     def other(name):
         frame, rng = load(name), np.random.default_rng(0)
@@ -51,7 +52,13 @@ def other_results(monkeypatch):
         missed = [bytes(np.frombuffer(bytes.fromhex(r), np.uint8) & rng.integers(0, 256, len(r) // 2)) for r in frame.right]
         return frame.assign(right=[bits.hex() for bits in missed], bytes=frame.bytes * (1 + 9 * rng.random(len(frame))))
 
+    def other_names():
+        frame, rng = load_names(), np.random.default_rng(0)
+        missed = [bytes(np.frombuffer(bytes.fromhex(r), np.uint8) & rng.integers(0, 256, len(r) // 2)) for r in frame.right]
+        return frame.assign(test=frame.test * (0.6 + 0.3 * rng.random(len(frame))), right=[bits.hex() for bits in missed])
+
     def change():
+        monkeypatch.setattr(pictures_and_words, "load", other_names)
         monkeypatch.setattr(small, "load", other_small)
         for module in (experiments, lesson_07):
             monkeypatch.setattr(module, "load", other)

@@ -117,6 +117,15 @@ def results(options) -> int:
         photographs.figure().savefig(photographs.PATH.with_suffix(".png"), dpi=150)
         print(photographs.gains().round(3).to_string(index=False))
         return 0
+    if options.grid == "pictures_and_words":
+        from .course import lesson_13, pictures_and_words
+
+        if options.processes:
+            raise ValueError("The grid of pictures and words runs in one process: leave out --processes.")
+        pictures_and_words.run()
+        print(lesson_13.limits().to_string(), lesson_13.two_letters().to_string(), sep="\n\n", end="\n\n")
+        print(lesson_13.transfer().to_string())
+        return 0
     if options.grid == "small_and_cheap":
         from .course import lesson_14, small
 
@@ -256,7 +265,7 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     add.add_argument("--seed", type=as_number(int, 0, 2**31 - 1), default=0)
     add.set_defaults(run=pretrain)
-    alone = ("photographs", "small_and_cheap")  # grids that run in a way of their own
+    alone = ("photographs", "pictures_and_words", "small_and_cheap")  # grids that run in a way of their own
     add = commands.add_parser("results", help=results.__doc__)
     add.add_argument(
         "grid",

@@ -272,6 +272,46 @@ def multitask() -> Figure:
     return figure
 
 
+def two_towers() -> Figure:
+    """Pictures and words: two towers make a vector each of a picture and of its name; a loss of pairs compares them."""
+    letters, names = "ĝÉø", ("g with circumflex", "E with acute", "o with stroke")
+    figure, axis = _sheet(
+        3.3,
+        "Three pictures of letters go into an image tower: a backbone and a new last layer. Their three names go into a "
+        "text tower: a vector for each word, added up, and a small network. Each tower makes one vector of each. A table "
+        "compares every picture with every name: on the diagonal, where a picture meets its own name, the fit should be "
+        "high, and elsewhere low. A dashed arrow leads from the table back to the towers, which both learn.",
+    )
+    for i, (letter, name) in enumerate(zip(letters, names)):
+        pixels(axis, np.zeros((1, 1)), 0.12 + 0.42 * i, 0.55, 0.38, vmin=0, vmax=1)
+        axis.text(0.31 + 0.42 * i, 0.74, letter, color="white", fontsize=15, ha="center", va="center_baseline")
+        write(axis, 0.12, 1.78 + 0.22 * i, f"“… {name}”", 9, "left")
+    write(axis, 0.12, 0.35, "pictures", 10, "left", weight="bold")
+    write(axis, 0.12, 1.52, "their names", 10, "left", weight="bold")
+    for y, first, second in ((0.4, "image tower", "backbone, last layer"), (1.65, "text tower", "word vectors, added up")):
+        arrow(axis, (1.5 if y < 1 else 1.75, y + 0.4), (1.97, y + 0.4))
+        box(axis, 2.02, y, 1.75, 0.82, state="learns")
+        write(axis, 2.9, y + 0.2, first, 11, weight="bold")
+        write(axis, 2.9, y + 0.42, second, 9)
+        mark(axis, 2.6, y + 0.64, "learns")
+        arrow(axis, (3.82, y + 0.4), (4.62, 0.95 if y < 1 else 1.55))
+    write(axis, 4.25, 0.5, "vectors", 9)
+    write(axis, 4.25, 2.02, "vectors", 9)
+    write(axis, 5.75, 0.2, "how well each name fits", 10, weight="bold")
+    for i, letter in enumerate(letters):
+        write(axis, 5.25 + 0.55 * i, 0.48, f"“{letter}”", 12)
+        write(axis, 4.85, 0.87 + 0.5 * i, letter, 12)
+        for j in range(3):
+            own = i == j
+            look = {"weight": "bold"} if own else {"color": QUIET}
+            place = 5.0 + 0.55 * j, 0.64 + 0.5 * i, 0.52, 0.47
+            box(axis, *place, "high" if own else "low", "learns" if own else "", size=10, **look)
+    axis.plot([5.8, 5.8, 2.9], [2.2, 2.85, 2.85], color=INK, linewidth=1.5, linestyle="--")
+    arrow(axis, (2.9, 2.85), (2.9, 2.52))
+    write(axis, 4.35, 3.08, "the loss of pairs pulls at both towers", 10)
+    return figure
+
+
 def finetuning() -> Figure:
     """Three ways to a network for a new task: from scratch, frozen with a new head, fine-tuned."""
     columns = (

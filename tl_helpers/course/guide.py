@@ -11,7 +11,7 @@ from pathlib import Path
 from ..engine.weights import DATA
 from ..results import Interval, mean_interval
 from . import lesson_07 as stored
-from . import lesson_08, lesson_12, lesson_14, photographs, small, without_labels
+from . import lesson_08, lesson_12, lesson_13, lesson_14, photographs, pictures_and_words, small, without_labels
 from .experiments import OTHERS, RAW
 from .lesson_07 import BRIEF, FROM_SCRATCH, NEVER, SHIPPED, Claim, rows
 from .methods import PROBE, SCRATCH, SHIFTS, TUNED
@@ -92,6 +92,16 @@ def _suited(task: str, body: str) -> Callable[[float], Interval]:
     def found(level: float) -> Interval:
         lead = photographs.suited(task, body, level=level)
         return Interval([100 * value for value in lead], lead.covers)
+
+    return found
+
+
+def _named(measure: str) -> Callable[[float], Interval]:
+    """The share that stored towers got right, in per cent; to be compared with guessing."""
+
+    def found(level: float) -> Interval:
+        share = lesson_13.stored(measure, level=level)
+        return Interval([100 * value for value in share], share.covers)
 
     return found
 
@@ -316,6 +326,32 @@ CLAIMS: dict[str, Sequence[Claim]] = {
         Claim("Transfer leads the same network from scratch", f"{name.split('.')[0]}, 5 labels", "backbones", _body(name))
         for name in OTHERS
     ),
+    "Pictures and words": (
+        *(
+            Claim(says, among, "pictures_and_words", _named(measure), 100 * guessing, "% of pictures")
+            for says, among, measure, guessing in (
+                ("Letters never seen get their own names", "among 164 names held out", "unseen among unseen", 1 / 164),
+                ("Letters never seen get their own names", "among all 1,024 names", "unseen among all", 1 / 1024),
+                ("The same in a typeface of another kind", "among 164 names held out", "another typeface", 1 / 164),
+                ("Handwritten digits get names of look-alikes", "among ten names", "digits by look-alikes", 1 / 10),
+                (
+                    "Handwritten digits get their own names, never met",
+                    "among ten names",
+                    "digits by their own names",
+                    1 / 10,
+                ),
+            )
+        ),
+        *(
+            Claim(
+                "A probe on a backbone that learned names leads classes",
+                f"{n} label{'s' * (n > 1)} per class",
+                "pictures_and_words",
+                lambda level, n=n: lesson_13.lead(n, level=level),
+            )
+            for n in pictures_and_words.SHOTS
+        ),
+    ),
     "Small and cheap": (
         *(
             Claim(f"{way.capitalize()} lead fine-tuning", f"{n} labels per class", "small_and_cheap", _adapted(way, n))
@@ -538,6 +574,14 @@ def decisions_page() -> str:
             f"digits with letters over digits alone {_points(_partner('letters')(0.95))}; over fine-tuning "
             f"{_points(_partner('letters', TUNED)(0.95))}",
             "two_heads",
+        ),
+        (
+            "pictures with **words** beside them, and classes that change",
+            "two towers and a contrastive loss; then name the classes, with words that were met",
+            f"of letters never seen {lesson_13.stored('unseen among unseen')[0]:.2f} get their own name among those held "
+            f"out, {lesson_13.stored('unseen among all')[0]:.2f} among all; with words never met "
+            f"{lesson_13.stored('digits by their own names')[0]:.2f} of the digits",
+            "pictures_and_words",
         ),
         (
             "**many tasks**, and little room to keep them",
