@@ -255,7 +255,11 @@ def test_the_line_and_the_pad_answer_and_never_raise(letters, trained):
     pad = tl.widgets.letter(trained, unseen.names)
     assert "Draw a letter" in pad.pad.words or not pad.pad.value
     pad.pad.value = [[140, 40, 140, 240]]
-    assert re.match("[A-Z ]+, ", pad.pad.words) and "what the towers make of it" in pad.picture.value
+    assert (
+        re.match("[A-Z ]+, ", pad.pad.words)
+        and pad.pad.words.count(";") == 2
+        and "what the towers make of it" in pad.picture.value
+    )
     pad.pad.value = []
     assert "Draw a letter" in pad.pad.words
     for widget in (line, pad):

@@ -293,3 +293,12 @@ def _missed(bits: str, random: np.random.Generator) -> str:
 def test_each_bold_sentence_of_the_lesson_is_bound(prose):
     bold = re.findall(r"\*\*([A-Z][^*]+\.)\*\*", prose)
     assert sorted(set(bold) - {"The question.", "Predict first."}) == sorted(SENTENCES)
+
+
+def test_three_draws_of_solar_cells_tell_no_two_ways_apart(prose):
+    ways = lesson_14.ways(small.SOLAR)
+    means = {way: lesson_14.of(way, small.SOLAR).test.mean() for way in ways}
+    assert f"From {min(means.values()):.3f} to {max(means.values()):.3f}".replace(" 0.", " .") in prose
+    assert max(means, key=means.get) == "probe"
+    leads = [lesson_14.over_tuning(way, small.SOLAR) for way in ways if way != "fine-tuning"]
+    assert all(low < 0 < high for _, low, high in leads) and len(lesson_14.of("probe", small.SOLAR)) == 3
