@@ -198,6 +198,12 @@ def test_the_lesson_quotes_what_is_stored():
     middle, low, high = lesson_13.stored("digits by their own names")
     assert f"digits get {told(middle)}, which cannot be told from guessing (interval {told(low)} to {told(high)})" in text
     assert low < 0.1 < high
+    limits = lesson_13.limits()
+    seen, unseen = (told(limits.loc[f"{which} among all", "share right"]) for which in ("seen", "unseen"))
+    assert f"and {unseen} among all; letters that were in training reached {seen} among all" in text and seen > unseen
+    assert f"letters that STIX has ({limits.loc['another typeface', 'n']}), " in text
+    assert f"(guessing: {told(lesson_13.two_letters().guessing.iloc[0])})" in text
+    assert (lesson_13.transfer()["from"] < 0).all() and (lesson_13.transfer()["to"] > 0).all()  # no difference is shown
     for measure in ("digits by look-alikes", "another typeface", "one of two letters", "both of two letters"):
         assert told(lesson_13.stored(measure)[0]) in text, measure
     assert lesson_13.weakest() == "both of two letters"
@@ -255,7 +261,11 @@ def test_the_line_and_the_pad_answer_and_never_raise(letters, trained):
     pad = tl.widgets.letter(trained, unseen.names)
     assert "Draw a letter" in pad.pad.words or not pad.pad.value
     pad.pad.value = [[140, 40, 140, 240]]
-    assert re.match("[A-Z ]+, ", pad.pad.words) and "what the towers make of it" in pad.picture.value
+    assert (
+        re.match("[A-Z ]+, ", pad.pad.words)
+        and pad.pad.words.count(";") == 2
+        and "what the towers make of it" in pad.picture.value
+    )
     pad.pad.value = []
     assert "Draw a letter" in pad.pad.words
     for widget in (line, pad):

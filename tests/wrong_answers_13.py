@@ -6,9 +6,9 @@ from wrong_answers_tools import Later
 
 
 def _loss(first=0.5, second=0.5, scaled=True, labels=None):
-    def loss(seen, read, scale):
-        scores = (scale if scaled else 1) * seen @ read.T
-        own = torch.arange(len(seen)) if labels is None else labels
+    def loss(image_vectors, name_vectors, scale):
+        scores = (scale if scaled else 1) * image_vectors @ name_vectors.T
+        own = torch.arange(len(image_vectors)) if labels is None else labels
         return first * F.cross_entropy(scores, own) + second * F.cross_entropy(scores.T, own)
 
     return loss
@@ -61,7 +61,7 @@ WRONG = {
         (lambda *_: None, "in place of the dots"),
         (_loss(1, 0), "look for its picture too"),
         (_loss(0, 1), "look for its name too"),
-        (_loss(1, 1), "Take their mean"),
+        (_loss(1, 1), "as large as one cross-entropy"),
         (_loss(scaled=False), "scale is missing"),
         (_loss(labels=torch.zeros(6, dtype=torch.long)), "the labels are 0, 1, 2"),
         (lambda a, b, s: F.cross_entropy(s * a @ b.T, torch.arange(len(a)), reduction="none"), "one number"),
@@ -79,6 +79,7 @@ WRONG = {
         (DECIDED | {"B": "no"}, "Request B waits"),
         (DECIDED | {"A": ("no", "word never met")}, "No picture of it was in training"),
         (DECIDED | {"D": ("yes", "words were met")}, "Where would the order be"),
+        (DECIDED | {"D": ("no", "one vector")}, "why is it the same vector"),
         (DECIDED | {"C": ("no", "bag of words")}, "another of the four reasons"),
     ],
 }

@@ -7,7 +7,7 @@ extraction, saving. `engine/` has what the training loop need not show; upstairs
 
 import importlib
 
-__version__ = "0.1.0"  # the one place: pyproject.toml reads it here
+__version__ = "0.2.0"  # the one place: pyproject.toml reads it here
 
 _PLACES = {
     "course.doctor": ("doctor",),

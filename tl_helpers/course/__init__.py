@@ -1,4 +1,4 @@
 """What belongs to the lessons: checks of exercises, experiments, and the pretraining of the backbones.
 
-Lessons 00 to 11 call it.
+Lessons 00 to 14 call it.
 """

@@ -367,6 +367,15 @@ CLAIMS: dict[str, Sequence[Claim]] = {
         ),
         *(
             Claim(
+                f"{way.capitalize()} lead fine-tuning",
+                "solar cells, 100 labels per class, 96 pixels",
+                "small_and_cheap",
+                _adapted(way, 100, small.SOLAR),
+            )
+            for way in (small.NORMS, small.LOW_RANK)
+        ),
+        *(
+            Claim(
                 "The raw CNN taught by a teacher leads it taught by labels",
                 f"{n} label{'s' * (n > 1)} per class, 900 unlabelled",
                 "small_and_cheap",

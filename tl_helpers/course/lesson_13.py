@@ -18,14 +18,6 @@ from ..results import Interval, mean_interval
 from . import pictures_and_words as pairs
 from .pictures_and_words import CLASSES, NAMES, SCRATCH, SHIPPED, SHOTS, Letters
 
-CHANCE = {  # of a measure: what guessing would reach, from the number of names
-    "unseen among unseen": lambda rows: 1 / rows.n.mean(),
-    "unseen among all": lambda rows: 1 / len(pairs.every_letter()),
-    "another typeface": lambda rows: 1 / len(pairs.split()[1]),
-    "digits by their own names": lambda rows: 0.1,
-    "digits by look-alikes": lambda rows: 0.1,
-}
-
 
 def shown(letters: Letters, columns: int = 2) -> Figure:
     """Letters, each in one of its fonts, with their names beside them."""
@@ -102,22 +94,40 @@ def stored(measure: str, start: str = SHIPPED, level: float = 0.95) -> Interval:
     return Interval(found, f"{len(rows)} trainings, {int(rows.n.min())} {kind}")
 
 
-def limits(start: str = SHIPPED) -> pd.DataFrame:
-    """A row for each thing that was measured of stored towers: the share right, its 95% interval, and what guessing gets."""
+def _table(chances: dict[str, tuple[int, float]], start: str) -> pd.DataFrame:
     found = {}
-    for measure, chance in CHANCE.items():
+    for measure, (names, guessing) in chances.items():
         middle, low, high = stored(measure, start)
-        found[measure] = {"share right": middle, "from": low, "to": high, "guessing": chance(_rows(measure, start=start))}
-    return pd.DataFrame(found).T.round(3)
+        least, most = _rows(measure, start=start).n.agg(["min", "max"])
+        n = f"{least}" if least == most else f"{least} to {most}"
+        found[measure] = (round(middle, 3), round(low, 3), round(high, 3), round(guessing, 3), names, n)
+    columns = ["share right", "from", "to", "guessing", "names", "n"]
+    return pd.DataFrame.from_dict(found, orient="index", columns=columns)
 
 
-def two_letters() -> pd.DataFrame:
+def _sizes(start: str) -> tuple[int, int]:
+    """How many letters a stored training had, and how many it held out."""
+    return tuple(int(_rows(measure, start=start).n.iloc[0]) for measure in ("seen among all", "unseen among unseen"))
+
+
+def limits(start: str = SHIPPED) -> pd.DataFrame:
+    """A row for each thing that was measured of stored towers: the share right, its 95% interval, and what guessing gets.
+
+    `names` says among how many names they choose, `n` how many letters or test images a training has.
+    """
+    seen, unseen = _sizes(start)
+    names = {"unseen among unseen": unseen, "unseen among all": seen + unseen, "seen among all": seen + unseen}
+    names |= {"another typeface": unseen, "digits by their own names": 10, "digits by look-alikes": 10}
+    return _table({measure: (many, 1 / many) for measure, many in names.items()}, start)
+
+
+def two_letters(start: str = SHIPPED) -> pd.DataFrame:
     """Of pictures of two letters that stored towers know alone: is the best name one of theirs, are the two best both.
 
-    With 95% intervals.
+    The columns are those of `limits`; `n` counts pictures. The names are those of the letters that were in training.
     """
-    measures = ("one of two letters", "both of two letters")
-    return pd.DataFrame([stored(name) for name in measures], measures, ["share right", "from", "to"]).round(3)
+    seen, _ = _sizes(start)
+    return _table({"one of two letters": (seen, 2 / seen), "both of two letters": (seen, 2 / seen / (seen - 1))}, start)
 
 
 def probed(learned: str, start: str, shots: int) -> np.ndarray:
@@ -168,7 +178,7 @@ def transfer() -> pd.DataFrame:
 
 def weakest() -> str:
     """The limit with the lowest share right, in the words of `limits` and `two_letters`."""
-    shares = pd.concat([limits()["share right"].iloc[2:], two_letters()["share right"].iloc[1:]])
+    shares = pd.concat([limits()["share right"].iloc[3:], two_letters()["share right"].iloc[1:]])
     return shares.idxmin()
 
 
@@ -204,7 +214,8 @@ def real_clip(texts: Sequence[str], download: bool = False) -> pd.DataFrame | No
     model.eval()
     photographs = free_photographs()
     pixels = torch.stack([prepare(open_photograph(path)) for path in photographs.values()])
-    seen = F.normalize(model.encode_image(pixels), dim=1)
-    read = F.normalize(model.encode_text(open_clip.get_tokenizer("ViT-B-32-quickgelu")(list(texts))), dim=1)
-    shares = (model.logit_scale.exp() * seen @ read.T).softmax(1)
+    image_vectors = F.normalize(model.encode_image(pixels), dim=1)
+    tokens = open_clip.get_tokenizer("ViT-B-32-quickgelu")(list(texts))
+    name_vectors = F.normalize(model.encode_text(tokens), dim=1)
+    shares = (model.logit_scale.exp() * image_vectors @ name_vectors.T).softmax(1)
     return pd.DataFrame(shares.numpy(), list(photographs), list(texts)).round(2)

@@ -197,12 +197,12 @@ def towers(pretrained: bool = True, seed: int = 0) -> Towers:
     return Towers(unfreeze(image, last=LEARNS) if pretrained else image, TextTower(len(vocabulary()), seed))
 
 
-def contrastive(seen: Tensor, read: Tensor, scale: Tensor) -> Tensor:
+def contrastive(image_vectors: Tensor, name_vectors: Tensor, scale: Tensor) -> Tensor:
     """CLIP's loss of N pairs: each picture must find its own name among the N, and each name its own picture.
 
     Source: Radford and others, Learning transferable visual models from natural language supervision (2021).
     """
-    scores, own = scale * seen @ read.T, torch.arange(len(seen))
+    scores, own = scale * image_vectors @ name_vectors.T, torch.arange(len(image_vectors))
     return (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
 
 

@@ -377,6 +377,8 @@ def _plan() -> Iterator[Cell]:
             yield Cell(method, RESNET, 5, *none, variant=f"{variant}precision={precision}")
     for precision in (WHOLE, EIGHT):
         yield Cell(photographs.PROBE, LITE0, 100, *none, SOLAR, f"precision={precision}")
+    for method in (NORMS, LOW_RANK):
+        yield Cell(method, LITE0, 100, *none, SOLAR, f"rank={RANK}" if method == LOW_RANK else "")
 
 
 def question(cell: Cell) -> Cell:

@@ -119,6 +119,10 @@ class Lettering(Widget):
             raise ValueError("Draw a letter on the black pad, with its mark. The names come when you lift the pen.")
         return ranked(self.towers, self.names, drawn(strokes))
 
+    def spoken(self, figure: Figure) -> str:
+        """The first three names; the figure has them all."""
+        return "; ".join(super().spoken(figure).removesuffix(".").split("; ")[:3])
+
     def say(self, sentence: str) -> None:
         self.pad.words = sentence
 

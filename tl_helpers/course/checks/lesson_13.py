@@ -10,20 +10,20 @@ from .base import NotYet, exercise, returned
 
 @exercise("13")
 def contrastive_loss(function) -> str:
-    """function(seen, read, scale): CLIP's loss of N pairs, from vectors of length 1."""
+    """function(image_vectors, name_vectors, scale): CLIP's loss of N pairs, from vectors of length 1."""
     generator = torch.Generator().manual_seed(0)
-    seen, read = (F.normalize(torch.randn(6, 8, generator=generator), dim=1) for _ in range(2))
-    found = function(seen, read, 5.0)
+    images, names = (F.normalize(torch.randn(6, 8, generator=generator), dim=1) for _ in range(2))
+    found = function(images, names, 5.0)
     returned(found, "put its body in place of the dots.")
     found = torch.as_tensor(found)
     if found.ndim:
         raise NotYet(f"A loss is one number; this has the shape {tuple(found.shape)}. cross_entropy takes the mean already.")
-    scores, own = 5.0 * seen @ read.T, torch.arange(6)
+    scores, own = 5.0 * images @ names.T, torch.arange(6)
     one, other = F.cross_entropy(scores, own), F.cross_entropy(scores.T, own)
     for wrong, words in (
         (one, "So far each picture looks for its name. Each name must look for its picture too: the same with scores.T."),
         (other, "So far each name looks for its picture. Each picture must look for its name too: scores without .T."),
-        (one + other, "Both halves are there, and added up. Take their mean, so that the loss does not depend on that."),
+        (one + other, "Both halves, added up. Take their mean, so that the loss stays as large as one cross-entropy."),
         (F.cross_entropy(scores / 5, own) / 2 + F.cross_entropy(scores.T / 5, own) / 2, "The scale is missing."),
     ):
         if torch.allclose(found, wrong):
@@ -34,11 +34,11 @@ def contrastive_loss(function) -> str:
             f"For six pairs of random vectors and scale 5 the two halves are {one:.3f} and {other:.3f}, and their mean is "
             f"{right:.3f}, not {found:.3f}. Row i of the scores belongs to name i: the labels are 0, 1, 2, and so on."
         )
-    seen, read = seen[:3], read[:3]
-    scores, own = 2.0 * seen @ read.T, torch.arange(3)
+    images, names = images[:3], names[:3]
+    scores, own = 2.0 * images @ names.T, torch.arange(3)
     right = (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
-    if not torch.allclose(torch.as_tensor(function(seen, read, 2.0)), right):
-        raise NotYet("It is right for six pairs and not for three: take the number of pairs from len(seen).")
+    if not torch.allclose(torch.as_tensor(function(images, names, 2.0)), right):
+        raise NotYet("It is right for six pairs and not for three: take the number of pairs from len(image_vectors).")
     return "In every batch, the other names are the wrong answers. Nobody had to write down a list of classes."
 
 
@@ -111,6 +111,8 @@ def towers_can(decisions) -> str:
             raise NotYet(f'Request {key} waits for your decision: a pair like ("no", "bag of words").')
         if given[0] != can:
             raise NotYet(f"Request {key}: {hints[key]}")
+        if key == "D" and given[1] == "one vector":
+            raise NotYet("Request D: true, but why is it the same vector? Look at what the text tower is given.")
         if given[1] != reason:
             raise NotYet(f"Request {key}: the decision is right, but another of the four reasons is the one. {hints[key]}")
     return "Known words in new combinations: that is what it can do, and it is a lot. The rest is outside what it was shown."
