@@ -3,8 +3,8 @@
 from wrong_answers_tools import Later
 
 
-def _numbers(rows, columns, side, rank):
-    return rank * (rows + columns * side * side)
+def _numbers(outputs, inputs, side, rank):
+    return rank * (outputs + inputs * side * side)
 
 
 def _megabytes(way, tasks=10, backbone=1):
@@ -25,13 +25,13 @@ RIGHT = {
 }
 WRONG = {
     "adapter_numbers": [
-        (lambda rows, columns, side, rank: None, "returns nothing"),
-        (lambda rows, columns, side, rank: rank * (rows + columns), "whole kernels"),
-        (lambda rows, columns, side, rank: rank * (rows + columns * side), "not 3"),
-        (lambda rows, columns, side, rank: rows * columns * side * side, "frozen matrix W"),
-        (lambda rows, columns, side, rank: rank * rows, "B alone"),
-        (lambda rows, columns, side, rank: rank * columns * side * side, "A alone"),
-        (lambda rows, columns, side, rank: rank * rows * columns * side * side, "not multiplied"),
+        (lambda outputs, inputs, side, rank: None, "returns nothing"),
+        (lambda outputs, inputs, side, rank: rank * (outputs + inputs), "whole kernels"),
+        (lambda outputs, inputs, side, rank: rank * (outputs + inputs * side), "not 3"),
+        (lambda outputs, inputs, side, rank: outputs * inputs * side * side, "frozen matrix W"),
+        (lambda outputs, inputs, side, rank: rank * outputs, "B alone"),
+        (lambda outputs, inputs, side, rank: rank * inputs * side * side, "A alone"),
+        (lambda outputs, inputs, side, rank: rank * outputs * inputs * side * side, "not multiplied"),
         (lambda *a: _numbers(*a) / (a[0] * a[1] * a[2] ** 2), "a share of W"),
         (lambda *a: 4 * _numbers(*a), "the bytes"),
         (lambda *a: _numbers(*a) + 1, "it should be"),

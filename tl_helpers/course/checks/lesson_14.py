@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import torch
 
 from .base import NotYet, exercise, returned
@@ -9,23 +11,23 @@ from .base import NotYet, exercise, returned
 
 @exercise("14")
 def adapter_numbers(function) -> str:
-    """function(rows, columns, side, rank): the numbers in A and B beside a convolution of side x side kernels."""
-    for rows, columns, side, rank in ((512, 512, 3, 4), (64, 32, 3, 1), (256, 128, 1, 8), (10, 512, 1, 2)):
-        found = function(rows, columns, side, rank)
+    """function(outputs, inputs, side, rank): the numbers in A and B beside a convolution of side x side kernels."""
+    for outputs, inputs, side, rank in ((512, 512, 3, 4), (64, 32, 3, 1), (256, 128, 1, 8), (10, 512, 1, 2)):
+        found = function(outputs, inputs, side, rank)
         returned(found, "it should return a whole number.")
-        if isinstance(found, bool) or not isinstance(found, (int, float)):
+        if isinstance(found, bool) or not isinstance(found, Real):
             raise NotYet(f"A number is wanted, how many A and B have together; this is a {type(found).__name__}.")
-        wide = columns * side * side
-        right = rank * (rows + wide)
-        case = f"With {rows} rows, {columns} channels in, kernels of {side} x {side} and rank {rank}"
+        wide = inputs * side * side
+        right = rank * (outputs + wide)
+        case = f"With {outputs} outputs, {inputs} inputs, kernels of {side} x {side} and rank {rank}"
         for wrong, words in {
-            rank * (rows + columns): f"Each row of the matrix holds whole kernels: {columns} x {side} x {side} numbers.",
-            rank * (rows + columns * side): f"A kernel has {side} x {side} numbers, not {side}.",
-            rows * wide: "That is the frozen matrix W itself. Count B (rows x rank) and A (rank x the rest).",
-            rank * rows: "That is B alone. A has rank x (channels in x side x side) more.",
-            rank * wide: "That is A alone. B has rows x rank more.",
-            rank * rows * wide: "B and A are two matrices side by side: their numbers are added, not multiplied.",
-            right / (rows * wide): "That is a share of W. How many numbers are there in A and B?",
+            rank * (outputs + inputs): f"Each row of the matrix holds whole kernels: {inputs} x {side} x {side} numbers.",
+            rank * (outputs + inputs * side): f"A kernel has {side} x {side} numbers, not {side}.",
+            outputs * wide: "That is the frozen matrix W itself. Count B (outputs x rank) and A (rank x the rest).",
+            rank * outputs: "That is B alone. A has rank x (inputs x side x side) more.",
+            rank * wide: "That is A alone. B has outputs x rank more.",
+            rank * outputs * wide: "B and A are two matrices side by side: their numbers are added, not multiplied.",
+            right / (outputs * wide): "That is a share of W. How many numbers are there in A and B?",
             4 * right: "Those are the bytes. How many numbers?",
         }.items():
             if found == wrong != right:
@@ -77,7 +79,7 @@ def ten_tasks(choice, megabytes) -> str:
 
     if not isinstance(choice, str) or choice not in CHOICES:
         raise NotYet(f"Choose one of {', '.join(map(repr, CHOICES))} as the first answer.")
-    if isinstance(megabytes, bool) or not isinstance(megabytes, (int, float)):
+    if isinstance(megabytes, bool) or not isinstance(megabytes, Real):
         raise NotYet("As the second answer give a number: the megabytes that the app keeps for all ten tasks.")
     each, whole = lesson_14.megabytes(choice), lesson_14.megabytes("fine-tuning")
     right = 10 * each + (0 if choice == "fine-tuning" else whole)
