@@ -191,8 +191,12 @@ def test_tables_and_figures_show_the_stored_means(rows):
     table = lesson_14.adapters()
     assert list(table.index) == list(lesson_14.WAYS)
     for way in lesson_14.WAYS:
-        assert table.accuracy[way] == f"{lesson_14.of(way).test.mean():.3f}"
-        assert f"{way} {table.accuracy[way]}" in lesson_14.trade().alt
+        assert table.accuracy[way] == pytest.approx(lesson_14.of(way).test.mean(), abs=0.0005)
+        assert f"{way} {table.accuracy[way]:.3f}" in lesson_14.trade().alt
+    assert lesson_14.adapters(shots=20)["minus fine-tuning"]["probe"] == "-0.6 (-1.1 to -0.1)"
+    assert lesson_14.kinds()["minus temperature 4"]["temperature 1"] == "{:+.1f} ({:+.1f} to {:+.1f})".format(
+        *lesson_14.gain(5, "T=1", over=small.SOFT)
+    )
     assert set(lesson_14.adapters(shots=20).index) == set(lesson_14.ways("digits", 20)) < set(lesson_14.WAYS)
     assert list(lesson_14.students().index) == list(small.STUDENTS)
     assert list(lesson_14.precisions().index.levels[0]) == sorted(lesson_14.EXPORTED)

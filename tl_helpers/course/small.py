@@ -97,12 +97,14 @@ def low_rank(model: nn.Module, rank: int = RANK, seed: int = 0) -> nn.Module:
 def merged(model: nn.Module) -> nn.Module:
     """A copy with W + B A written in the place of W: as large and as fast as before, and nothing of the adapters left."""
     model = copy.deepcopy(model)
-    for module in [*model.modules()]:
+    for name, module in [*model.named_modules()]:
         if parametrize.is_parametrized(module):  # remove_parametrizations would spoil the original: both are of one class
-            weight = module.weight.detach().clone()
-            del module.parametrizations
-            module.__class__ = type(module).__bases__[0]
-            module.weight = nn.Parameter(weight)
+            kind, weight = type(module).__bases__[0], module.weight.detach().clone()
+            layer = kind.__new__(kind)  # the layer as it was before its weight had an adapter
+            layer.__dict__.update(module.__dict__)
+            del layer.parametrizations
+            layer.weight = nn.Parameter(weight)
+            model.set_submodule(name, layer)
     return model
 
 

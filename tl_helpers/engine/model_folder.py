@@ -205,7 +205,10 @@ def read_head(file: Path) -> Callable[[], nn.Module]:
         if not isinstance(classes, list):
             raise TypeError("classes")
     except (SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ValueError(f"{shown(file)} is damaged, or no head that the course's live page wrote.") from error
+        raise ValueError(
+            f"There is no saved model at {shown(file)}: it is damaged, or no head that the course's live page wrote "
+            "(what tl.save writes is a folder)."
+        ) from error
     if version > HEAD:
         raise ValueError(f"{shown(file)} was written by a later version of the course: get it anew, with git pull.")
     if name not in COMES_ALONG:  # others would have to be fetched, and could be anything
