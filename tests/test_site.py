@@ -464,6 +464,7 @@ def test_three_things_are_taught_examined_and_taken_along(shown, tmp_path):
 
     camera.get_by_role("button", name="Train a linear probe").click()
     expect(words(camera)).to_contain_text("A linear probe, trained on")
+    n = int(camera.locator(".results tr").nth(2).inner_text().split(" of ")[1].split()[0])  # one may have come later
     shutil.unpack_archive(here.kept("zip", tmp_path), tmp_path / "mine")
     task = tl.folder(tmp_path / "mine", val=0, seed=0)
     head = here.kept("head", tmp_path)
