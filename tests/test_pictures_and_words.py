@@ -14,7 +14,7 @@ from torch import nn
 
 import tl_helpers as tl
 from conftest import ROOT
-from tl_helpers.course import lesson_13
+from tl_helpers.course import experiments, lesson_13
 from tl_helpers.course import pictures_and_words as pairs
 from tl_helpers.results import mean_interval
 
@@ -214,13 +214,13 @@ def test_the_lesson_quotes_what_is_stored():
 def test_the_interval_of_a_probe_covers_pretrainings_draws_and_images():
     rng = np.random.default_rng(0)
     values = (rng.random((3, 5, 400)) < 0.8).astype(float)
-    middle, low, high = lesson_13.interval(values)
+    middle, low, high = experiments.crossed_interval(values)
     assert middle == pytest.approx(values.mean()) and high - middle == pytest.approx(middle - low)
     for means in (values.mean((1, 2)), values.mean((0, 2)), values.mean((0, 1))):
         assert middle - low > middle - mean_interval(means)[1]
     apart = values.copy()
     apart[0] = 0  # one pretraining fails: the others say little about a fourth
-    assert np.diff(lesson_13.interval(apart)[1:]) > 5 * np.diff(lesson_13.interval(values)[1:])
+    assert np.diff(experiments.crossed_interval(apart)[1:]) > 5 * np.diff(experiments.crossed_interval(values)[1:])
 
 
 def test_a_name_finds_letters_and_says_where_the_one_meant_came(letters, trained):

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -366,9 +367,10 @@ def test_what_is_missing_is_named(saved, tmp_path):
 def head_file(path: Path, weights=None, **changes) -> Path:
     from safetensors.torch import save_file
 
-    about = {"format": 1, "backbone": "resnet10t.letters", "classes": list(CLASSES)} | changes
     generator = torch.Generator().manual_seed(0)
     weights = weights or {"weight": torch.randn(3, 512, generator=generator) / 10, "bias": torch.tensor([0.1, 0.2, -0.1])}
+    crc = zlib.crc32(b"".join(part.numpy().tobytes() for part in weights.values()))
+    about = {"format": 1, "backbone": "resnet10t.letters", "classes": list(CLASSES), "crc32": crc} | changes
     save_file(weights, path, {"format": "pt", "tl_helpers": json.dumps(about)})
     return path
 
@@ -405,7 +407,8 @@ def test_a_head_that_does_not_fit_is_told_in_words(tmp_path, changes, words):
 
 def test_a_file_that_is_no_head_is_told_in_words(tmp_path):
     whole = head_file(tmp_path / "head.safetensors").read_bytes()
-    for data in (b"", b"PK\3\4 a zip", whole[:500], whole[:-1], pickle.dumps(Bomb())):
+    flipped = whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:]  # one bit of one number
+    for data in (b"", b"PK\3\4 a zip", whole[:500], whole[:-1], flipped, pickle.dumps(Bomb())):
         (tmp_path / "other").write_bytes(data)
         with pytest.raises(ValueError, match="damaged, or no head"):
             tl.load(tmp_path / "other")

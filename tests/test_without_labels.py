@@ -11,7 +11,7 @@ from ipywidgets import Dropdown, FloatSlider
 
 import tl_helpers as tl
 from conftest import ROOT
-from tl_helpers.course import lesson_12, methods, without_labels
+from tl_helpers.course import experiments, lesson_12, methods, without_labels
 from tl_helpers.course.without_labels import BARE, LABELLED, RECIPES, Recipe, learn, pair_loss
 from tl_helpers.results import mean_interval
 from tl_helpers.widgets.base import Widget
@@ -114,16 +114,16 @@ def test_a_slider_and_a_choice_change_the_views():
 def test_an_interval_covers_pretrainings_draws_and_test_images():
     rng = np.random.default_rng(0)
     alone = rng.random((1, 5, 1))
-    found = lesson_12._together(alone, 0.95)
+    found = experiments.crossed_interval(100 * alone)
     plain = mean_interval(alone.ravel())
-    assert found == pytest.approx([100 * value for value in plain]) and found.covers == "5 draws"
+    assert found == pytest.approx([100 * value for value in plain]) and found.covers == "5 draws of training images"
     truth, inside = 50.0, 0
     for _ in range(200):  # each of the three effects as large as the next
         effects = [rng.normal(0, 0.02, shape) for shape in ((3, 1, 1), (1, 5, 1))]
         values = 0.5 + sum(effects) + rng.normal(0, 0.5, (1, 1, 797)) + rng.normal(0, 0.01, (3, 5, 797))
-        _, low, high = found = lesson_12._together(values, 0.95)
+        _, low, high = found = experiments.crossed_interval(100 * values)
         inside += low <= truth <= high
-    assert found.covers == "3 pretrainings, 5 draws, 797 test images" and inside > 0.93 * 200
+    assert found.covers == "3 pretrainings, 5 draws of training images, 797 test images" and inside > 0.93 * 200
 
 
 def test_leads_are_differences_of_means_of_the_stored_results():

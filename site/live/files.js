@@ -30,15 +30,17 @@ export function zipped(files, now = new Date()) {
   return new Blob([...parts, ...list, fields([0x06054b50, 4], [0, 2], [0, 2], count, count, [listed, 4], [at, 4], [0, 2])]);
 }
 
-// A head as tl.load reads it: rows of weights, the last of each its bias, and which backbone and classes they belong to.
+// A head as tl.load reads it: rows of weights, the last of each its bias, and which backbone and classes they belong to. A
+// checksum goes with it, so that a damaged file is not taken for another head.
 export function safetensors(head, about) {
   const many = head[0].length - 1, weight = head.flatMap((row) => [...row.slice(0, many)]), bias = head.map((row) => row[many]);
   const cut = 4 * weight.length, F32 = (shape, from, to) => ({ dtype: "F32", shape, data_offsets: [from, to] });
+  const numbers = new Float32Array([...weight, ...bias]), crc32 = crc(new Uint8Array(numbers.buffer));
   const header = JSON.stringify({
-    __metadata__: { format: "pt", tl_helpers: JSON.stringify(about) },
+    __metadata__: { format: "pt", tl_helpers: JSON.stringify({ ...about, crc32 }) },
     weight: F32([head.length, many], 0, cut),
     bias: F32([head.length], cut, cut + 4 * bias.length),
   });
   const bytes = new TextEncoder().encode(header), space = " ".repeat(-bytes.length & 7);
-  return new Blob([fields([bytes.length + space.length, 4], [0, 4]), bytes, space, new Float32Array([...weight, ...bias])]);
+  return new Blob([fields([bytes.length + space.length, 4], [0, 4]), bytes, space, numbers]);
 }

@@ -18,7 +18,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -245,6 +245,31 @@ def _missing(grid: Grid, path: Path) -> list[Cell]:
     return [cell for cell in grid.cells(frame) if cell.key not in done]
 
 
+def continued(path: Path, read: Callable, waiting: Callable, measure: Callable) -> pd.DataFrame:
+    """Run or continue a grid of a kind of its own in this process, and return all rows.
+
+    Args:
+        path: its file.
+        read: gives the rows of the file.
+        waiting: the cells to run next, of the rows (None where there are none); asked again when they are done.
+        measure: gives the rows of a cell, which are written together.
+    """
+    from tqdm import tqdm
+
+    facts = _facts()
+    while cells := waiting(read() if _rows(path) else None):
+        for cell in tqdm(cells, disable=None):
+            for row in measure(cell):
+                _append(path, facts | row)
+    return read()
+
+
+def left(cells: Iterable[Cell], rows: pd.DataFrame | None) -> list[Cell]:
+    """Those of the cells that have no row yet."""
+    done = set() if rows is None else {Cell.of(row).key for row in rows.to_dict("records")}
+    return [cell for cell in cells if cell.key not in done]
+
+
 def _facts() -> dict[str, str]:
     git = ["git", "-C", str(DATA.parent)]
     try:
@@ -343,6 +368,26 @@ def interval(rows: pd.DataFrame, minus: pd.DataFrame | None = None) -> Interval:
     first, *other = [values(part) if stored else part.test for part in parts]
     of = "initial weights, all with the same training images" if _same_images(task, shots, variant) else "training images"
     return mean_interval(first, test_images(task) if stored or not other else None, minus=other[0] if other else None, of=of)
+
+
+def crossed_interval(values: np.ndarray, level: float = 0.95) -> Interval:
+    """The mean of values by pretraining, draw and test image, and what others of each of the three leave open.
+
+    For each of the three it takes the margin of its own means (`mean_interval`), which holds some of the other two as well;
+    the squares add up (Zou and Donner 2008), so that the interval is rather too wide. tests/test_without_labels.py counts.
+
+    Args:
+        values: pretrainings x draws x images, or without the last; in any unit. What there is only one of is not covered.
+    """
+    sizes = {axis: size for axis, size in enumerate(values.shape) if size > 1}
+    margins = []
+    for axis, size in sizes.items():
+        middle, low, _ = mean_interval(np.moveaxis(values, axis, 0).reshape(size, -1).mean(1), level=level)
+        margins.append(middle - low)
+    middle, margin = values.mean(), math.hypot(*margins)
+    names = ("pretrainings", "draws of training images", "test images")
+    covers = ", ".join(f"{size} {names[axis]}" for axis, size in sizes.items())
+    return Interval((middle, middle - margin, middle + margin), covers)
 
 
 @functools.lru_cache

@@ -6,7 +6,6 @@ Leads and changes are in points: hundredths of an accuracy.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,7 +19,7 @@ from ..data import Split, Task, digits
 from ..engine.figure import Figure
 from ..engine.style import looks_of_rows
 from ..extraction import features
-from ..results import Interval, mean_interval
+from ..results import Interval
 from ..training import evaluate, fit
 from . import experiments
 from .experiments import CENTRED, CONTROLS, FIVE
@@ -178,22 +177,6 @@ def best(shots: int = 5) -> str:
     return max((OWN, BARE, LABELLED), key=lambda name: stored(name, shots).test.mean())
 
 
-def _together(values: np.ndarray, level: float) -> Interval:
-    """The mean of values by pretraining, draw and, last, test image, in points, with an interval that covers all three.
-
-    For each of the three the margin of its own means (`mean_interval`), which holds some of the other two as well; their
-    squares are added up, so that the interval is rather too wide.
-    """
-    axes = [axis for axis, size in enumerate(values.shape) if size > 1]
-    margins = []
-    for axis in axes:
-        middle, low, _ = mean_interval(np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1).mean(1), level=level)
-        margins.append(middle - low)
-    middle, margin = 100 * values.mean(), 100 * math.hypot(*margins)
-    names = ("pretrainings", "draws", "test images")
-    return Interval((middle, middle - margin, middle + margin), ", ".join(f"{values.shape[a]} {names[a]}" for a in axes))
-
-
 def _answers(name: str, shots: int) -> np.ndarray:
     """1 where a test image was named rightly, else 0: pretrainings x draws x images; accuracies where that is not stored."""
     found = np.array(experiments.values(stored(name, shots)), dtype=float)
@@ -205,13 +188,12 @@ def over(one: str, other: str, shots: int = 5, level: float = 0.95) -> Interval:
     both = [_answers(name, shots) for name in (one, other)]
     if both[0].shape[2] != both[1].shape[2]:  # of one it is not stored which images it named rightly
         both = [found.mean(axis=2, keepdims=True) for found in both]
-    return _together(both[0] - both[1], level)
+    return experiments.crossed_interval(100 * (both[0] - both[1]), level)
 
 
 def accuracy(name: str, shots: int = 5, level: float = 0.95) -> Interval:
     """The accuracy of one way to pretrain, as a share: mean, low, high."""
-    found = _together(_answers(name, shots), level)
-    return Interval([value / 100 for value in found], found.covers)
+    return experiments.crossed_interval(_answers(name, shots), level)
 
 
 def compared(shots: int = 5) -> Figure:
@@ -250,7 +232,7 @@ def change(without: str, kind: str, level: float = 0.95) -> Interval:
     if kind == "none":
         return over(name, BARE, 10, level)
     means = [stored(of, 10)[shifted(kind)].mean(axis=1).to_numpy().reshape(-1, len(FIVE)) for of in (name, BARE)]
-    return _together(means[0] - means[1], level)
+    return experiments.crossed_interval(100 * (means[0] - means[1]), level)
 
 
 def changes(without: str) -> pd.DataFrame:

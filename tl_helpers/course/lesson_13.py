@@ -15,6 +15,7 @@ from ..device import hub_cache
 from ..engine.figure import Figure
 from ..images import open_photograph
 from ..results import Interval, mean_interval
+from . import experiments
 from . import pictures_and_words as pairs
 from .pictures_and_words import CLASSES, NAMES, SCRATCH, SHIPPED, SHOTS, Letters
 
@@ -137,28 +138,9 @@ def probed(learned: str, start: str, shots: int) -> np.ndarray:
     return np.stack(bits).reshape(rows.seed.nunique(), rows.draw.nunique(), -1).astype(float)
 
 
-def interval(values: np.ndarray, level: float = 0.95) -> Interval:
-    """The mean of values (pretrainings x draws x images), and what other pretrainings, draws and images leave open.
-
-    The squares of the three margins add up (Zou and Donner 2008); as each holds some noise of the others, that is rather
-    too wide.
-    """
-    by_pretraining, by_draw, by_image = (values.mean(axes) for axes in ((1, 2), (0, 2), (0, 1)))
-    square = 0.0
-    for means in (by_pretraining, by_draw, by_image):
-        middle, low, _ = mean_interval(means, level=level)
-        square += (middle - low) ** 2
-    k, draws, images = values.shape
-    margin = math.sqrt(square)
-    return Interval(
-        (values.mean(), values.mean() - margin, values.mean() + margin),
-        f"{k} pretrainings, {draws} draws of training images, {images} test images",
-    )
-
-
 def lead(shots: int, one: str = NAMES, other: str = CLASSES, start: str = SCRATCH, level: float = 0.95) -> Interval:
     """The lead of a probe on a backbone that learned names over one on a backbone that learned classes, in points."""
-    return interval(100 * (probed(one, start, shots) - probed(other, start, shots)), level)
+    return experiments.crossed_interval(100 * (probed(one, start, shots) - probed(other, start, shots)), level)
 
 
 def transfer() -> pd.DataFrame:

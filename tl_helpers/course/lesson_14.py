@@ -126,8 +126,7 @@ def students() -> pd.DataFrame:
         raw, teacher = (lesson_07.rows(shots=shots, method=method) for method in (RAW, TUNED))
         student = small.rows(DISTILLED, shots=shots, variant=small.SOFT)
         low, middle, high = (part[part.seed.isin(student.seed)].test.mean() for part in (raw, student, teacher))
-        gain = lesson_07.lead(student, raw)
-        words = "{:+.1f} ({:+.1f} to {:+.1f})".format(*gain)
+        words = _words(lesson_07.lead(student, raw))
         found[shots] = (f"{low:.3f}", f"{middle:.3f}", f"{high:.3f}", f"{(middle - low) / (high - low):.2f}", words)
     columns = ["by its labels", "by the teacher", "teacher", "share of the lead", "gain in points"]
     table = pd.DataFrame(found, columns).T
@@ -193,7 +192,7 @@ def precisions() -> pd.DataFrame:
     for name in EXPORTED:
         for precision in (small.WHOLE, small.EIGHT):
             part = exported(name, precision)
-            words = "{:+.1f} ({:+.1f} to {:+.1f})".format(*cost_of_int8(name)) if precision == small.EIGHT else ""
+            words = _words(cost_of_int8(name)) if precision == small.EIGHT else ""
             numbers = f"{part.bytes.mean() / 1000:,.0f}", f"{part.milliseconds.median():.2f}", f"{part.test.mean():.3f}"
             found[name, precision] = (*numbers, words)
     return pd.DataFrame(found, ["kB", "milliseconds", "accuracy", "change in points"]).T

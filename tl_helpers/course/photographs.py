@@ -242,12 +242,14 @@ def cells(rows: pd.DataFrame | None = None) -> Iterator[Cell]:
             yield from (Cell(method, body, shots, best, seed, task, variant) for seed in SEEDS)
 
 
-def _search(question: Cell, seeds: range, found: dict[tuple, float], rates: Sequence[float]) -> tuple[float, list[Cell]]:
+def _search(
+    question: Cell, seeds: range, found: dict[tuple, float], rates: Sequence[float], ladder: Sequence[float] = LADDER
+) -> tuple[float, list[Cell]]:
     """The best learning rate, NaN while it is not known, and all cells that were or must be tried for it.
 
-    Those begin with the rates of LADDER that lie within `rates`.
+    Those begin with the rates of the ladder that lie within `rates`.
     """
-    tried = [rate for rate in LADDER if min(rates) <= rate <= max(rates)]
+    tried = [rate for rate in ladder if min(rates) <= rate <= max(rates)]
     while True:
         wanted = {lr: [dataclasses.replace(question, lr=lr, seed=seed) for seed in seeds] for lr in tried}
         every = list(itertools.chain.from_iterable(wanted.values()))
@@ -255,11 +257,11 @@ def _search(question: Cell, seeds: range, found: dict[tuple, float], rates: Sequ
             return math.nan, every
         means = {lr: np.mean([found[cell.key] for cell in part]) for lr, part in wanted.items()}
         best = max(means, key=means.get)
-        low, high = LADDER.index(tried[0]), LADDER.index(tried[-1])
+        low, high = ladder.index(tried[0]), ladder.index(tried[-1])
         if best == tried[0] and low > 0:
-            tried = [LADDER[low - 1], *tried]
-        elif best == tried[-1] and high + 1 < len(LADDER):
-            tried = [*tried, LADDER[high + 1]]
+            tried = [ladder[low - 1], *tried]
+        elif best == tried[-1] and high + 1 < len(ladder):
+            tried = [*tried, ladder[high + 1]]
         else:
             return best, every
 
@@ -289,18 +291,12 @@ def run() -> pd.DataFrame:
     Raises:
         ConnectionError: a set is not on this machine and cannot be fetched.
     """
-    from tqdm import tqdm
 
-    facts = experiments._facts()
-    while True:
-        rows = _frame() if experiments._rows(PATH) else None
-        done = set() if rows is None else {Cell.of(row).key for row in rows.to_dict("records")}
-        waiting = [cell for cell in cells(rows) if cell.key not in done]
-        if not waiting:
-            return load()
-        cheap = [cell for cell in waiting if cell.method in CHEAP]
-        for cell in tqdm(cheap or waiting, disable=None):
-            experiments._append(PATH, facts | measure(cell))
+    def waiting(rows: pd.DataFrame | None) -> list[Cell]:
+        left = experiments.left(cells(rows), rows)
+        return [cell for cell in left if cell.method in CHEAP] or left
+
+    return experiments.continued(PATH, _frame, waiting, lambda cell: [measure(cell)])
 
 
 def right(rows: pd.DataFrame) -> list[tuple[int, ...]]:

@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import functools
 import itertools
+import math
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +28,7 @@ from ..device import seeded
 from ..extraction import features
 from ..models import backbone, head, input_of, unfreeze
 from ..training import fit, predict
-from . import experiments, lesson_05
+from . import experiments, lesson_04, lesson_05, photographs
 
 RESNET = "resnet10t.letters"
 STYLES = {
@@ -339,14 +340,7 @@ def probes(body: nn.Module, shots: Sequence[int], draws: Sequence[int]) -> Itera
     """
     vectors = features(body, _all_digits(), progress=False)
     for many, seed in itertools.product(shots, draws):
-        few = lesson_05.few(vectors, many, seed)
-        middle = few.train.x.mean(0)
-        spread = (few.train.x - middle).std()
-        parts = {
-            name: Split((part.x - middle) / spread, part.y)
-            for name, part in (("train", few.train), ("val", few.val), ("test", few.test))
-        }
-        few = dataclasses.replace(few, **parts)
+        few = lesson_04.centred(lesson_05.few(vectors, many, seed))
         unwatched = dataclasses.replace(few, val=few.val[:0])
         epochs = max(20, -(-300 // -(-len(few.train) // 32)))
         model = fit(head(body, few, seed=seed), unwatched, epochs=epochs, lr=3e-3, seed=seed, progress=False).model
@@ -359,7 +353,7 @@ def probes(body: nn.Module, shots: Sequence[int], draws: Sequence[int]) -> Itera
 NAMES, CLASSES, SHIPPED, SCRATCH = "names", "classes", "letters", "random"
 SEEDS, DRAWS, SHOTS = range(3), range(5), (1, 5, 10)
 SHORT = {"steps": 150, "size": 128}  # from random weights: less than a live training takes, the same for both
-SEARCH, LADDER, FIRST = 10, (5e-4, 1e-3, 2e-3, 4e-3, 8e-3), (2e-3, 4e-3)  # a seed; rates that can be, are tried, at first
+SEARCH, LADDER, FIRST = range(10, 11), (5e-4, 1e-3, 2e-3, 4e-3, 8e-3), (2e-3, 4e-3)  # seeds; rates; the first
 PATH = experiments.RESULTS / "pictures_and_words.csv"
 
 
@@ -424,33 +418,16 @@ def trainings(rows: pd.DataFrame | None = None) -> Iterator[Training]:
 
     The shipped backbone is trained at RATE. A rate that wins at an edge of those tried brings in the next one beyond.
     """
+    keys = [field.name for field in dataclasses.fields(Training)]
+    found = {} if rows is None else rows[rows.stage == "search"].groupby(keys).val.mean()
+    found = {Training(*key).key: accuracy for key, accuracy in found.items()}
     yield from (Training(NAMES, SHIPPED, RATE, seed) for seed in SEEDS)
     for learned in (NAMES, CLASSES):
-        best = _search(learned, rows)
-        if isinstance(best, list):
-            yield from best
-        else:
+        question = Training(learned, SCRATCH, math.nan, 0, "search")
+        best, tried = photographs._search(question, SEARCH, found, FIRST, LADDER)
+        yield from tried
+        if not math.isnan(best):
             yield from (Training(learned, SCRATCH, best, seed) for seed in SEEDS)
-
-
-def _search(learned: str, rows: pd.DataFrame | None) -> float | list[Training]:
-    """The learning rate with the best probe on validation images, or the trainings that must be run to know it."""
-    means = {}
-    if rows is not None:
-        part = rows[(rows.stage == "search") & (rows.learned == learned)]
-        means = part.groupby("lr").val.mean().to_dict()
-    low, high = (LADDER.index(FIRST[0]), LADDER.index(FIRST[-1]))
-    while True:
-        tried = LADDER[low : high + 1]
-        if not set(tried) <= set(means):
-            return [Training(learned, SCRATCH, lr, SEARCH, "search") for lr in tried]
-        best = max(tried, key=means.get)
-        if best == tried[0] and low > 0:
-            low -= 1
-        elif best == tried[-1] and high + 1 < len(LADDER):
-            high += 1
-        else:
-            return best
 
 
 def load() -> pd.DataFrame:
@@ -467,18 +444,12 @@ def load() -> pd.DataFrame:
 
 def run() -> pd.DataFrame:
     """Run or continue the grid in this process, and return all rows. A training's rows are written together."""
-    from tqdm import tqdm
 
-    facts = experiments._facts()
-    while True:
-        rows = load() if experiments._rows(PATH) else None
+    def waiting(rows: pd.DataFrame | None) -> list[Training]:
         last = {} if rows is None else rows[(rows.measure == "probe") & (rows.draw == DRAWS[-1])]
         keys = ("learned", "start", "lr", "seed", "stage")
         counts = {} if rows is None else last.groupby(list(keys)).size().to_dict()
         done = {Training(*key).key for key, n in counts.items() if n == (len(SHOTS) if key[-1] == "result" else 1)}
-        waiting = [cell for cell in trainings(rows) if cell.key not in done]
-        if not waiting:
-            return load()
-        for cell in tqdm(waiting, disable=None):
-            for row in measure(cell):
-                experiments._append(PATH, facts | row)
+        return [cell for cell in trainings(rows) if cell.key not in done]
+
+    return experiments.continued(PATH, load, waiting, measure)

@@ -439,19 +439,10 @@ def run() -> pd.DataFrame:
         ConnectionError: the solar cells are not on this machine and cannot be fetched.
         ValueError: the packages that export a model are missing.
     """
-    from tqdm import tqdm
-
     torch.set_num_threads(1)
     backbone(RESNET)  # what is imported late would count for the first cell
-    facts, bar = experiments._facts(), tqdm(disable=None)
-    while True:
-        rows = _frame() if experiments._rows(PATH) else None
-        done = set() if rows is None else {Cell.of(row).key for row in rows.to_dict("records")}
-        cell = next((cell for cell in cells(rows) if cell.key not in done), None)
-        if cell is None:
-            return load()
-        experiments._append(PATH, facts | measure(cell))
-        bar.update()
+    waiting = lambda rows: experiments.left(cells(rows), rows)
+    return experiments.continued(PATH, _frame, waiting, lambda cell: [measure(cell)])
 
 
 def rows(method: str, task: str = "digits", shots: int | None = None, variant: str = "") -> pd.DataFrame:

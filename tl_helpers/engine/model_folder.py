@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -193,7 +194,7 @@ def read_head(file: Path) -> Callable[[], nn.Module]:
     """What makes a model of a head that has a file of its own, on the backbone that it was fitted on.
 
     The site's live page writes it (site/live/files.js): safetensors with "weight" (float32, classes x features) and "bias"
-    (float32, classes), and in its metadata, under "tl_helpers", JSON with format, backbone and classes.
+    (float32, classes), and in its metadata, under "tl_helpers", JSON with format, backbone, classes and the crc32 of both.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -204,6 +205,8 @@ def read_head(file: Path) -> Callable[[], nn.Module]:
         version, name, classes = int(kept["format"]), kept["backbone"], kept["classes"]
         if not isinstance(classes, list):
             raise TypeError("classes")
+        if kept["crc32"] != zlib.crc32(b"".join(weights[part].numpy().tobytes() for part in sorted(weights, reverse=True))):
+            raise ValueError("crc32")
     except (SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(
             f"There is no saved model at {shown(file)}: it is damaged, or no head that the course's live page wrote "

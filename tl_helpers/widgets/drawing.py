@@ -42,6 +42,20 @@ def as_digit(ink: np.ndarray | Image.Image | Tensor) -> Tensor:
     Raises:
         ValueError: this is no drawing, or there is no ink in it.
     """
+    small = cut_to_ink(ink, 32)  # to 32 pixels, and four of them each way to one, as those who made the data set did
+    frame = Image.new("F", (32, 32))
+    frame.paste(small, ((32 - small.width) // 2, (32 - small.height) // 2))
+    coarse = torch.from_numpy(np.array(frame)).double().view(1, 1, 8, 4, 8, 4).mean((3, 5))
+    fine = F.interpolate(coarse * (255 / coarse.max()), (28, 28), mode="bicubic", align_corners=False)
+    return fine.clamp(0, 255).round().byte()
+
+
+def cut_to_ink(ink: np.ndarray | Image.Image | Tensor, side: int) -> Image.Image:
+    """The part of a drawing that has ink, its longer side made so many pixels long: floats, the most ink is 1.
+
+    Raises:
+        ValueError: this is no drawing, or there is no ink in it.
+    """
     ink = _grey(ink)
     most = ink.max(initial=0)
     rows, columns = (np.flatnonzero((ink > most * 0.1).any(axis)) for axis in (1, 0))
@@ -49,14 +63,9 @@ def as_digit(ink: np.ndarray | Image.Image | Tensor) -> Tensor:
         raise ValueError("There is no ink in this drawing, so there is nothing to name.")
     ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     ink = (ink / most).astype(np.float32) if ink.itemsize == 8 else np.divide(ink, most, dtype=np.float32)
-    scale = 32 / max(ink.shape)  # to 32 pixels, and four of them each way to one, as those who made the data set did
-    height, width = (max(1, round(side * scale)) for side in ink.shape)
-    frame = Image.new("F", (32, 32))
-    small = Image.fromarray(ink).resize((width, height), Image.Resampling.BOX)
-    frame.paste(small, ((32 - width) // 2, (32 - height) // 2))
-    coarse = torch.from_numpy(np.array(frame)).double().view(1, 1, 8, 4, 8, 4).mean((3, 5))
-    fine = F.interpolate(coarse * (255 / coarse.max()), (28, 28), mode="bicubic", align_corners=False)
-    return fine.clamp(0, 255).round().byte()
+    scale = side / max(ink.shape)
+    height, width = (max(1, round(length * scale)) for length in ink.shape)
+    return Image.fromarray(ink).resize((width, height), Image.Resampling.BOX)
 
 
 def _grey(ink) -> np.ndarray:

@@ -16,7 +16,7 @@ from ..course.pictures_and_words import SIDE, Letters, Towers, bags
 from ..engine.figure import Figure
 from ..engine.style import COLOURS
 from .base import Widget
-from .drawing import Pad, _grey, drawn
+from .drawing import Pad, cut_to_ink, drawn
 
 BASELINE, TALL = 24, 19  # where letters stand in a picture of 32 x 32, and how tall a drawing is made, in pixels
 E_ACUTE = (  # a drawing: three strokes, each x, y, x, y, ... on the pad
@@ -57,18 +57,10 @@ def as_print(ink: np.ndarray | Tensor) -> Tensor:
     Raises:
         ValueError: this is no drawing, or there is no ink in it.
     """
-    ink = _grey(ink)
-    most = ink.max(initial=0)
-    rows, columns = (np.flatnonzero((ink > most * 0.1).any(axis)) for axis in (1, 0))
-    if not len(rows):
-        raise ValueError("There is no ink in this drawing, so there is nothing to name.")
-    ink = np.asarray(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] * (255 / most), np.float32)
-    scale = TALL / max(ink.shape)
-    height, width = (max(1, round(side * scale)) for side in ink.shape)
+    small = cut_to_ink(ink, TALL)
     frame = Image.new("F", (SIDE, SIDE))
-    small = Image.fromarray(ink).resize((width, height), Image.Resampling.BOX)
-    frame.paste(small, ((SIDE - width) // 2, min(BASELINE, (SIDE + height) // 2) - height))
-    return torch.from_numpy(np.array(frame)).round().byte()[None, None]
+    frame.paste(small, ((SIDE - small.width) // 2, min(BASELINE, (SIDE + small.height) // 2) - small.height))
+    return torch.from_numpy(255 * np.array(frame)).round().byte()[None, None]
 
 
 @torch.no_grad()

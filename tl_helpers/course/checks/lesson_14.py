@@ -107,7 +107,7 @@ def ten_tasks(choice, megabytes) -> str:
         for way in lesson_14.ways("digits", 20)
         if way not in (choice, "fine-tuning") and lesson_14.over_tuning(way, shots=20)[2] >= 0
     }
-    also = "; ".join(f"{way}, {size:.1f} MB" for way, size in others.items() if size <= 25)
+    also = "; ".join(f"{way}, {size:.1f} MB" for way, size in others.items() if size <= 25) or "nothing else"
     return (
         f"{right:.1f} MB for ten tasks instead of {10 * whole:.0f}, and with 20 labels per class {lead[0]:+.1f} points "
         f"({lead[1]:+.1f} to {lead[2]:+.1f}) against fine-tuning: not clearly behind. What passes too: {also}."
