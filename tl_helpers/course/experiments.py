@@ -104,6 +104,8 @@ CONTROLS = ("weights=letters", "weights=random,watch=letters", "weights=random,w
 BENDS = ("bend=0", "bend=0.25", "bend=1")
 UNBENT = ("letters, pretrained as briefly", "letters, never bent")
 UNLABELLED = tuple(without_labels.PRETRAININGS)
+LONGER = [name for name in UNLABELLED if name.startswith(without_labels.LONGER)]
+EQUAL = [name for name in UNLABELLED if name not in LONGER]  # as many steps each
 OTHERS = ("mobilenetv3_small_050_s1.letters", "convnext_atto_p2.letters")
 GRIDS = {
     "digits": Grid(
@@ -124,7 +126,9 @@ GRIDS = {
     "fair_tables": Grid((CENTRED,), (10,), FIVE, range(1), tasks=TABLES, variants=CONTROLS[:2]),
     "bending": Grid((SCRATCH, TUNED), (10,), FIVE, range(1), variants=BENDS, shift=("rotation",)),
     "unbent": Grid((TUNED,), (10,), FIVE, range(1), UNBENT, variants=BENDS[:2], shift=("rotation",)),
-    "without_labels": Grid((CENTRED,), (1, 5, 10), FIVE, range(1), UNLABELLED, search_shots=(1, 5), shift=SHIFTS),
+    "without_labels": Grid((CENTRED,), (1, 5, 10), FIVE, range(1), EQUAL, search_shots=(1, 5), shift=SHIFTS),
+    "longer": Grid((CENTRED,), (5,), FIVE, range(1), LONGER, variants=("", "blocks=3")),
+    "fair_lower": Grid((CENTRED,), (5,), FIVE, range(1), variants=[f"{name},blocks=3" for name in CONTROLS[:2]]),
     "backbones": Grid((SCRATCH, CENTROID, PROBE, TUNED), (5,), range(5, 8), range(1), OTHERS),
 }
 
@@ -219,9 +223,10 @@ def run(name: str, processes: int | None = None) -> pd.DataFrame:
         processes, spawn, _worker, (max(1, torch.get_num_threads() // processes),)
     ) as pool:
         try:
-            list(pool.map(pretraining.source, set(grid.backbones) & set(pretraining.SOURCES)))
-            list(pool.map(without_labels.pretrained, [name for name in grid.backbones if name in UNLABELLED]))
             while cells := sorted(_missing(grid, path), key=lambda cell: cell.backbone):  # what one makes of images is kept
+                wanted = dict.fromkeys(cell.backbone for cell in cells)
+                list(pool.map(pretraining.source, [name for name in wanted if name in pretraining.SOURCES]))
+                list(pool.map(without_labels.pretrained, [name for name in wanted if name in UNLABELLED]))
                 running = concurrent.futures.as_completed([pool.submit(measure, cell, grid.shift) for cell in cells])
                 for future in tqdm(running, total=len(cells), disable=None):  # None: shown in a terminal only
                     _append(path, facts | future.result())

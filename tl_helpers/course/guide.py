@@ -14,12 +14,15 @@ from . import lesson_07 as stored
 from . import lesson_08, lesson_12, lesson_13, lesson_14, photographs, pictures_and_words, small, without_labels
 from .experiments import OTHERS, RAW
 from .lesson_07 import BRIEF, FROM_SCRATCH, NEVER, SHIPPED, Claim, rows
+from .lesson_12 import LOWER
 from .methods import PROBE, SCRATCH, SHIFTS, TUNED
+from .without_labels import BARE, LONGER
 
 NOTEBOOKS = DATA.parent / "notebooks"
 CENTROID, LOGISTIC = "nearest centroid on letters features", "logistic regression on pixels"
 FOREST = "random forest on pixels"
 BRIEFLY = "letters, pretrained as briefly"
+LONG, SHORT = (f"{without_labels.RECIPES[name].steps:,} steps" for name in (LONGER, BARE))
 
 
 def _at(shots: int, one: str = TUNED, other: str = SCRATCH) -> Callable[[float], Interval]:
@@ -324,6 +327,15 @@ CLAIMS: dict[str, Sequence[Claim]] = {
             for part, kind in (("turning", "rotation"), ("thickness", "thickness"))
         ),
     ),
+    "Letters without labels, longer": tuple(
+        Claim(says, "probe, 5 labels per class", "longer", _unlabelled(one, other))
+        for says, one, other in (
+            (f"{LONG} lead {SHORT}", LONGER, BARE),
+            (f"{LONG}: one block lower leads the top", LONGER + LOWER, LONGER),
+            (f"{LONG}, one block lower, lead plain pixels", LONGER + LOWER, lesson_12.PIXELS),
+            (f"{LONG} lead fair random features, both one block lower", LONGER + LOWER, lesson_12.RANDOM + LOWER),
+        )
+    ),
     "Other backbones": tuple(
         Claim("Transfer leads the same network from scratch", f"{name.split('.')[0]}, 5 labels", "backbones", _body(name))
         for name in OTHERS
@@ -536,9 +548,10 @@ def decisions_page() -> str:
             "pretrain on pairs of views, best of images like your own, then a probe",
             f"a probe at 5 labels on 900 digits without labels: {lesson_12.accuracy(without_labels.OWN)[0]:.3f}, over plain "
             f"pixels {_points(lesson_12.over(without_labels.OWN, lesson_12.PIXELS))}, over letters without labels "
-            f"{_points(lesson_12.over(without_labels.OWN, without_labels.BARE))}; these over plain pixels "
-            f"{_points(lesson_12.over(without_labels.BARE, lesson_12.PIXELS))}; their names add "
-            f"{_points(lesson_12.over(without_labels.LABELLED, without_labels.BARE))}",
+            f"{_points(lesson_12.over(without_labels.OWN, BARE))}; these over plain pixels "
+            f"{_points(lesson_12.over(BARE, lesson_12.PIXELS))}, after {LONG} and probed one block lower ({csv('longer')}) "
+            f"{_points(lesson_12.over(LONGER + LOWER, lesson_12.PIXELS))}; their names add "
+            f"{_points(lesson_12.over(without_labels.LABELLED, BARE))}",
             "without_labels",
         ),
         (

@@ -324,16 +324,23 @@ def _watched(name: str, seed: int, shots: int = 0) -> nn.Module:
 
 
 _unlabelled = functools.lru_cache(maxsize=2)(without_labels.pretrained)
+_lower = functools.lru_cache(maxsize=2)(without_labels.lower)
 
 
-def _fair_probe(task: Task, cell: Cell, weights: str = "random", watch: str = "letters", **_) -> tuple[Answer, int]:
-    """A probe on features that are centred and brought to one spread by the training images, whatever their size."""
+def _fair_probe(
+    task: Task, cell: Cell, weights: str = "random", watch: str = "letters", blocks: str = "4", **_
+) -> tuple[Answer, int]:
+    """A probe on features that are centred and brought to one spread by the training images, whatever their size.
+
+    blocks: after how many of the backbone's it stands, "4" or "3".
+    """
     if cell.backbone in without_labels.PRETRAININGS:
         body = _unlabelled(cell.backbone)
     elif weights == "random":
         body = _watched(cell.backbone, cell.seed, cell.shots if watch == "digits" else 0)
     else:
         body = _frozen(cell.backbone, True, 0)
+    body = _lower(body) if blocks == "3" else body
     seen = _varied(body, task.train, 5 if cell.task == "digits" else 1, cell.seed)
     middle = seen.x.mean(0)
     spread = (seen.x - middle).std()

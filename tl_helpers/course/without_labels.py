@@ -5,6 +5,7 @@ Lesson 12 writes the loss and the loop in its own cells; here they stand again, 
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import torch
@@ -41,6 +42,7 @@ class Recipe:
 
 
 BARE, LABELLED, OWN = "letters without labels", "letters with labels", "digits without labels"
+LONGER = "letters without labels, longer"
 UNTURNED, UNTHICKENED = "letters without labels, never turned", "letters without labels, one thickness"
 RECIPES = {
     BARE: Recipe(),
@@ -48,6 +50,7 @@ RECIPES = {
     OWN: Recipe("digits"),
     UNTURNED: Recipe(without="turning"),
     UNTHICKENED: Recipe(without="thickness"),
+    LONGER: Recipe(steps=250),
 }
 SEEDS = range(3)
 PRETRAININGS = {f"{name}, {seed}": (name, seed) for seed in SEEDS for name in RECIPES}  # as backbones of the grid
@@ -107,6 +110,15 @@ def learn(images: Tensor, labels: Tensor | None = None, seed: int = 0, recipe: R
             optimizer.step()
             schedule.step()
     return body.eval()
+
+
+def lower(body: nn.Module) -> nn.Module:
+    """A copy of a resnet10t without its fourth block: of an image of 32 x 32 pixels its features are what that block would
+    get, 256 maps of 2 x 2 places, as 1,024 numbers.
+    """
+    body = copy.deepcopy(body)
+    body.layer4, body.num_features = nn.PixelUnshuffle(2), 1024  # N x 256 x 2 x 2 to N x 1,024 x 1 x 1
+    return body
 
 
 def pretrained(name: str) -> nn.Module:
