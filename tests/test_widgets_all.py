@@ -592,6 +592,19 @@ def test_a_model_of_photographs_sees_them_as_it_was_made_to():
         widgets.recognise(model, written("JPEG", "RGB"))
 
 
+def test_a_large_photograph_gets_the_answer_that_predict_gives_its_path(tmp_path):
+    import timm
+
+    model = timm.create_model("resnet10t", num_classes=3)
+    noise = np.random.default_rng(0).integers(0, 256, (2200, 2600, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path := tmp_path / "large.png", compress_level=1)
+    right = tl.predict(model, path)[0]
+    for door in (path, path.read_bytes(), Image.open(path)):
+        answer = widgets.recognise(model, door, "abc").alt
+        best = right.argmax().item()
+        assert f"{'abc'[best]} with {right[best]:.2f}" in answer, answer
+
+
 @pytest.mark.slow
 def test_100_megapixels_are_read_and_300_refused():
     side = Image.new("L", (10_000, 10_000), 255)
