@@ -158,6 +158,10 @@ def swapped(model):
     model.act = nn.Sigmoid()
 
 
+def hooked(model):
+    model.norm1.register_forward_hook(lambda module, given, found: 0.2 * found)
+
+
 def fed_otherwise(model):
     model.pretrained_cfg = dict(model.pretrained_cfg, mean=(0.9,), std=(0.05,))
 
@@ -172,7 +176,7 @@ def asked(model):
     ]
 
 
-@pytest.mark.parametrize("change", [in_place, through_data, loaded, trained, statistics, swapped, fed_otherwise])
+@pytest.mark.parametrize("change", [in_place, through_data, loaded, trained, statistics, swapped, hooked, fed_otherwise])
 def test_a_network_that_was_changed_is_asked_anew(change):
     model = copied()
     before = asked(model)
