@@ -158,6 +158,10 @@ def swapped(model):
     model.act = nn.Sigmoid()
 
 
+def hooked(model):
+    model.norm1.register_forward_hook(lambda module, given, found: 0.2 * found)
+
+
 def fed_otherwise(model):
     model.pretrained_cfg = dict(model.pretrained_cfg, mean=(0.9,), std=(0.05,))
 
@@ -172,7 +176,7 @@ def asked(model):
     ]
 
 
-@pytest.mark.parametrize("change", [in_place, through_data, loaded, trained, statistics, swapped, fed_otherwise])
+@pytest.mark.parametrize("change", [in_place, through_data, loaded, trained, statistics, swapped, hooked, fed_otherwise])
 def test_a_network_that_was_changed_is_asked_anew(change):
     model = copied()
     before = asked(model)
@@ -590,6 +594,19 @@ def test_a_model_of_photographs_sees_them_as_it_was_made_to():
     assert "A picture of 176 x 176" in widgets.recognise(model, written("JPEG", "RGB"), "abc").alt
     with pytest.raises(ValueError, match="3 classes apart, and 10 names"):
         widgets.recognise(model, written("JPEG", "RGB"))
+
+
+def test_a_large_photograph_gets_the_answer_that_predict_gives_its_path(tmp_path):
+    import timm
+
+    model = timm.create_model("resnet10t", num_classes=3)
+    noise = np.random.default_rng(0).integers(0, 256, (2200, 2600, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path := tmp_path / "large.png", compress_level=1)
+    right = tl.predict(model, path)[0]
+    for door in (path, path.read_bytes(), Image.open(path)):
+        answer = widgets.recognise(model, door, "abc").alt
+        best = right.argmax().item()
+        assert f"{'abc'[best]} with {right[best]:.2f}" in answer, answer
 
 
 @pytest.mark.slow
