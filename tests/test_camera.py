@@ -252,7 +252,7 @@ def test_a_probe_beside_a_class_without_and_a_class_with_one_picture():
     browser.take(1, range(3), of=0), browser.take(2, range(3), of=1), browser.take(3, [0], of=2)
     browser.send("probe")
     assert browser.send("frame", picture(1, 9))["bars"][0] == 0
-    assert browser.state["results"][0]["n"] == 6 and browser.camera.task().classes == ("this", "that", "one")
+    assert browser.state["results"][0]["n"] == 6 and browser.camera.task().classes == ("one", "that", "this")
     browser.camera.close()
 
 
