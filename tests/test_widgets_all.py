@@ -185,7 +185,7 @@ def test_a_network_that_was_changed_is_asked_anew(change):
     right = tl.evaluate(model, PART)
     assert np.trace(counts) == round(right.accuracy * 40) and f"mistakes: {40 - np.trace(counts)} of 40" in mistakes
     assert around[1][1] == pytest.approx(right.loss, rel=1e-4)
-    x = looking._pixels(model, PART)[1]
+    x = looking._normalised(model, PART)
     most = widgets.feature_maps(model.eval(), x, "conv2")["conv2"][:, 0].amax((1, 2)).sort(descending=True)[0]
     assert f"with {most[0]:.2g}, {most[1]:.2g}" in seen
     assert counts != before[0] and mistakes != before[1] and around != before[3]
@@ -436,7 +436,7 @@ def test_feature_maps_are_those_of_the_network(one_thread):
 
 
 def test_a_unit_sees_as_much_as_its_kernel_and_the_loudest_pictures_are_the_loudest():
-    _, x = looking._pixels(raw(), PART)
+    x = looking._normalised(raw(), PART)
     out = widgets.feature_maps(raw(), x)["conv1"]
     top, pictures, places = looking._loudest(raw(), PART)["conv1"]
     assert torch.allclose(top[3], out[:, 3].amax((1, 2)).sort(descending=True)[0][: len(top[3])])
@@ -492,7 +492,7 @@ def test_every_layer_of_other_kinds_of_networks_can_be_seen(name):
 
 
 def test_grad_cam_is_that_of_the_paper():
-    x = looking._pixels(raw(), PART[:3])[1]
+    x = looking._normalised(raw(), PART[:3])
     act = widgets.feature_maps(raw(), x, "conv2")["conv2"]
     found = LayerGradCam(raw(), raw().conv2).attribute(x, torch.tensor([1, 2, 3]), relu_attributions=True)
     heat = widgets.grad_cam(raw(), PART[:3], [1, 2, 3], "conv2")
