@@ -318,6 +318,22 @@ def _rows(path: Path) -> list[dict]:
     return list(csv.DictReader(whole.decode().splitlines()))
 
 
+def read_once(read: Callable[[Path], pd.DataFrame]) -> Callable[[Path], pd.DataFrame]:
+    """Keeps what a function made of a file until the file changes: pages of results ask for the same one hundreds of times.
+
+    Every call gets a copy of its own.
+    """
+    kept = functools.lru_cache(maxsize=32)(lambda path, *_: read(path))
+
+    @functools.wraps(read)
+    def ask(path: Path) -> pd.DataFrame:
+        now = path.stat()
+        return kept(path, now.st_mtime_ns, now.st_size).copy()
+
+    return ask
+
+
+@read_once
 def _frame(path: Path) -> pd.DataFrame:
     rows = pd.read_csv(
         path,

@@ -499,29 +499,29 @@ def decisions_page() -> str:
         (
             "**10 or 20** labels per class, a related source, minutes",
             "**fine-tune** all of it",
-            f"over the probe {_points(stored.lead_at(10, TUNED, PROBE))} at 10 labels; over from scratch "
-            f"{_points(stored.lead_at(10))}",
+            f"at 10 labels fine-tuning minus the probe {_points(stored.lead_at(10, TUNED, PROBE))}, minus training from "
+            f"scratch {_points(stored.lead_at(10))}",
             "digits",
         ),
         (
             "**50 or more** labels per class",
             "fine-tune or train from scratch: accuracy does not decide it",
-            f"fine-tuning over from scratch {_points(stored.lead_at(50))} at 50 labels; both take about as long "
+            f"fine-tuning minus training from scratch {_points(stored.lead_at(50))} at 50 labels; both take about as long "
             f"({_seconds(TUNED, 50)} and {_seconds(SCRATCH, 50)})",
             "digits",
         ),
         (
-            "images in use will be **turned or moved**",
+            "images that will be **turned or moved** in use",
             "a probe or fine-tuning from the letters, not from scratch",
-            f"fine-tuning over from scratch {_points(stored.shift_lead('rotation'))} when turned, "
-            f"{_points(stored.shift_lead('translation'))} when moved; the probe over fine-tuning "
+            f"fine-tuning minus training from scratch {_points(stored.shift_lead('rotation'))} when turned, "
+            f"{_points(stored.shift_lead('translation'))} when moved; the probe minus fine-tuning "
             f"{_points(stored.shift_lead('rotation', PROBE, TUNED))} when turned",
             "digits",
         ),
         (
-            "images in use will be **noisy**",
+            "images that will be **noisy** in use",
             "not this backbone: a small CNN or logistic regression",
-            f"fine-tuned letters over logistic regression {_points(stored.shift_lead('noise', TUNED, LOGISTIC))}, over "
+            f"fine-tuned letters minus logistic regression {_points(stored.shift_lead('noise', TUNED, LOGISTIC))}, minus "
             f"the raw CNN {_points(stored.shift_lead('noise', TUNED, RAW))}",
             "digits",
         ),
@@ -539,16 +539,16 @@ def decisions_page() -> str:
         (
             "which **source** for the backbone",
             "one made of the same parts as your images",
-            "a probe at 5 labels over from scratch: letters upside down "
-            f"{_points(_source('letters upside down', PROBE)(0.95))}, noise {_points(_source('noise', PROBE)(0.95))}",
+            "a probe at 5 labels minus training from scratch: from letters upside down "
+            f"{_points(_source('letters upside down', PROBE)(0.95))}, from noise {_points(_source('noise', PROBE)(0.95))}",
             "sources",
         ),
         (
             "plenty of images, and **no labels** for them",
             "pretrain on pairs of views, best of images like your own, then a probe",
-            f"a probe at 5 labels on 900 digits without labels: {lesson_12.accuracy(without_labels.OWN)[0]:.3f}, over plain "
-            f"pixels {_points(lesson_12.over(without_labels.OWN, lesson_12.PIXELS))}, over letters without labels "
-            f"{_points(lesson_12.over(without_labels.OWN, BARE))}; these over plain pixels "
+            f"a probe at 5 labels on 900 digits without labels: {lesson_12.accuracy(without_labels.OWN)[0]:.3f}, minus "
+            f"plain pixels {_points(lesson_12.over(without_labels.OWN, lesson_12.PIXELS))}, minus letters without labels "
+            f"{_points(lesson_12.over(without_labels.OWN, BARE))}; these minus plain pixels "
             f"{_points(lesson_12.over(BARE, lesson_12.PIXELS))}, after {LONG} and probed one block lower ({csv('longer')}) "
             f"{_points(lesson_12.over(LONGER + LOWER, lesson_12.PIXELS))}; their names add "
             f"{_points(lesson_12.over(without_labels.LABELLED, BARE))}",
@@ -578,7 +578,7 @@ def decisions_page() -> str:
             "rates",
         ),
         (
-            "which **rate** from scratch",
+            "which **rate** to train from scratch with",
             "try .003 first",
             f"at 10 labels the same network: .001 {_rate(SCRATCH, 1e-3)}, .003 {_rate(SCRATCH, 3.16e-3)}, .01 "
             f"{_rate(SCRATCH, 1e-2)}; the raw CNN falls to {_rate(RAW, 3.16e-2)} at .03",
@@ -587,7 +587,7 @@ def decisions_page() -> str:
         (
             "you want **two answers** from one image",
             "one body with two heads; for one answer, transfer",
-            f"digits with letters over digits alone {_points(_partner('letters')(0.95))}; over fine-tuning "
+            f"digits with letters minus digits alone {_points(_partner('letters')(0.95))}; minus fine-tuning "
             f"{_points(_partner('letters', TUNED)(0.95))}",
             "two_heads",
         ),
@@ -602,7 +602,7 @@ def decisions_page() -> str:
         (
             "**many tasks**, and little room to keep them",
             "one frozen backbone; for each task its norms, or low-rank adapters",
-            "at 20 labels over fine-tuning: "
+            "at 20 labels, minus fine-tuning: "
             + "; ".join(
                 f"{way} {_points(lesson_14.over_tuning(way, shots=20))} with {1000 * lesson_14.megabytes(way):,.0f} kB"
                 for way in (small.NORMS, small.LOW_RANK)
@@ -613,7 +613,7 @@ def decisions_page() -> str:
         (
             "a **small network** must do the work, and there are unlabelled images",
             "let the fine-tuned one teach it",
-            f"the raw CNN with a teacher over labels alone {_points(lesson_14.gain(5))} at 5 labels per class, "
+            f"the raw CNN with a teacher minus labels alone {_points(lesson_14.gain(5))} at 5 labels per class, "
             f"{_points(lesson_14.gain(20))} at 20",
             "small_and_cheap",
         ),
@@ -628,15 +628,15 @@ def decisions_page() -> str:
     return f"""# What should I do?
 
 How many labels, how far from the source, how much computing: find your line. Each rests on stored results of this course,
-computed anew by a test; intervals are 95%. They are about one small world, handwritten digits and printed letters. On your
-own images a line here is where to start, and your validation images decide.
+computed anew by a test. "A minus B" is the lead of A over B, with its 95% interval. The results are about one small world,
+handwritten digits and printed letters. On your own images a line here is where to start, and your validation images decide.
 
 | you have | do | because | stored in |
 |---|---|---|---|
 {table}
 
-"Related" means made of the same parts, as digits and letters are made of strokes; it need not be the same things. Where the
-lines do not help: make the probe first. It costs seconds, and it tells you whether the features know anything about your
+"Related" means made of the same parts, as digits and letters are made of strokes; it need not be the same things. Where no
+line helps, make the probe first. It costs seconds, and it tells you whether the features know anything about your
 classes. All claims with their intervals: [CLAIMS.md](CLAIMS.md). How they were measured: [lesson 07](07_the_evidence.ipynb).
 """
 

@@ -47,12 +47,13 @@ def less(task: Task, test: int, seed: int = 0) -> Task:
 def curve(body: nn.Module, vectors: Task, shots: list[int], lr: float, seeds: int = 5) -> pd.DataFrame:
     """A linear probe at each number of labels per class, on `seeds` draws: a row for each training."""
     rows = []
-    for n in shots:
-        for seed in range(seeds):
+    for seed in range(seeds):
+        layer = head(body, vectors, seed=seed).get_classifier()  # what learns on vectors; the backbone need not be copied
+        for n in shots:
             few = dataclasses.replace(vectors, train=draw(vectors.train, n, seed), val=vectors.val[:0])
-            model = fit(head(body, few, seed=seed), few, lr=lr, seed=seed, progress=False).model
+            model = fit(layer, few, lr=lr, seed=seed, progress=False).model
             rows.append((n, seed, evaluate(model, vectors.test).accuracy))
-    return pd.DataFrame(rows, columns=[PER, "seed", "accuracy"])
+    return pd.DataFrame(sorted(rows), columns=[PER, "seed", "accuracy"])
 
 
 def intervals(frame: pd.DataFrame, n: int) -> pd.DataFrame:

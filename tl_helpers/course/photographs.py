@@ -14,6 +14,7 @@ import math
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -277,11 +278,12 @@ def load() -> pd.DataFrame:
     """
     if not PATH.exists():
         raise ValueError("There are no results on photographs here: run `python -m tl_helpers results photographs`.")
-    return _frame()
+    return _frame(PATH)
 
 
-def _frame() -> pd.DataFrame:
-    rows = pd.read_csv(PATH, keep_default_na=False, dtype={"right": str, "variant": str}, na_values={"lr": ["nan", ""]})
+@experiments.read_once
+def _frame(path: Path) -> pd.DataFrame:
+    rows = pd.read_csv(path, keep_default_na=False, dtype={"right": str, "variant": str}, na_values={"lr": ["nan", ""]})
     return rows.drop_duplicates([field.name for field in dataclasses.fields(Cell)])
 
 
@@ -296,7 +298,7 @@ def run() -> pd.DataFrame:
         left = experiments.left(cells(rows), rows)
         return [cell for cell in left if cell.method in CHEAP] or left
 
-    return experiments.continued(PATH, _frame, waiting, lambda cell: [measure(cell)])
+    return experiments.continued(PATH, load, waiting, lambda cell: [measure(cell)])
 
 
 def right(rows: pd.DataFrame) -> list[tuple[int, ...]]:

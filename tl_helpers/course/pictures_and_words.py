@@ -438,7 +438,12 @@ def load() -> pd.DataFrame:
     """
     if not PATH.exists():
         raise ValueError(f"There are no results in {PATH.name}: run `python -m tl_helpers results pictures_and_words`.")
-    rows = pd.read_csv(PATH, keep_default_na=False, dtype={"right": str}, na_values={"val": ["nan", ""]})
+    return _frame(PATH)
+
+
+@experiments.read_once
+def _frame(path: Path) -> pd.DataFrame:
+    rows = pd.read_csv(path, keep_default_na=False, dtype={"right": str}, na_values={"val": ["nan", ""]})
     return rows.drop_duplicates(["learned", "start", "lr", "seed", "stage", "measure", "shots", "draw"])
 
 

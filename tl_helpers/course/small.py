@@ -423,12 +423,13 @@ def load() -> pd.DataFrame:
     """
     if not PATH.exists():
         raise ValueError("There are no results of lesson 14 here: run `python -m tl_helpers results small_and_cheap`.")
-    return _frame()
+    return _frame(PATH)
 
 
-def _frame() -> pd.DataFrame:
+@experiments.read_once
+def _frame(path: Path) -> pd.DataFrame:
     missing = dict.fromkeys(("lr", "test", "milliseconds", "seconds"), ["nan"])
-    rows = pd.read_csv(PATH, keep_default_na=False, dtype={"right": str, "variant": str}, na_values=missing)
+    rows = pd.read_csv(path, keep_default_na=False, dtype={"right": str, "variant": str}, na_values=missing)
     return rows.drop_duplicates([field.name for field in dataclasses.fields(Cell)])
 
 
@@ -442,7 +443,7 @@ def run() -> pd.DataFrame:
     torch.set_num_threads(1)
     backbone(RESNET)  # what is imported late would count for the first cell
     waiting = lambda rows: experiments.left(cells(rows), rows)
-    return experiments.continued(PATH, _frame, waiting, lambda cell: [measure(cell)])
+    return experiments.continued(PATH, load, waiting, lambda cell: [measure(cell)])
 
 
 def rows(method: str, task: str = "digits", shots: int | None = None, variant: str = "") -> pd.DataFrame:
