@@ -23,6 +23,12 @@ import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+ALONE = {  # grids that run in a way of their own
+    "photographs": "The grid on photographs runs",
+    "pictures_and_words": "The grid of pictures and words runs",
+    "small_and_cheap": "This grid measures seconds of one thread, and runs",
+}
+
 
 def prefetch(options) -> int:
     """Fetch the photographs and weights that lessons need, once, so that they run without a network afterwards.
@@ -108,32 +114,10 @@ def results(options) -> int:
     from . import plots
     from .course import experiments
 
-    if options.grid == "photographs":
-        from .course import photographs
-
+    if options.grid in ALONE:
         if options.processes:
-            raise ValueError("The grid on photographs runs in one process: leave out --processes.")
-        photographs.run()
-        photographs.figure().savefig(photographs.PATH.with_suffix(".png"), dpi=150)
-        print(photographs.gains().round(3).to_string(index=False))
-        return 0
-    if options.grid == "pictures_and_words":
-        from .course import lesson_13, pictures_and_words
-
-        if options.processes:
-            raise ValueError("The grid of pictures and words runs in one process: leave out --processes.")
-        pictures_and_words.run()
-        print(lesson_13.limits().to_string(), lesson_13.two_letters().to_string(), sep="\n\n", end="\n\n")
-        print(lesson_13.transfer().to_string())
-        return 0
-    if options.grid == "small_and_cheap":
-        from .course import lesson_14, small
-
-        if options.processes:
-            raise ValueError("This grid measures seconds of one thread, and runs in one process: leave out --processes.")
-        small.run()
-        for table in (lesson_14.adapters(), lesson_14.adapters(small.SOLAR), lesson_14.students(), lesson_14.precisions()):
-            print(table.to_string(), end="\n\n")
+            raise ValueError(f"{ALONE[options.grid]} in one process: leave out --processes.")
+        print(*_alone(options.grid), sep="\n\n")
         return 0
     frame = experiments.run(options.grid, options.processes)
     rows = experiments.chosen(frame)
@@ -162,6 +146,23 @@ def results(options) -> int:
     for of, part in frame.groupby(others, sort=False) if others else [((), frame)]:
         print(*of, experiments.markdown(experiments.table(part, axis)), sep="\n")
     return 0
+
+
+def _alone(grid: str) -> list[str]:
+    """Run or continue one of these grids; returns its tables."""
+    from .course import lesson_13, lesson_14, photographs, pictures_and_words, small
+
+    if grid == "photographs":
+        photographs.run()
+        photographs.figure().savefig(photographs.PATH.with_suffix(".png"), dpi=150)
+        return [photographs.gains().round(3).to_string(index=False)]
+    if grid == "pictures_and_words":
+        pictures_and_words.run()
+        tables = lesson_13.limits(), lesson_13.two_letters(), lesson_13.transfer()
+    else:
+        small.run()
+        tables = lesson_14.adapters(), lesson_14.adapters(small.SOLAR), lesson_14.students(), lesson_14.precisions()
+    return [table.to_string() for table in tables]
 
 
 def predict(options) -> int:
@@ -265,15 +266,8 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     add.add_argument("--seed", type=as_number(int, 0, 2**31 - 1), default=0)
     add.set_defaults(run=pretrain)
-    alone = ("photographs", "pictures_and_words", "small_and_cheap")  # grids that run in a way of their own
     add = commands.add_parser("results", help=results.__doc__)
-    add.add_argument(
-        "grid",
-        nargs="?",
-        choices=[*GRIDS, *alone],
-        default="digits",
-        help="which (default: %(default)s)",
-    )
+    add.add_argument("grid", nargs="?", choices=[*GRIDS, *ALONE], default="digits", help="which (default: %(default)s)")
     add.add_argument(
         "--processes", type=as_number(int, 1, 1000), help="how many at once (default: one a core; on a GPU, one)"
     )

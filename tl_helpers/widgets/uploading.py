@@ -41,17 +41,16 @@ def recognise(
     """
     models = models if isinstance(models, dict) else {"the network": models}
     first = next(iter(models.values()))
-    split = Split(torch.zeros(1, 1, 28, 28, dtype=torch.uint8), torch.zeros(1, dtype=torch.long))
-    wanted = input_of(first, split)
+    wanted, label = input_of(first), torch.zeros(1, dtype=torch.long)
     if wanted.size[0] == 1 if drawing is None else drawing:
-        split = Split(as_digit(ink_of(_opened(picture))), split.y)
+        split = Split(as_digit(ink_of(_opened(picture))), label)
         return named(models, split, split.x[0], classes)
     with tempfile.TemporaryDirectory() as folder:
         if not isinstance(picture, (str, os.PathLike)):
             image, picture = _opened(picture), Path(folder, "picture.png")
             image.thumbnail((2000, 2000))
             image.save(picture)
-        split = Split(Files([picture]), split.y)
+        split = Split(Files([picture]), label)
         with warnings.catch_warnings(action="ignore"):
             return named(models, split, prepare(split, wanted)[0], classes)
 
