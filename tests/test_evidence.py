@@ -311,9 +311,8 @@ CLAIMS = {
         "The more the letters count, the worse for the digits in the end: at w = 10 they cost about 2.4 points.": lambda s: (
             within(_small(s, "partner=letters,w=10"), -3.2, -1.6) and _small(s, "partner=letters,w=10")[2] < 0
         ),
-        "There letters help either way: together with the digits by about 3.3 points, first by about 4.5.": lambda s: (
-            within(_heads(s, "letters"), 2.8, 3.8) and within(_five(s), 4, 5) and above(_five(s))
-        ),
+        "There letters help either way: by about 3.3 points if learned together with the digits, by about 4.5 if learned "
+        "first.": lambda s: within(_heads(s, "letters"), 2.8, 3.8) and within(_five(s), 4, 5) and above(_five(s)),
         "Beside letters that count ten times as much, the digits fall from about .98 to .91: they lose about 6.3 "
         "points.": lambda s: within(_crowd(s, "digits", 10), -7.5, -5) and _crowd(s, "digits", 10)[2] < -3,
     },
