@@ -501,10 +501,31 @@ def test_the_slider_of_an_interact_has_a_name(widgets):
 @pytest.mark.slow
 def test_guesses_are_made_by_mouse_and_by_keys_and_reach_the_kernel(widgets):
     page, show = widgets
+
+    def run(code: str) -> str:
+        return page.evaluate(
+            """async code => {
+                const kernel = window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel;
+                const asked = kernel.requestExecute({code});
+                let text = "";
+                asked.onIOPub = message => { text += message.content.text || ""; };
+                await asked.done;
+                return text;
+            }""",
+            code,
+        )
+
     cell = show("guess")
     expect(cell.get_by_role("status")).to_have_text("Move the slider, with the mouse or the arrow keys.")
     cell.get_by_role("slider", name="What share is right?").press("ArrowRight")
     expect(cell.get_by_role("status")).to_have_text("You guess 0.51.")
+    compare = cell.get_by_role("button", name="Show what was measured")
+    expect(compare).to_be_hidden()
+    run("number.reveal(0.87)")  # as after Run All: the next guess can be compared at once
+    cell.get_by_role("slider", name="What share is right?").press("ArrowRight")
+    expect(cell.get_by_role("status")).to_have_text("You guess 0.52.")
+    compare.click()
+    expect(cell.get_by_role("status")).to_have_text("Measured: 0.87. You guessed 0.52; it is 0.35 more.")
     cell = show("guess a choice")
     cell.get_by_label("letters").check()
     cell.get_by_label("letters").press("ArrowDown")
@@ -523,15 +544,8 @@ def test_guesses_are_made_by_mouse_and_by_keys_and_reach_the_kernel(widgets):
     page.mouse.up()
     expect(cell.get_by_role("status")).to_have_text(re.compile(r"You guess 0\.[23]\d at 1, .*, (1\.00|0\.9\d) at 50\."))
     page.screenshot(path=folder_of("widgets") / "guess-curve.png")
-    values = page.evaluate("""async () => {
-        const kernel = window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel;
-        const asked = kernel.requestExecute({code: "print(number.value, choice.value, order.value, curve.value[0] < .5)"});
-        let text = "";
-        asked.onIOPub = message => { text += message.content.text || ""; };
-        await asked.done;
-        return text;
-    }""")
-    assert values.strip() == "0.51 raw CNN ['probe', 'chance', 'raw CNN'] True"
+    values = run("print(number.value, choice.value, order.value, curve.value[0] < .5)")
+    assert values.strip() == "0.52 raw CNN ['probe', 'chance', 'raw CNN'] True"
 
 
 @pytest.mark.slow

@@ -252,7 +252,7 @@ def test_a_probe_beside_a_class_without_and_a_class_with_one_picture():
     browser.take(1, range(3), of=0), browser.take(2, range(3), of=1), browser.take(3, [0], of=2)
     browser.send("probe")
     assert browser.send("frame", picture(1, 9))["bars"][0] == 0
-    assert browser.state["results"][0]["n"] == 6 and browser.camera.task().classes == ("this", "that", "one")
+    assert browser.state["results"][0]["n"] == 6 and browser.camera.task().classes == ("one", "that", "this")
     browser.camera.close()
 
 
@@ -272,10 +272,11 @@ def test_the_task_is_fitted_evaluated_and_saved(two, tmp_path):
     two.take(0, range(20, 23), exam=True), two.take(1, range(20, 23), exam=True)
     task = two.camera.task()
     assert [len(split) for split in (task.train, task.val, task.test)] == [8, 2, 6] and task.val.y.tolist() == [0, 1]
+    assert task.classes == ("that", "this") and two.camera.classes == ["this", "that"]
     run = tl.fit(tl.head(BODY, task), tl.features(BODY, task), progress=False)
     assert tl.evaluate(run.model, task.test).n == 6
     tl.save(run.model, tmp_path / "mine")
-    assert tl.load(tmp_path / "mine").facts.classes == ("this", "that")
+    assert tl.load(tmp_path / "mine").facts.classes == ("that", "this")
     assert len(two.camera.task(val=0).val) == 0 and len(two.camera.task(val=0.999).train) == 2
 
 
@@ -342,6 +343,16 @@ def test_a_folder_keeps_the_pictures_for_tl_folder_and_for_the_next_time(tmp_pat
     again.send("new_examination")
     assert not [file for file in files(place) if file.startswith("test")]
     again.camera.close()
+
+
+def test_its_task_and_that_of_its_folder_number_the_classes_alike(tmp_path):
+    browser = Browser(folder=tmp_path)  # "this" before "that"
+    for exam, seeds in ((False, range(3)), (True, range(20, 23))):
+        browser.take(0, seeds, exam=exam), browser.take(1, seeds, exam=exam)
+    mine, folder = browser.camera.task(val=0), tl.folder(tmp_path, val=0)
+    model = tl.fit(tl.head(BODY, mine), tl.features(BODY, mine), progress=False).model
+    assert mine.classes == folder.classes and tl.evaluate(model, folder.test).accuracy == 1
+    browser.camera.close()
 
 
 def test_files_of_yours_are_read_and_never_deleted(tmp_path):

@@ -53,7 +53,7 @@ def ask(capsys):
         ("prefetch --only 9", "There is no lesson 9: --only takes two digits"),
         ("prefetch --only nonsense", "timm has no model 'nonsense'"),
         ("prefetch --only hf-hub:x/y", "could not be fetched"),
-        ("prefetch --only pets --to file", "argument --to: it takes a folder, and 'file' is none"),
+        ("prefetch --only pets --to file", "argument --to: it takes a folder, not 'file'"),
         ("prefetch --to", "argument --to: expected one argument"),
         ("pretrain", "arguments are required: name"),
         ("pretrain resnet99", "invalid choice: 'resnet99'"),
@@ -68,7 +68,7 @@ def ask(capsys):
         ("results --processes two", "argument --processes: it takes a whole number"),
         ("results photographs --processes 2", "runs in one process: leave out --processes"),
         ("edition", "one of the arguments --learner --slides is required"),
-        ("edition --learner file", "argument --learner: it takes a folder, and 'file' is none"),
+        ("edition --learner file", "argument --learner: it takes a folder, not 'file'"),
         ("edition --slides file/in/it", "file/in/it"),
         ("edition --learner one --slides two", "not allowed with argument"),
         ("predict model", "arguments are required: folder"),
@@ -145,3 +145,12 @@ def test_whoever_reads_may_stop_reading(here):
 def test_doctor_says_that_this_machine_is_ready(ask):
     code, told, _ = ask("doctor", "--quick")
     assert code == 0 and "torch 2" in told and "Ready: open" in told
+
+
+def test_help_names_every_command_and_waits_for_no_torch():
+    """`--help`, and an edition, are there at once: torch takes seconds to import."""
+    ask = "import sys; from tl_helpers.__main__ import main\ntry: main(sys.argv[1:])\nfinally: print('torch' in sys.modules)"
+    for words, says in (["--help"], "doctor prefetch predict edition pretrain results"), (["edition"], "--slides"):
+        done = subprocess.run([sys.executable, "-c", ask, *words], capture_output=True, text=True)
+        assert done.stdout.splitlines()[-1] == "False"
+        assert all(word in done.stdout + done.stderr for word in says.split())

@@ -84,6 +84,7 @@ def test_what_is_handed_out_is_whole(learners):
                 assert (path.parent / target).exists(), (path.name, target)
     readme = (learners / "README.md").read_text(encoding="utf-8")
     assert "pytest" not in readme and "## Measured" in readme and "## Licence" in readme
+    assert "git pull" not in readme and "INSTRUCTOR.md (in the full course)" in readme  # no clone, and no page of answers
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ def test_pages_to_show_ask_no_other_host_for_anything(shown, browser):  # noqa: 
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.on("request", lambda request: asked.append(request.url))
     page.goto((shown / "index.html").as_uri())
-    page.get_by_role("link", name="05_feature_extraction").first.click()
+    page.get_by_role("link", name="05 · Feature extraction").first.click()
     top = "() => Math.round(document.scrollingElement.scrollTop)"
     assert page.evaluate(top) == 0
     page.keyboard.press("ArrowRight")

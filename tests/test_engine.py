@@ -175,6 +175,15 @@ def test_a_checkpoint_of_another_augmentation_or_of_other_validation_data_is_ref
         fit(fewer, checkpoint=path, augment=strength(0.5), epochs=1)
 
 
+def test_a_checkpoint_of_norms_that_moved_is_not_one_of_norms_that_keep_still(task, tmp_path):
+    moving = tl.RawCNN(norm="batch")
+    for name, weights in moving.named_parameters():
+        weights.requires_grad_(name.startswith("fc2"))
+    fit(task, moving, checkpoint=tmp_path / "x", epochs=1)
+    with pytest.raises(ValueError, match=r"x holds another training \(another model\)"):
+        fit(task, tl.freeze(tl.RawCNN(norm="batch")), checkpoint=tmp_path / "x", epochs=1)
+
+
 def test_a_checkpoint_tells_photographs_by_what_they_show(tmp_path):
     def photographs(shade: int, folder: str) -> tl.Task:
         (tmp_path / folder).mkdir(exist_ok=True)

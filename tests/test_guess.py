@@ -24,8 +24,9 @@ FORMS = {
 def test_a_guess_and_the_result_are_shown_together(form):
     options, mine, measured, words = FORMS[form]
     asked = tl.widgets.guess("What will it be?", **options)
-    assert asked.value is None and "You made no guess" in repr(asked.reveal(measured))
+    assert asked.value is None and "You made no guess" in repr(asked.reveal(measured)) and asked.beside == ""
     asked.value = mine
+    assert asked.beside.endswith(words)  # of a guess after Run All: what was measured need not be measured again
     shown = asked.reveal(measured)
     assert repr(shown).startswith("Measured: ") and repr(shown).endswith(words)
     assert "What will it be?" in shown._repr_html_() and "<script" not in shown._repr_html_()
@@ -97,6 +98,8 @@ def test_guesses_are_kept_and_change_no_progress(notebook):
     assert tl.widgets.guess("How many?", low=0, high=1).value == 0.3
     assert tl.widgets.guess("How many?", low=5, high=9).value is None  # the same words, another question
     assert tl.widgets.guess("Which?", choices=["c", "d"]).value is None
+    tl.check.forget_progress()
+    assert tl.widgets.guess("How many?", low=0, high=1).value is None  # the next person guesses for themselves
 
 
 @pytest.mark.parametrize("content", ["", "[", "7", "[1]"])

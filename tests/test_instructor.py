@@ -56,6 +56,26 @@ def test_each_lesson_has_its_goals_and_the_minutes_of_its_head():
     assert len(rows(section("Who sits there"))) == 4
 
 
+def headed(number: str, words: str) -> bool:
+    """Whether a lesson has a heading of just these words."""
+    return any(re.search(rf"(?m)^#+ {re.escape(words)}$", cell.source) for cell in FIRST[number].cells)
+
+
+def test_what_may_be_left_out_is_in_the_lesson():
+    for number, *_, out in rows(section("The lessons at a glance")):
+        assert all(headed(number, quoted) for quoted in re.findall(r"\"([^\"]+)\"", out)), (number, out)
+        assert all(int(n) <= len(EXERCISES[number]) for n in re.findall(r"exercises? (\d)", out)), (number, out)
+
+
+def test_the_exercises_on_paper_need_no_code():
+    said = re.search(r"(\w+) exercises need only paper: ([\d., ]+)\.\d", section("When things go differently"))
+    paper = re.findall(r"(\d\d)\.(\d)", said[0])
+    assert said[1] == "Ten" and len(set(paper)) == 10 and GUIDE.count("the ten paper exercises") == 1
+    for number, n in paper:
+        stubs = [cell.source for cell in FIRST[number].cells if "exercise" in cell.metadata.get("tags", [])]
+        assert "def " not in stubs[int(n) - 1], f"{number}.{n}"
+
+
 PLANS = re.findall(r"^### (.*?(\d+) minutes.*)\n+((?:\|.*\n)+)", GUIDE, re.M)
 
 
@@ -82,10 +102,7 @@ def test_the_headings_that_a_plan_names_stand_in_the_lesson():
         for _, _, what, how in rows(table):
             number = re.search(r"[Ll]esson (\d\d)", what)
             for quoted in re.findall(r"\"([A-Z][^\"]+[^.\"])\"", how) if number else ():
-                headings = [
-                    c.source for c in FIRST[number[1]].cells if re.search(rf"(?m)^#+ {re.escape(quoted)}$", c.source)
-                ]
-                assert headings, f"lesson {number[1]} has no heading {quoted}"
+                assert headed(number[1], quoted), f"lesson {number[1]} has no heading {quoted}"
 
 
 def test_the_hours_alone_at_home_add_up():
@@ -134,7 +151,7 @@ def test_links_and_anchors_lead_somewhere():
 
 
 def test_it_is_short_and_the_front_page_leads_to_it():
-    before, exercises, after = re.split(r"^(?=## Exercise by exercise|## When things go)", GUIDE, flags=re.M)
+    before, exercises, after = re.split(r"^(?=## Exercise by exercise|## A survey)", GUIDE, flags=re.M)
     assert 250 <= len(GUIDE.splitlines()) and len((before + after).splitlines()) <= 216
     assert all(len(lesson.splitlines()) <= 22 for lesson in exercises.split("\n### ")[1:])
     assert "(notebooks/INSTRUCTOR.md)" in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -51,6 +52,27 @@ def test_raw_cnn_is_the_articles_net_layer_for_layer():
     mine = ours(x)
     torch.manual_seed(0)
     assert torch.allclose(mine, theirs(x), atol=1e-6)  # the same dropout at the same places
+
+
+def test_no_function_moves_the_random_numbers_of_whoever_calls_it(tmp_path):
+    task = tl.digits(1)
+    calls = {
+        "RawCNN": lambda: tl.RawCNN(seed=3),
+        "backbone": lambda: tl.backbone("resnet10t.letters"),
+        "from scratch": lambda: tl.backbone("resnet10t", classes=3, pretrained=False),
+        "head": lambda: tl.head(tl.RawCNN(), task),
+        "features": lambda: tl.features(tl.RawCNN(), task, views=2, augment=tl.glyphs.augment),
+        "fit": lambda: tl.fit(tl.RawCNN(), task, epochs=1, augment=tl.glyphs.augment, progress=False),
+        "save": lambda: tl.save(tl.RawCNN(), tmp_path / "model", task),
+        "load": lambda: tl.load(tmp_path / "model"),
+        "letters_read": lambda: tl.widgets.letters_read(tl.head(tl.backbone("resnet10t.letters"), task)),
+        "loss_around": lambda: tl.widgets.loss_around(tl.RawCNN(), task.train, steps=3),
+        "letters": lambda: tl.letters(size=8),
+    }
+    for name, call in calls.items():
+        before, numpys = torch.get_rng_state(), np.random.get_state()[1].copy()
+        call()
+        assert torch.equal(torch.get_rng_state(), before) and np.array_equal(np.random.get_state()[1], numpys), name
 
 
 def test_raw_cnn_follows_its_seed():

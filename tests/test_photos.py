@@ -227,6 +227,14 @@ def test_damaged_bytes_are_a_picture_or_one_sentence_thousands(tmp_path_factory,
     check_damaged(tmp_path_factory.getbasetemp() / "many damaged.jpg", kind, damage)
 
 
+def test_a_picture_of_no_numbers_is_a_damaged_one(tmp_path):
+    holes = np.ones((8, 8), np.float32)
+    holes[2, 3] = np.nan
+    Image.fromarray(holes).save(tmp_path / "holes.tif")
+    with pytest.raises(ValueError, match="holes.tif cannot be read as a picture: array must not contain infs or NaNs"):
+        open_photograph(tmp_path / "holes.tif")
+
+
 def test_a_file_that_is_damaged_afterwards_is_named(tmp_path):
     task = tl.folder(write(tmp_path, {"a": 5, "b": 5}))
     bad = task.train.x.paths[1]
@@ -442,6 +450,12 @@ def test_everything_odd_in_a_folder_gets_its_place_in_the_report(tmp_path):
     assert (
         "No image of the class" not in text and task.report.counts.loc["cat"].sum() == 8 and "40 to 40 pixels wide" in text
     )
+
+
+def test_classes_of_nearly_one_name_are_told(tmp_path):
+    write(tmp_path, {"Caf\u00e9": 3, "cafe\u0301 ": 3, "tea": 3, "teas": 3})
+    notes = tl.folder(tmp_path, val=0, test=0).report.notes
+    assert notes == ["The classes 'Caf\u00e9' and 'cafe\u0301 ' have nearly the same name: are they one?"]
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="permissions do not stop this user")

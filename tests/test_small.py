@@ -129,6 +129,16 @@ def test_rounded_weights_have_few_steps_in_each_channel(body, bits):
     assert norms and all(torch.equal(body.state_dict()[name], coarse.state_dict()[name]) for name in norms)
 
 
+def test_the_weights_of_an_adapted_network_are_rounded_with_what_its_adapters_add(body, task):
+    adapted = small.low_rank(tl.head(body, task), 2)
+    for name, weights in adapted.named_parameters():
+        if name.endswith("B"):
+            nn.init.normal_(weights, std=0.01)
+    one, two = lesson_14.rounded(adapted, 3), lesson_14.rounded(small.merged(adapted), 3)
+    assert torch.equal(tl.predict(one, task.val), tl.predict(two, task.val))
+    assert max(len(row.unique()) for row in one.conv1[0].weight.flatten(1)) <= 7
+
+
 @pytest.mark.parametrize("bits", [1, 17, 3.0, True, "8"])
 def test_bits_that_are_none_are_refused_in_a_sentence(body, bits):
     with pytest.raises(ValueError, match="bits must be a whole number from 2 to 16"):

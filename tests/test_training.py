@@ -41,6 +41,23 @@ def same(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values()))
 
 
+def test_labels_that_count_the_classes_in_another_order_are_refused(task):
+    """As of one set from two doors: "sound" before "defective" here, and after it in a folder."""
+
+    def called(*names) -> Split:
+        return tl.Task("", names, *[split[split.y < len(names)] for split in (task.train, task.val, task.test)]).test
+
+    model = fit(tl.Task("", "abc", *[split[split.y < 3] for split in (task.train, task.val, task.test)]), tl.RawCNN(3)).model
+    right = tl.evaluate(model, called("a", "b", "c"))
+    for names in (("b", "a", "c"), ("a", "c"), ("other", "a")):
+        for ask in (tl.evaluate, tl.predict, tl.calibrate):
+            with pytest.raises(ValueError, match="The model counts '.' as class ., and these labels count it as class ."):
+                ask(model, called(*names))
+    assert tl.evaluate(model, called("x", "y", "z")) == right  # the same things by other names, for all anybody knows
+    assert tl.evaluate(model, Split(called("b", "a", "c").x, called("b", "a", "c").y)) == right
+    assert called("b", "a")[:1].classes == ("b", "a")
+
+
 def test_fit_trains_a_copy_and_tells_its_history(task):
     model = tl.RawCNN()
     before = copy.deepcopy(model)

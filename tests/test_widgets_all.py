@@ -158,6 +158,10 @@ def swapped(model):
     model.act = nn.Sigmoid()
 
 
+def hooked(model):
+    model.norm1.register_forward_hook(lambda module, given, found: 0.2 * found)
+
+
 def fed_otherwise(model):
     model.pretrained_cfg = dict(model.pretrained_cfg, mean=(0.9,), std=(0.05,))
 
@@ -172,7 +176,7 @@ def asked(model):
     ]
 
 
-@pytest.mark.parametrize("change", [in_place, through_data, loaded, trained, statistics, swapped, fed_otherwise])
+@pytest.mark.parametrize("change", [in_place, through_data, loaded, trained, statistics, swapped, hooked, fed_otherwise])
 def test_a_network_that_was_changed_is_asked_anew(change):
     model = copied()
     before = asked(model)
@@ -181,7 +185,7 @@ def test_a_network_that_was_changed_is_asked_anew(change):
     right = tl.evaluate(model, PART)
     assert np.trace(counts) == round(right.accuracy * 40) and f"mistakes: {40 - np.trace(counts)} of 40" in mistakes
     assert around[1][1] == pytest.approx(right.loss, rel=1e-4)
-    x = looking._pixels(model, PART)[1]
+    x = looking._normalised(model, PART)
     most = widgets.feature_maps(model.eval(), x, "conv2")["conv2"][:, 0].amax((1, 2)).sort(descending=True)[0]
     assert f"with {most[0]:.2g}, {most[1]:.2g}" in seen
     assert counts != before[0] and mistakes != before[1] and around != before[3]
@@ -432,7 +436,7 @@ def test_feature_maps_are_those_of_the_network(one_thread):
 
 
 def test_a_unit_sees_as_much_as_its_kernel_and_the_loudest_pictures_are_the_loudest():
-    _, x = looking._pixels(raw(), PART)
+    x = looking._normalised(raw(), PART)
     out = widgets.feature_maps(raw(), x)["conv1"]
     top, pictures, places = looking._loudest(raw(), PART)["conv1"]
     assert torch.allclose(top[3], out[:, 3].amax((1, 2)).sort(descending=True)[0][: len(top[3])])
@@ -488,7 +492,7 @@ def test_every_layer_of_other_kinds_of_networks_can_be_seen(name):
 
 
 def test_grad_cam_is_that_of_the_paper():
-    x = looking._pixels(raw(), PART[:3])[1]
+    x = looking._normalised(raw(), PART[:3])
     act = widgets.feature_maps(raw(), x, "conv2")["conv2"]
     found = LayerGradCam(raw(), raw().conv2).attribute(x, torch.tensor([1, 2, 3]), relu_attributions=True)
     heat = widgets.grad_cam(raw(), PART[:3], [1, 2, 3], "conv2")
@@ -590,6 +594,19 @@ def test_a_model_of_photographs_sees_them_as_it_was_made_to():
     assert "A picture of 176 x 176" in widgets.recognise(model, written("JPEG", "RGB"), "abc").alt
     with pytest.raises(ValueError, match="3 classes apart, and 10 names"):
         widgets.recognise(model, written("JPEG", "RGB"))
+
+
+def test_a_large_photograph_gets_the_answer_that_predict_gives_its_path(tmp_path):
+    import timm
+
+    model = timm.create_model("resnet10t", num_classes=3)
+    noise = np.random.default_rng(0).integers(0, 256, (2200, 2600, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path := tmp_path / "large.png", compress_level=1)
+    right = tl.predict(model, path)[0]
+    for door in (path, path.read_bytes(), Image.open(path)):
+        answer = widgets.recognise(model, door, "abc").alt
+        best = right.argmax().item()
+        assert f"{'abc'[best]} with {right[best]:.2f}" in answer, answer
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+import torch
 
 import tl_helpers as tl
 
@@ -17,6 +18,7 @@ def _unpaired(probe, tuned):
 
 def _graft(before, after, head=True):
     model = copy.deepcopy(after)
+    torch.manual_seed(0)
     model.reset_classifier(before.get_classifier().out_features)
     if head:
         model.get_classifier().load_state_dict(before.get_classifier().state_dict())
@@ -48,7 +50,7 @@ _DECISIONS = {
 
 RIGHT = {
     "fine_tune_or_probe": _choose,
-    "forgetting_of": _lost,
+    "forgetting_of": lambda *given: torch.tensor(_lost(*given), dtype=torch.float64),  # as answers == labels gives it
     "decisions": _DECISIONS,
     "discriminative_groups": _groups,
 }
@@ -57,6 +59,8 @@ WRONG = {
         (lambda probe, tuned: None, "returns nothing"),
         (lambda probe, tuned: np.mean(tuned) > np.mean(probe), "one of the two texts"),
         (lambda probe, tuned: "fine-tune" if np.mean(tuned) > np.mean(probe) else "probe", "holds zero"),
+        (lambda probe, tuned: "fine-tune" if all(b > a for a, b in zip(probe, tuned)) else "probe", "but unevenly"),
+        (lambda probe, tuned: "fine-tune" if np.mean(d := np.subtract(tuned, probe)) > np.std(d) else "probe", "unevenly"),
         (_unpaired, "draw by draw"),
         (lambda probe, tuned: "probe", "draw by draw"),
         (lambda probe, tuned: "fine-tune", "holds zero"),

@@ -54,6 +54,8 @@ WRONG = {
         (lambda curve, goal: curve[curve >= goal].index[-1] if (curve >= goal).any() else None, "take the first"),
         (lambda curve, goal: next(iter(curve[curve > goal].index), None), "at least means"),
         (lambda curve, goal: next(iter(curve[curve >= goal].index), 20), "should then return None"),
+        (lambda curve, goal: (curve - goal).abs().idxmin() if curve.max() >= goal else None, "does not reach it"),
+        (lambda curve, goal: next(iter(curve.index[int((curve < goal).sum()) :]), None), "may go down again"),
     ],
     "judged": [
         (lambda low, high: None, "nothing so far"),
@@ -62,6 +64,8 @@ WRONG = {
         (lambda low, high: "ahead" if low + high > 0 else "behind", "zero lies inside"),
         (lambda low, high: "cannot tell", "every value is above zero"),
         (lambda low, high: "ahead" if low > 0 else "behind" if high < 0.2 else "cannot tell", "no proof of equality"),
+        (lambda low, high: "ahead" if low > -0.25 and high > 1 else "behind" if high < 0 else "cannot tell", "nearly all"),
+        (lambda low, high: "ahead" if low >= 0 else "behind" if high <= 0 else "cannot tell", "at zero itself"),
     ],
     "decided": [
         (("both", 2.9), "Choose one of"),

@@ -34,6 +34,7 @@ WRONG = {
         (_loss(first=2.0), "the sum is"),
         (_each, "one number"),
         (lambda a, b, c, d, w: _loss(ignore=False)(a, b, c.clamp(0), d, w), "ignore_index"),
+        (lambda a, b, c, d, w: F.cross_entropy(a, c, ignore_index=-1) + w * F.cross_entropy(b, d.clamp(0)), "whichever"),
     ],
     "way_chosen": [
         (("both", 1.0), "Choose one of"),

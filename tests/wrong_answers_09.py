@@ -19,7 +19,7 @@ def _looks(p, n, looks):
 
 RIGHT = {
     "by_group": _groups,
-    "will_it_help": (20, "label"),
+    "will_it_help": (np.int64(20), "label"),  # as pandas gives it
     "normalised": _normalised,
     "best_of": lambda p, n, looks: _looks(p, n, looks).max(1).mean() / n,
 }

@@ -68,7 +68,12 @@ def _but(**changed):
     return {**_REPORT, **{name.replace("_", " "): words for name, words in changed.items()}}, _MODEL
 
 
-RIGHT = {"one_page": (_REPORT, _MODEL), "copies_across": _copies, "cooled": _cooled, "surest": _surest}
+RIGHT = {
+    "one_page": (_REPORT, _MODEL),
+    "copies_across": lambda *given: ([*pair] for pair in _copies(*given)),
+    "cooled": _cooled,
+    "surest": _surest,
+}
 WRONG = {
     "one_page": [
         (("a text", _MODEL), "should be a dict"),
@@ -92,6 +97,7 @@ WRONG = {
         (lambda train, test: None, "returns nothing"),
         (lambda train, test: [a for a, b in _copies(train, test)], "pair of names"),
         (lambda train, test: [(b, a) for a, b in _copies(train, test)], "turned round"),
+        (lambda train, test: 2 * _copies(train, test), "there twice"),
         (lambda train, test: [(a, b) for a in train for b in test if a[5:] == b[4:]], "Files of one name"),
         (_one_each, "several copies"),
         (_everywhere, "within one split"),

@@ -80,6 +80,7 @@ WRONG = {
         (lambda text, names: _hide(text, names).lower(), "changed their case"),
         (lambda text, names: re.sub("|".join(names), "", text, flags=re.IGNORECASE), "whole words"),
         (lambda text, names: "", "should be"),
+        (lambda text, names: " ".join(dict.fromkeys(_hide(text, names).split())), "should be"),
     ],
     "adapter_share": [
         (lambda rows, columns, rank: None, "returns nothing"),
@@ -130,6 +131,7 @@ WRONG = {
         (lambda seconds, least: max(seconds), "speed-up of `least`"),
         (lambda seconds, least: _efficient(seconds, least)[0], "will do as well"),
         (lambda seconds, least: _efficient(seconds, least)[-1], "will do as well"),
+        (lambda seconds, least: max([n for n in seconds if seconds[1] / seconds[n] / n > least] or [1]), "will do as well"),
         (lambda seconds, least: 8, "have an efficiency of 0.62"),
     ],
 }

@@ -1,7 +1,4 @@
-"""`python -m tl_helpers doctor | prefetch | pretrain NAME | results | predict MODEL FOLDER | edition`: is this machine
-ready, fetch what lessons need from the network, make a backbone, measure the methods, name the photographs in a folder, make
-the edition for a room. Lesson 09 asks for `prefetch`, lesson 10 for `predict`.
-"""
+"""The commands of the course, `python -m tl_helpers COMMAND`. Lesson 09 asks for `prefetch`, lesson 10 for `predict`."""
 
 from __future__ import annotations
 
@@ -33,8 +30,9 @@ ALONE = {  # grids that run in a way of their own
 def prefetch(options) -> int:
     """Fetch the photographs and weights that lessons need, once, so that they run without a network afterwards.
 
-    What is there already is checked and kept; a stop (Ctrl-C) or a cut loses nothing, the same command goes on. To carry all
-    of it to other machines, on a stick say: --to FOLDER, copy the folder, and set the variable TL_HOME to it there.
+    What is there already is checked and kept. If you stop it (Ctrl-C) or the connection breaks, nothing is lost: run the
+    same command again. For machines without a network: write all of it to a stick with --to FOLDER, copy the folder to each
+    machine, and set the variable TL_HOME to it there.
     """
     from .datasets.photos import NEEDS, SOURCES, WEIGHTS, get, missing
     from .device import cache_folder, hub_cache
@@ -166,7 +164,7 @@ def _alone(grid: str) -> list[str]:
 
 
 def predict(options) -> int:
-    """Name the photographs in a folder with a saved model, as CSV: file, class, probability, below_threshold, problem."""
+    """Classify photographs in a folder with a saved model, as CSV: file, class, probability, below_threshold, problem."""
     from . import saving
     from .datasets import naming
     from .engine.validate import shown
@@ -196,7 +194,7 @@ def predict(options) -> int:
 
 
 def edition(options) -> int:
-    """Make an edition for a room: to hand out, without solutions and stored outputs, or to show, as pages."""
+    """Make what a teacher hands out, the course without solutions and stored outputs, or pages to show."""
     from .course import edition
 
     print(edition.learner(options.learner) if options.learner else edition.slides(options.slides))
@@ -204,7 +202,7 @@ def edition(options) -> int:
 
 
 def as_number(kind: type, low: float, high: float) -> Callable[[str], float]:
-    """For argparse: what turns a word into a number between low and high, or says that it is none."""
+    """For argparse: what turns a word into a number between low and high, or says that it is not one."""
 
     def read(word: str) -> float:
         with contextlib.suppress(ValueError):
@@ -218,14 +216,14 @@ def as_number(kind: type, low: float, high: float) -> Callable[[str], float]:
 def as_path(word: str) -> Path:
     """For argparse: the path of something that should be there."""
     if not word:
-        raise argparse.ArgumentTypeError("it takes a path, and this is none")
+        raise argparse.ArgumentTypeError("it takes a path, not ''")
     return Path(word)
 
 
 def as_folder(word: str) -> Path:
     """For argparse: a folder to write to, which need not be there yet."""
     if not word or Path(word).exists() and not Path(word).is_dir():
-        raise argparse.ArgumentTypeError(f"it takes a folder, and {word!r} is none")
+        raise argparse.ArgumentTypeError(f"it takes a folder, not {word!r}")
     return Path(word)
 
 
@@ -233,7 +231,7 @@ def as_new_file(word: str) -> Path:
     """For argparse: a file to write, in a folder that is there. What would fail after an hour's work fails at once."""
     path = Path(word)
     if not path.name or path.is_dir() or not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"it takes a file in a folder that is there, and {word!r} is none")
+        raise argparse.ArgumentTypeError(f"it takes a file in a folder that is there, not {word!r}")
     return path
 
 
@@ -244,13 +242,22 @@ def main(words: Sequence[str] | None = None) -> int:
         from .course import doctor
 
         return doctor.main(words[1:])
-    from .course.experiments import GRIDS
     from .engine.validate import shown
-    from .engine.weights import LETTERS
 
-    parser = argparse.ArgumentParser(prog="python -m tl_helpers", description=__doc__)
-    commands = parser.add_subparsers(required=True)
-    commands.add_parser("doctor", help="Say what may be wrong with this machine, and what to do.")
+    grids, backbones = (), ()  # to choose from; torch comes with them, and is slow to import
+    if "results" in words:
+        from .course.experiments import GRIDS
+
+        grids = (*GRIDS, *ALONE)
+    if "pretrain" in words:
+        from .engine.weights import LETTERS
+
+        backbones = [f"{name}.letters" for name in LETTERS]
+
+    about = "The commands of the course. `python -m tl_helpers COMMAND --help` says more about one of them."
+    parser = argparse.ArgumentParser(prog="python -m tl_helpers", description=about)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands.add_parser("doctor", help="Say whether this machine is ready, and what to do where it is not.")
     about = (prefetch.__doc__.split("\n")[0], inspect.getdoc(prefetch))
     style = argparse.RawDescriptionHelpFormatter
     add = commands.add_parser("prefetch", help=about[0], description=about[1], formatter_class=style)
@@ -258,32 +265,31 @@ def main(words: Sequence[str] | None = None) -> int:
     add.add_argument("--only", action="append", metavar="WHAT", help=what)
     add.add_argument("--to", type=as_folder, metavar="FOLDER", help="where to (default: TL_HOME, else your cache folder)")
     add.set_defaults(run=prefetch)
-    add = commands.add_parser("pretrain", help=pretrain.__doc__)
-    add.add_argument("name", choices=[f"{name}.letters" for name in LETTERS])
-    add.add_argument("--to", type=as_folder, default=Path("pretrained"), help="folder to write to (default: %(default)s)")
-    add.add_argument(
-        "--epochs", type=as_number(int, 1, 10**6), help="passes over the 2,752 letters (default: the backbone's own recipe)"
-    )
-    add.add_argument("--seed", type=as_number(int, 0, 2**31 - 1), default=0)
-    add.set_defaults(run=pretrain)
-    add = commands.add_parser("results", help=results.__doc__)
-    add.add_argument("grid", nargs="?", choices=[*GRIDS, *ALONE], default="digits", help="which (default: %(default)s)")
-    add.add_argument(
-        "--processes", type=as_number(int, 1, 1000), help="how many at once (default: one a core; on a GPU, one)"
-    )
-    add.set_defaults(run=results)
-    add = commands.add_parser("predict", help=predict.__doc__)
+    add = commands.add_parser("predict", help=predict.__doc__, description=predict.__doc__)
     add.add_argument("model", type=as_path, help="folder that tl.save wrote")
     add.add_argument("folder", type=as_path, help="folder of photographs, with folders in it if you like; or a single one")
-    add.add_argument("--to", type=as_new_file, help="CSV file to write (default: the screen)")
+    add.add_argument("--to", type=as_new_file, metavar="FILE", help="CSV file to write (default: the screen)")
     what = "the probability below which an answer is to count as \"I don't know\" (default: the model's own)"
     add.add_argument("--threshold", type=as_number(float, 0, 1), metavar="PROBABILITY", help=what)
     add.set_defaults(run=predict)
-    add = commands.add_parser("edition", help=edition.__doc__, description=f"{edition.__doc__} What is there already stays.")
+    add = commands.add_parser("edition", help=edition.__doc__, description=f"{edition.__doc__} A file that is there stays.")
     which = add.add_mutually_exclusive_group(required=True)
     which.add_argument("--learner", type=as_folder, metavar="FOLDER", help="the course without solutions and stored outputs")
     which.add_argument("--slides", type=as_folder, metavar="FOLDER", help="a page for each lesson, which needs no network")
     add.set_defaults(run=edition)
+    add = commands.add_parser("pretrain", help=pretrain.__doc__, description=pretrain.__doc__)
+    add.add_argument("name", choices=backbones)
+    add.add_argument("--to", type=as_folder, default=Path("pretrained"), help="folder to write to (default: %(default)s)")
+    what = "passes over the 2,752 letters (default: the backbone's own recipe)"
+    add.add_argument("--epochs", type=as_number(int, 1, 10**6), metavar="N", help=what)
+    what = "fixes the random draws (default: %(default)s)"
+    add.add_argument("--seed", type=as_number(int, 0, 2**31 - 1), default=0, metavar="N", help=what)
+    add.set_defaults(run=pretrain)
+    add = commands.add_parser("results", help=results.__doc__, description=results.__doc__)
+    add.add_argument("grid", nargs="?", choices=grids, default="digits", help="which (default: %(default)s)")
+    what = "how many at once (default: one per core; on a GPU, one)"
+    add.add_argument("--processes", type=as_number(int, 1, 1000), metavar="N", help=what)
+    add.set_defaults(run=results)
     options = parser.parse_args(words)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal lacks is shown by its number

@@ -101,11 +101,13 @@ class Split:
         float32, N x D. Images in floats are an error: white might be 1, 255 or 2.1.
     y: labels, int64, N, counted from 0.
     prepared: x is what `prepare` made of images for the model at hand (uint8, or float32 in [0, 1]), to be taken as it is.
+    classes: the names that the labels count, in order; a task gives its splits its own.
     """
 
     x: Tensor | Files
     y: Tensor
     prepared: bool = False
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self):
         x = self.x if isinstance(self.x, Files) else as_examples(self.x, self.prepared)
@@ -165,6 +167,7 @@ class Task:
                     f"Labels must lie between 0 and {len(self.classes) - 1}; in {name} they go from {split.y.min()} to "
                     f"{split.y.max()}."
                 )
+            vars(self)[name] = split if split.classes == self.classes else dataclasses.replace(split, classes=self.classes)
         kinds = {split.kind if split.are_vectors else "images" for split in splits.values() if len(split)}
         if len(kinds) > 1:
             raise ValueError(f"The splits of a task must hold the same kind of examples, not {' and '.join(sorted(kinds))}.")

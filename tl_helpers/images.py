@@ -165,7 +165,7 @@ def in_rgb(image: Image) -> Image:
     image.load()
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):  # convert("RGB") would cut at 255
-        values = np.asarray(image, dtype=np.float64)
+        values = np.asarray_chkfinite(image, dtype=np.float64)
         low, high = (0, 65535) if image.mode.startswith("I;16") else (values.min(), values.max())
         image = Image.fromarray(((values - low) * (255 / max(high - low, 1e-9))).round().astype(np.uint8))
     if image.has_transparency_data:

@@ -194,11 +194,10 @@ def head(body: nn.Module, task: Task, seed: int = 0) -> nn.Module:
         raise ValueError(f"{type(body).__name__} has no head to replace: tl.head takes timm's models and RawCNN.")
     model = copy.deepcopy(body)
     model.facts = Facts(task.classes)
-    _new_head(model, len(task.classes))
-    check_parts(body, freeze(model), input_of(body).size)
     with seeded(seed):
         _new_head(model, len(task.classes))
-    return freeze(model)
+    check_parts(body, freeze(model), input_of(body).size)
+    return model
 
 
 def _new_head(model: nn.Module, classes: int) -> None:

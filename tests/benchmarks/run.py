@@ -342,14 +342,15 @@ def widgets(quick: bool) -> str:
 def imports(quick: bool) -> str:
     def start(code: str) -> float:
         begin = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, stderr=subprocess.DEVNULL)
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
         return time.perf_counter() - begin
 
     cells = [c.source for c in nbformat.read(ROOT / "notebooks/00_start_here.ipynb", 4).cells if c.cell_type == "code"]
     pad = next(i for i, source in enumerate(cells) if "widgets.draw" in source)
     libraries = "import torch, torchvision, timm, pandas, matplotlib"
     codes = {code: code for code in ("pass", "import tl_helpers", "import torch", libraries)}
-    codes["lesson 00 up to its drawing pad"] = "\n".join(cells[: pad + 1])
+    lesson = ["from IPython.display import display", *cells[: pad + 1]]  # a notebook has it without
+    codes["lesson 00 up to its drawing pad"] = "\n".join(lesson)
     found = rounds(lambda name: start(codes[name]), list(codes), 1 if quick else 5)
     rows = [[f"`{name}`", ratio(found, name, "pass", 1)[1], f"{statistics.median(found[name]):.2f}"] for name in codes]
     return f"## Imports, and the first result\n\n{table(['', 'times an empty Python', 'seconds'], rows)}"

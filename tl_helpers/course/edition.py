@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("notebooks", "tl_helpers", "data", "LICENSES")
 TOP = ("*.md", "*.toml", "*.yml", "*.cff", "LICENSE")
 NOT_THEIRS = {"INSTRUCTOR.md", "CONTRIBUTING.md"}
-LESSONS = ("notebooks/*.md", "notebooks/[0-9][0-9]_*.ipynb", "notebooks/deeper/[0-9][0-9]_*.ipynb")
+LESSONS = ("notebooks/[0-9][0-9]_*.ipynb", "notebooks/deeper/[0-9][0-9]_*.ipynb", "notebooks/*.md")
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!https?:|mailto:|#)([^)#\s]+)(#[^)]*)?\)")
 # What the README says of tests and of the site: neither is handed out.
 TESTS = re.compile(
@@ -71,8 +71,9 @@ def learner(folder: Path) -> str:
         if name.suffix not in (".md", ".ipynb"):
             return path.read_bytes()
         if name.suffix == ".md":
-            text = _linked(path.read_text(encoding="utf-8"), name, files)
-            return TESTS.sub("", text).encode()
+            text = TESTS.sub("", _linked(path.read_text(encoding="utf-8"), name, files))
+            # how to update a clone, which this is not
+            return "\n\n".join(part for part in text.split("\n\n") if "git pull" not in part).encode()
         import nbformat
 
         notebook = nbformat.read(path, as_version=4)
@@ -114,11 +115,18 @@ def slides(folder: Path) -> str:
         notebook.cells = cells
         return exporter.from_notebook_node(notebook, {"metadata": {"name": name.stem}})[0].encode()
 
-    listed = "\n".join(f"- [{name.with_suffix('').as_posix()}]({name.with_suffix('.html').as_posix()})" for name in files)
-    index = v4.new_notebook(cells=[v4.new_markdown_cell(f"# Transfer learning\n\n{listed}")])
+    keys = "The arrow keys leaf through a page, right and left. Solutions are folded."
+    listed = "\n".join(f"- [{_title(path)}]({name.with_suffix('.html').as_posix()})" for name, path in files.items())
+    index = v4.new_notebook(cells=[v4.new_markdown_cell(f"# Transfer learning\n\n{keys}\n\n{listed}")])
     first = exporter.from_notebook_node(index, {"metadata": {"name": "Transfer learning"}})[0].encode()
     made = ((name.with_suffix(".html"), page(name, path)) for name, path in files.items())
     return _written(folder, itertools.chain([(Path("index.html"), first)], made)) + f" Open {shown(folder / 'index.html')}."
+
+
+def _title(path: Path) -> str:
+    """The first heading of a page, with its folder where it is not the first course."""
+    title = re.search(r"# (.+?)(?:\\n\"|$)", path.read_text(encoding="utf-8"), re.M)[1]  # a notebook is text too
+    return f"{path.parent.name}: {title}" if path.parent.name != "notebooks" else title
 
 
 def _files(patterns: tuple[str, ...]) -> Iterator[Path]:
@@ -134,13 +142,14 @@ def _files(patterns: tuple[str, ...]) -> Iterator[Path]:
 
 
 def _linked(text: str, page: Path, files: dict[Path, Path], ending: str = "") -> str:
-    """Links to what the edition holds lead there, with another ending if that is given; others become plain words."""
+    """Links to what the edition holds lead there, with another ending if that is given; others become plain words, and say
+    where else to find the pages that are for teachers."""
 
     def link(found: re.Match) -> str:
         words, target, anchor = found.groups()
         place = Path(os.path.normpath(page.parent / target))
         if place not in files and not any(place in name.parents for name in files):
-            return words
+            return words + " (in the full course)" * (place.name in NOT_THEIRS)
         return f"[{words}]({str(Path(target).with_suffix(ending).as_posix()) if ending else target}{anchor or ''})"
 
     return LINK.sub(link, text)

@@ -367,8 +367,8 @@ def decisions_page() -> str:
     return f"""# What should I do?
 
 How many labels, how far from the source, how much computing: find your line. Each rests on stored results of this course,
-computed anew by a test; intervals are 95%. They are about one small world, handwritten digits and printed letters. On your
-own images a line here is where to start, and your validation images decide.
+computed anew by a test. "A minus B" is the lead of A over B, with its 95% interval. The results are about one small world,
+handwritten digits and printed letters. On your own images a line here is where to start, and your validation images decide.
 
 | you have | do | because | stored in |
 |---|---|---|---|
@@ -376,26 +376,28 @@ own images a line here is where to start, and your validation images decide.
 at 5 labels the probe reads {_mean(PROBE, 5)}, the centroid {_mean(CENTROID, 5)}, fine-tuning {_mean(TUNED, 5)}, \
 from scratch {_mean(SCRATCH, 5)}; the probe takes {_seconds(PROBE, 5)}, fine-tuning {_seconds(TUNED, 5)} | {csv("digits")} |
 | **10 or 20** labels per class, a related source, minutes | **fine-tune** all of it | \
-over the probe {_points(lead(10, TUNED, PROBE))} at 10 labels; over from scratch {_points(lead(10))} | {csv("digits")} |
+at 10 labels fine-tuning minus the probe {_points(lead(10, TUNED, PROBE))}, \
+minus training from scratch {_points(lead(10))} | {csv("digits")} |
 | **50 or more** labels per class | fine-tune or train from scratch: accuracy does not decide it | \
-fine-tuning over from scratch {_points(lead(50))} at 50 labels; both take about as long \
+fine-tuning minus training from scratch {_points(lead(50))} at 50 labels; both take about as long \
 ({_seconds(TUNED, 50)} and {_seconds(SCRATCH, 50)}) | {csv("digits")} |
-| images in use will be **turned or moved** | a probe or fine-tuning from the letters, not from scratch | \
-fine-tuning over from scratch {_points(shift("rotation"))} when turned, {_points(shift("translation"))} when moved; \
-the probe over fine-tuning {_points(shift("rotation", PROBE, TUNED))} when turned | {csv("digits")} |
-| images in use will be **noisy** | not this backbone: a small CNN or logistic regression | \
-fine-tuned letters over logistic regression {_points(shift("noise", TUNED, LOGISTIC))}, \
-over the raw CNN {_points(shift("noise", TUNED, RAW))} | {csv("digits")} |
+| images that will be **turned or moved** in use | a probe or fine-tuning from the letters, not from scratch | \
+fine-tuning minus training from scratch {_points(shift("rotation"))} when turned, \
+{_points(shift("translation"))} when moved; \
+the probe minus fine-tuning {_points(shift("rotation", PROBE, TUNED))} when turned | {csv("digits")} |
+| images that will be **noisy** in use | not this backbone: a small CNN or logistic regression | \
+fine-tuned letters minus logistic regression {_points(shift("noise", TUNED, LOGISTIC))}, \
+minus the raw CNN {_points(shift("noise", TUNED, RAW))} | {csv("digits")} |
 | a target **far** from the source (numbers in a table) | no network: logistic regression or a random forest | \
 {tables} | {csv("tables")} |
 | which **source** for the backbone | one made of the same parts as your images | \
-a probe at 5 labels over from scratch: letters upside down {_points(_source("letters upside down"))}, \
-noise {_points(_source("noise"))} | {csv("sources")} |
+a probe at 5 labels minus training from scratch: from letters upside down {_points(_source("letters upside down"))}, \
+from noise {_points(_source("noise"))} | {csv("sources")} |
 | plenty of images, and **no labels** for them | pretrain on pairs of views, best of images like your own, then a probe | \
 a probe at 5 labels on 900 digits without labels: {lesson_12.accuracy(OWN)[0]:.3f}, \
-over plain pixels {_points(unlabelled(OWN, lesson_12.PIXELS))}, \
-over letters without labels {_points(unlabelled(OWN, BARE))}; \
-these over plain pixels {_points(unlabelled(BARE, lesson_12.PIXELS))}; \
+minus plain pixels {_points(unlabelled(OWN, lesson_12.PIXELS))}, \
+minus letters without labels {_points(unlabelled(OWN, BARE))}; \
+these minus plain pixels {_points(unlabelled(BARE, lesson_12.PIXELS))}; \
 their names add {_points(unlabelled(LABELLED, BARE))} | {csv("without_labels")} |
 | which **architecture** | compare two or three on your validation images | \
 fine-tuned at 5 labels, three draws: {architectures}; \
@@ -405,27 +407,27 @@ at 10 labels: .0003 {_rate(TUNED, 3.16e-4)}, .001 {_rate(TUNED, 1e-3)}, .003 {_r
 .01 {_rate(TUNED, 1e-2)} | {csv("rates")} |
 | which **rate** for a probe | anything from .001 to .01 | \
 at 10 labels: .001 {_rate(PROBE, 1e-3)}, .003 {_rate(PROBE, 3.16e-3)}, .01 {_rate(PROBE, 1e-2)} | {csv("rates")} |
-| which **rate** from scratch | try .003 first | \
+| which **rate** to train from scratch with | try .003 first | \
 at 10 labels the same network: .001 {_rate(SCRATCH, 1e-3)}, .003 {_rate(SCRATCH, 3.16e-3)}, .01 {_rate(SCRATCH, 1e-2)}; \
 the raw CNN falls to {_rate(RAW, 3.16e-2)} at .03 | {csv("rates")} |
 | you want **two answers** from one image | one body with two heads; for one answer, transfer | \
-digits with letters over digits alone {_points(_partner("letters"))}; \
-over fine-tuning {_points(_partner("letters", TUNED))} | {csv("two_heads")} |
+digits with letters minus digits alone {_points(_partner("letters"))}; \
+minus fine-tuning {_points(_partner("letters", TUNED))} | {csv("two_heads")} |
 | pictures with **words** beside them, and classes that change | \
 two towers and a contrastive loss; then name the classes, with words that were met | \
 of letters never seen {share("unseen among unseen")} get their own name among those held out, \
 {share("unseen among all")} among all; with words never met {share("digits by their own names")} of the digits \
 | {csv("pictures_and_words")} |
 | **many tasks**, and little room to keep them | one frozen backbone; for each task its norms, or low-rank adapters | \
-at 20 labels over fine-tuning: {adapters}; fine-tuning keeps {kilobytes("fine-tuning")} | {csv("small_and_cheap")} |
+at 20 labels, minus fine-tuning: {adapters}; fine-tuning keeps {kilobytes("fine-tuning")} | {csv("small_and_cheap")} |
 | a **small network** must do the work, and there are unlabelled images | let the fine-tuned one teach it | \
-the raw CNN with a teacher over labels alone {_points(lesson_14.gain(5))} at 5 labels per class, \
+the raw CNN with a teacher minus labels alone {_points(lesson_14.gain(5))} at 5 labels per class, \
 {_points(lesson_14.gain(20))} at 20 | {csv("small_and_cheap")} |
 | a trained network is to be **smaller and faster** on a processor | int8, and measure it on your machine | \
 {int8} | {csv("small_and_cheap")} |
 
-"Related" means made of the same parts, as digits and letters are made of strokes; it need not be the same things. Where the
-lines do not help: make the probe first. It costs seconds, and it tells you whether the features know anything about your
+"Related" means made of the same parts, as digits and letters are made of strokes; it need not be the same things. Where no
+line helps, make the probe first. It costs seconds, and it tells you whether the features know anything about your
 classes. All claims with their intervals: [CLAIMS.md](CLAIMS.md). How they were measured: [lesson 07](07_the_evidence.ipynb).
 """
 

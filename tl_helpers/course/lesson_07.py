@@ -47,8 +47,13 @@ def lead(one: pd.DataFrame, other: pd.DataFrame, column: str | Sequence[str] = "
     Args:
         column: of accuracies; several, those of the shifts say, are averaged for each seed.
         level: of the interval.
+
+    Raises:
+        ValueError: there are several results of one seed, or not the same seeds of both.
     """
     first, second = (part[part.seed.isin(one.seed)].sort_values("seed") for part in (one, other))
+    if not first.seed.is_unique or first.seed.tolist() != second.seed.tolist():
+        raise ValueError("lead takes results of one method and task, one a seed, and of another with the same seeds.")
     task = first.task.iloc[0]
     if column == "test" and task != "fraud" and (first.right != "").all() and (second.right != "").all():
         return in_points(mean_interval(experiments.values(first), level=level, minus=experiments.values(second)))

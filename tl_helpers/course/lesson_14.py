@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 import tempfile
@@ -213,14 +212,14 @@ def in_words(name: str) -> str:
 def rounded(model: nn.Module, bits: int = 8) -> nn.Module:
     """A copy of a model whose weights are rounded to 2 ** bits - 1 steps, evenly from -max to max in each output channel.
 
-    Biases and norms stay as they are: they are few.
+    Adapters are merged first. Biases and norms stay as they are: they are few.
 
     Raises:
         ValueError: bits is not a whole number from 2 to 16.
     """
     if not isinstance(bits, int) or isinstance(bits, bool) or not 2 <= bits <= 16:
         raise ValueError(f"bits must be a whole number from 2 to 16; not {bits!r}.")
-    model, most = copy.deepcopy(model), 2 ** (bits - 1) - 1
+    model, most = merged(model), 2 ** (bits - 1) - 1
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):

@@ -8,6 +8,7 @@ import hashlib
 import io
 import math
 import os
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -143,6 +144,7 @@ def folder(path: str | os.PathLike, *, val: float = 0.2, test: float = 0.2, seed
         raise ValueError(f"{shown(root)} holds {what}{why}; a task needs at least two classes, in a subfolder each.")
     lost = sorted(set(frame.label) - set(classes))
     notes += [f"No image of the class {label!r} can be read: it is no class here." for label in lost]
+    notes += _alike(classes)
     near, pairs = _near(frame, looks)
     report = Report(frame.drop(columns=["path", "picture"]), copies, near, notes, pairs)
     splits = {}
@@ -154,6 +156,15 @@ def folder(path: str | os.PathLike, *, val: float = 0.2, test: float = 0.2, seed
     name = root.stem if root.is_file() else base.resolve().name
     title = shown(name) if shots in (None, "all") else f"{shown(name)}, {shots} per class"
     return Task(title, tuple(classes), **splits, report=report)
+
+
+def _alike(classes: list[str]) -> list[str]:
+    """A sentence on those whose names differ in capitals, spaces or how accents are written, and in nothing else."""
+    groups = {}
+    for label in classes:
+        groups.setdefault("".join(unicodedata.normalize("NFKC", label).casefold().split()), []).append(label)
+    same = [" and ".join(map(repr, group)) for group in groups.values() if len(group) > 1]
+    return [f"The classes {names} have nearly the same name: are they one?" for names in same]
 
 
 def _rows_of_folder(root: Path) -> tuple[Path, list[tuple[Path, str, str]], list[str]]:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ..data import Files, Task
+from .parts import at_rest
 from .validate import brief, check_choice, check_number, check_seed
 
 
@@ -72,7 +73,7 @@ class Settings:
     def recipe(self, model: nn.Module, task: Task, device: torch.device) -> dict[str, str | float | None]:
         """What decides how a training goes, as plain values: two trainings of one recipe are the same training."""
         plain = {k: v if v is None or isinstance(v, str) else float(v) for k, v in vars(self).items() if k != "augment"}
-        learns = torch.tensor([weights.requires_grad for weights in model.parameters()])
+        learns = torch.tensor([w.requires_grad for w in model.parameters()] + [at_rest(part) for part in model.modules()])
         plain |= {"model": _fingerprint(learns, *model.state_dict().values()), "layers": str(model), "device": device.type}
         plain |= {"data": _fingerprint(task.train.x, task.train.y), "validation data": _fingerprint(task.val.x, task.val.y)}
         return plain | {"augment": None if self.augment is None else described(self.augment)}

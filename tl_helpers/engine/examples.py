@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -41,6 +43,18 @@ def as_examples(values, prepared: bool) -> Tensor:
         advice = ": from 0 to 1 they become images by (x * 255).round().to(torch.uint8)" if x.is_floating_point() else ""
         raise ValueError(f"{wanted}; these are {described(x)}{more}{advice}.")
     return x
+
+
+def check_order(learned: Sequence[str], counted: Sequence[str]) -> None:
+    """Raise a ValueError where a class that a model has learned has another number among the labels of a split."""
+    places = {name: i for i, name in enumerate(learned)}
+    moved = [] if learned == counted else [name for i, name in enumerate(counted) if places.get(name, i) != i]
+    if moved:
+        raise ValueError(
+            f"The model counts {moved[0]!r} as class {places[moved[0]]}, and these labels count it as class "
+            f"{counted.index(moved[0])}: give the task the classes of the model, in the order of model.facts.classes, and "
+            "number its labels by them."
+        )
 
 
 def check_input(config) -> None:

@@ -13,7 +13,9 @@ from ..images import prepare
 from ..models import input_of
 from .arguments import Settings, shape
 from .distributed import Distributed
+from .examples import check_order
 from .memory import to_device
+from .parts import facts_of
 
 
 def load(model: nn.Module, split: Split, device: torch.device, raw: bool = False) -> tuple[Tensor, Tensor, Callable]:
@@ -21,7 +23,11 @@ def load(model: nn.Module, split: Split, device: torch.device, raw: bool = False
 
     Small images are normalised here once, unless they are wanted raw (to be augmented); photographs stay bytes, a quarter
     of the memory, and each batch is normalised.
+
+    Raises:
+        ValueError: the labels count the same classes as the model in another order, so that every number would be wrong.
     """
+    check_order(facts_of(model).classes, split.classes)
     x, normalise = split.x, lambda x: x
     if not split.are_vectors:
         wanted = input_of(model)

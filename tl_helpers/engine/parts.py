@@ -14,10 +14,7 @@ from .validate import check_number
 
 @torch.no_grad()
 def check_parts(body: nn.Module, model: nn.Module, size: tuple[int, int, int]) -> None:
-    """Raise a ValueError unless a frozen model is its backbone and then its head, in training too: tried on two images.
-
-    The head has other weights afterwards.
-    """
+    """Raise a ValueError unless a frozen model is its backbone and then its head, in training too: tried on two images."""
 
     def refuse(why: str):
         name = model.pretrained_cfg.get("architecture", type(model).__name__)
@@ -30,6 +27,7 @@ def check_parts(body: nn.Module, model: nn.Module, size: tuple[int, int, int]) -
         refuse(f"it does not end in one linear layer, but in a {type(last).__name__}")
     modes = [(module, module.training) for module in (*body.modules(), *model.modules())]
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    initial = [parameter.clone() for parameter in last.parameters()]
     with seeded(0):
         images = torch.randn(2, *size).to(weights)
         for parameter in last.parameters():  # some architectures begin with zeros, which hide what comes before
@@ -43,6 +41,8 @@ def check_parts(body: nn.Module, model: nn.Module, size: tuple[int, int, int]) -
         finally:
             for module, mode in modes:
                 module.training = mode
+            for parameter, value in zip(last.parameters(), initial):
+                parameter.copy_(value)
     if not _near(parts, whole):
         refuse("its head on features answers otherwise than all of it on images")
     if not _near(again, vectors) or not all(torch.equal(b, buffers[name]) for name, b in model.named_buffers()):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from torch import nn
 
-from ..device import hub_cache
+from ..device import hub_cache, seeded
 from . import lite0
 
 PREFETCH = "python -m tl_helpers prefetch --only"  # gets weights or photographs, once
@@ -98,6 +98,7 @@ def create(name: str, arguments: dict, **more) -> nn.Module:
         raise ValueError(f"timm cannot make {name!r} with {arguments}: {error}.") from error
 
 
+@seeded(0)  # timm draws weights before it loads others over them
 def create_pretrained(name: str, arguments: dict) -> nn.Module:
     """The model with its weights and the head that belongs to them, since timm loads strictly into nothing else.
 

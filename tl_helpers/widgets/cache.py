@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import zlib
 from collections.abc import Callable
+from types import FunctionType
 
 from torch import Tensor, nn, uint8
 
@@ -47,8 +48,9 @@ def _contents(model: nn.Module, split: Split) -> tuple:
 
 
 def _settings(module: nn.Module) -> list:
-    named = vars(module).items()
-    return [(name, value) for name, value in named if name != "training" and isinstance(value, (str, int, float, tuple))]
+    kinds, named = (str, int, float, tuple, FunctionType), vars(module).items()
+    hooks = [*module._forward_pre_hooks, *module._forward_hooks]  # their numbers, of which torch gives each only once
+    return hooks + [(name, value) for name, value in named if name != "training" and isinstance(value, kinds)]
 
 
 def _checksum(values: Tensor) -> tuple:

@@ -47,7 +47,9 @@ function render({ model, el }) {
   async function jpeg(source, width, height) {
     const square = document.createElement("canvas"), side = Math.min(width, height);
     square.width = square.height = SIDE;
-    square.getContext("2d").drawImage(source, (width - side) / 2, (height - side) / 2, side, side, 0, 0, SIDE, SIDE);
+    const pen = Object.assign(square.getContext("2d"), { fillStyle: "white", imageSmoothingQuality: "high" });
+    pen.fillRect(0, 0, SIDE, SIDE); // below what is transparent, as tl.folder has it
+    pen.drawImage(source, (width - side) / 2, (height - side) / 2, side, side, 0, 0, SIDE, SIDE);
     return (await new Promise((done) => square.toBlob(done, "image/jpeg", 0.9))).arrayBuffer();
   }
   async function next() {
@@ -162,7 +164,7 @@ function render({ model, el }) {
   async function choose(i, files) {
     for (const file of files) {
       try {
-        const image = await createImageBitmap(file, { imageOrientation: "from-image" });
+        const image = await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
         waiting.push({ take: i, exam: $(".exam").checked, data: await jpeg(image, image.width, image.height) });
         image.close();
       } catch {

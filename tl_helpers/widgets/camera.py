@@ -69,6 +69,8 @@ class Camera(AnyWidget):
     def task(self, val: float = 0.2) -> Task:
         """What was taken, as a Task for `tl.fit` and the others: taught pictures in train and val, those examined in test.
 
+        Its classes stand in the order of their names, as `tl.folder` has them.
+
         Args:
             val: the share of each class's taught pictures that goes to val: the last ones, since neighbours are near copies.
 
@@ -76,7 +78,7 @@ class Camera(AnyWidget):
             ValueError: there are no pictures of two classes yet.
         """
         check_number("val", val, "a share of the pictures, from 0 to below 1", 0, 0.999)
-        places = self._kinds(2)
+        places = sorted(self._kinds(2), key=lambda kind: self.classes[kind])
         train, kept = [], []
         for kind in places:
             mine = self._chosen(exam=False, kind=kind)

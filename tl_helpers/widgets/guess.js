@@ -1,5 +1,5 @@
 // The question of guessing.py and its one answer: a slider, a choice, a list to sort or a curve of points to drag.
-// `value` is null until somebody guesses; each change is one message.
+// `value` is null until somebody guesses; each change is one message. `beside` comes back once the result is there too.
 const WIDE = 420, HIGH = 190, LEFT = 40, BOTTOM = 24, TOP = 10;
 let count = 0;
 
@@ -34,7 +34,13 @@ function render({ model, el }) {
     return made;
   };
   const forms = { number, choices, order, curve };
-  const show = forms[kind]();
+  const answer = forms[kind]();
+  const compare = button("Show what was measured", () => (said.textContent = model.get("beside")));
+  box.append(compare);
+  function show() {
+    answer();
+    compare.style.display = model.get("beside") ? "" : "none";
+  }
 
   function number() {
     const slider = make("input", { type: "range", min: low, max: high, step, style: "width:60%; vertical-align:middle" });
@@ -148,8 +154,8 @@ function render({ model, el }) {
   }
 
   show();
-  model.on("change:value", show);
-  return () => model.off("change:value", show);
+  model.on("change:value change:beside", show);
+  return () => model.off("change:value change:beside", show);
 }
 
 export default { render };

@@ -31,13 +31,14 @@ class Guess(anywidget.AnyWidget):
     high = traitlets.Float(1.0).tag(sync=True)
     step = traitlets.Float(0.01).tag(sync=True)
     value = traitlets.Any(None).tag(sync=True)
+    beside = traitlets.Unicode().tag(sync=True)  # the guess beside what was measured; empty until there are both
 
     def __init__(self, **asked):
         super().__init__(**asked)
-        self.made = [self, self.layout]
+        self.made, self.measured = [self, self.layout], None
         with contextlib.suppress(ValueError):  # what was kept answers another question of the same words
             self.value = _kept().get(self.question)
-        self.observe(lambda change: _keep(self.question, change.new), "value")
+        self.observe(self._guessed, "value")
         close_those_of_the_last_run(self)
 
     @traitlets.validate("value")
@@ -72,8 +73,13 @@ class Guess(anywidget.AnyWidget):
             raise ValueError(f"{who} is a number from {self.low:g} to {self.high:g}; this is {number:g}.")
         return number
 
+    def _guessed(self, change) -> None:
+        _keep(self.question, change.new)
+        if self.measured is not None:  # after Run All the result is older than the guess
+            self.reveal(self.measured)
+
     def reveal(self, answer) -> Revealed:
-        """The guess beside what was measured.
+        """The guess beside what was measured. A guess that is made later has a button below it that shows both.
 
         Args:
             answer: a number, the right choice, the right order, or the values of the curve.
@@ -81,7 +87,10 @@ class Guess(anywidget.AnyWidget):
         Raises:
             ValueError: this does not answer the question.
         """
-        return Revealed(self, self._checked(answer, "What was measured"))
+        self.measured = self._checked(answer, "What was measured")
+        shown = Revealed(self, self.measured)
+        self.beside = "" if self.value is None else shown.words
+        return shown
 
     def __repr__(self) -> str:
         return f"Your guess: {self.question}"
@@ -215,9 +224,8 @@ def guess(
 
 
 def _place() -> Path | None:
-    """The file that keeps guesses, beside that of the exercises; None where nothing is to be kept."""
-    store = checks.store()
-    return None if str(store) == os.devnull else store.with_name("guesses.json")
+    """The file that keeps guesses; None where nothing is to be kept."""
+    return None if str(checks.store()) == os.devnull else checks.guesses()
 
 
 def _kept() -> dict:

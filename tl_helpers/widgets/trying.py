@@ -21,11 +21,13 @@ from ..course import experiments
 from ..course.experiments import chosen, load
 from ..course.methods import BEND, METHODS
 from ..data import Split, Task, digits, letters
+from ..device import seeded
 from ..engine import diagram
 from ..engine.drawing import WIDE
 from ..engine.memory import predict_logits
 from ..engine.parts import keep_frozen_still
 from ..engine.style import looks
+from ..engine.weights import create_pretrained
 from ..images import prepare
 from ..models import ACTIVATIONS, POOLINGS, RawCNN, count_parameters
 from ..results import Evaluation
@@ -389,16 +391,15 @@ def letters_read(model: nn.Module) -> Evaluation:
         raise ValueError(f"This network did not come from a letters backbone, as {', '.join(models.LETTERS)} do.")
     head, split = _old_head(name)
     old = copy.deepcopy(model)
-    old.reset_classifier(head.out_features)
+    with seeded(0):
+        old.reset_classifier(head.out_features)
     old.get_classifier().load_state_dict(head.state_dict())
     return evaluate(old, split)
 
 
 @functools.lru_cache(maxsize=2)
 def _old_head(name: str) -> tuple[nn.Module, Split]:
-    import timm
-
-    return timm.create_model(name, pretrained=True).get_classifier(), letters().test[::7]
+    return create_pretrained(name, {}).get_classifier(), letters().test[::7]
 
 
 def parts(model: nn.Module, results: dict[str, dict[str, Evaluation]] | None = None) -> plots.Figure:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 from .. import plots
-from ..data import Files, Split
+from ..data import Split
 from ..images import in_rgb, open_photograph, prepare
 from ..models import input_of
 from .base import Widget
@@ -40,19 +39,12 @@ def recognise(
         ValueError: the picture cannot be read, there is no ink in the drawing, or a model has another number of classes.
     """
     models = models if isinstance(models, dict) else {"the network": models}
-    first = next(iter(models.values()))
-    wanted, label = input_of(first), torch.zeros(1, dtype=torch.long)
+    wanted, image = input_of(next(iter(models.values()))), _opened(picture)
     if wanted.size[0] == 1 if drawing is None else drawing:
-        split = Split(as_digit(ink_of(_opened(picture))), label)
+        split = Split(as_digit(ink_of(image)), [0])
         return named(models, split, split.x[0], classes)
-    with tempfile.TemporaryDirectory() as folder:
-        if not isinstance(picture, (str, os.PathLike)):
-            image, picture = _opened(picture), Path(folder, "picture.png")
-            image.thumbnail((2000, 2000))
-            image.save(picture)
-        split = Split(Files([picture]), label)
-        with warnings.catch_warnings(action="ignore"):
-            return named(models, split, prepare(split, wanted)[0], classes)
+    split = Split(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None], [0])
+    return named(models, split, prepare(split, wanted)[0], classes)
 
 
 def _opened(picture) -> Image.Image:

@@ -85,6 +85,11 @@ def store() -> Path:
     return Path(os.environ.get("TL_PROGRESS") or (Path(folder, "progress.json") if folder else os.devnull))
 
 
+def guesses() -> Path:
+    """The file that keeps guesses, beside that of the exercises."""
+    return store().with_name("guesses.json")
+
+
 def kept(path: Path) -> list:
     """What the lines of a file that `keep` wrote hold. Damaged ones are left out: nothing depends on them."""
     found = []
@@ -148,9 +153,10 @@ def progress(lesson: str) -> Progress:
 
 
 def forget_progress() -> None:
-    """Begin anew: no exercise has passed."""
-    if store().exists():
-        store().write_text("", encoding="utf-8")
+    """Begin anew, for the next person at this machine: no exercise has passed, and no guess is kept."""
+    for place in (store(), guesses()):
+        if place.exists():
+            place.write_text("", encoding="utf-8")
 
 
 class Claims:

@@ -14,7 +14,7 @@ from .base import NotYet, exercise, returned
 def labels_for(function) -> str:
     """function(curve, goal): the smallest index of a Series of accuracies at which the goal is reached, or None."""
     curve = pd.Series([0.55, 0.75, 0.91, 0.95, 0.98], index=[1, 2, 5, 10, 20])
-    answers = {goal: function(curve.copy(), goal) for goal in (0.9, 0.95, 0.5, 0.99)}
+    answers = {goal: function(curve.copy(), goal) for goal in (0.9, 0.95, 0.5, 0.99, 0.76)}
     returned(answers[0.5], "put its body in place of the dots.")
     if answers[0.9] in (0.91, 2):
         raise NotYet(
@@ -30,6 +30,10 @@ def labels_for(function) -> str:
         raise NotYet("At exactly the goal it is reached: at least means >=.")
     if answers[0.99] is not None:
         raise NotYet("No number here reaches 0.99, and the function should then return None.")
+    if answers[0.76] != 5:
+        raise NotYet("With 2 labels the accuracy is 0.75, which is near to a goal of 0.76 and does not reach it.")
+    if function(pd.Series([0.6, 0.9, 0.85, 0.95], index=[1, 2, 5, 10]), 0.9) != 2:
+        raise NotYet("Accuracies may go down again: of 0.6, 0.9, 0.85 and 0.95 the second is the first to reach 0.9.")
     return "So a goal has a price in labels, for every method another one. Ask for it before you collect any."
 
 
@@ -37,7 +41,8 @@ def labels_for(function) -> str:
 def judged(function) -> str:
     """function(low, high): "ahead", "behind" or "cannot tell" for a lead whose interval goes from low to high."""
     returned(function(0.8, 2.6), "put its body in place of the dots.")
-    answers = {ends: function(*ends) for ends in ((0.8, 2.6), (-19.2, -7.8), (-3.1, 12.0), (-0.3, 0.1))}
+    asked = ((0.8, 2.6), (-19.2, -7.8), (-3.1, 12.0), (-0.3, 0.1), (-0.2, 3.0), (0.0, 1.5), (-1.5, 0.0))
+    answers = {ends: function(*ends) for ends in asked}
     strange = set(answers.values()) - {"ahead", "behind", "cannot tell"}
     if strange:
         raise NotYet(f"The answer should be one of 'ahead', 'behind' and 'cannot tell', spelled like this; not {strange}.")
@@ -49,6 +54,10 @@ def judged(function) -> str:
         raise NotYet("From -3.1 to +12.0 zero lies inside, however large the middle is: these runs cannot tell.")
     if answers[(-0.3, 0.1)] != "cannot tell":
         raise NotYet("From -0.3 to +0.1 zero lies inside. A small interval around zero is still no proof of equality.")
+    if answers[(-0.2, 3.0)] != "cannot tell":
+        raise NotYet("From -0.2 to +3.0 nearly all of it is above zero, and zero lies inside all the same.")
+    if {answers[(0.0, 1.5)], answers[(-1.5, 0.0)]} != {"cannot tell"}:
+        raise NotYet("An interval that ends at zero itself lies neither wholly above it nor wholly below.")
     return "And 'cannot tell' is not 'no difference': a larger study may still find one."
 
 

@@ -16,7 +16,7 @@ def summed_loss(function) -> str:
     labels = torch.tensor([3, 0, 9, 1, 4]), torch.tensor([0, 1, 1, 0, 1])
     found = function(*scores, *labels, 0.5)
     returned(found, "put its body in place of the dots.")
-    found = torch.as_tensor(found)
+    found = torch.as_tensor(found).float()
     if found.ndim:
         raise NotYet(f"A loss is one number; this has the shape {tuple(found.shape)}. cross_entropy takes the mean already.")
     one, two = (F.cross_entropy(s, y) for s, y in zip(scores, labels))
@@ -32,10 +32,12 @@ def summed_loss(function) -> str:
         raise NotYet(
             f"The losses are {one:.3f} and {two:.3f}; with w = 0.5 the sum is {one + 0.5 * two:.3f}, not {found:.3f}."
         )
-    some = torch.tensor([3, 0, -1, -1, 4])
-    found = torch.as_tensor(function(*scores, some, labels[1], 2.0))
-    if not torch.allclose(found, F.cross_entropy(scores[0], some, ignore_index=-1) + 2 * two):
-        raise NotYet("Images with the label -1 should be left out of that loss: ignore_index=-1.")
+    some = torch.tensor([3, 0, -1, -1, 4]), torch.tensor([-1, 1, 1, 0, -1])
+    for given in ((some[0], labels[1]), (labels[0], some[1])):
+        found = torch.as_tensor(function(*scores, *given, 2.0)).float()
+        one, two = (F.cross_entropy(s, y, ignore_index=-1) for s, y in zip(scores, given))
+        if not torch.allclose(found, one + 2 * two):
+            raise NotYet("Images with the label -1 should be left out of that loss, whichever it is: ignore_index=-1.")
     return "Each head learns from its own loss, and the body is pulled by both."
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 import torch
 from scipy.stats import binom
@@ -104,7 +106,7 @@ def will_it_help(labels, first_step) -> str:
     right = int(sun.index[sun.index > doubtful.max()].min()) if len(doubtful) else int(sun.index[0])
     if not isinstance(first_step, str) or first_step not in ("probe", "label", "scratch"):
         raise NotYet('The first step is one of "probe", "label" and "scratch".')
-    if isinstance(labels, bool) or not isinstance(labels, int | float) or labels != right:
+    if isinstance(labels, bool) or not isinstance(labels, Real) or labels != right:
         known = f"The figure has points at {', '.join(map(str, sun.index))}."
         if labels in sun.index and sun.low[labels] > 0:
             raise NotYet(

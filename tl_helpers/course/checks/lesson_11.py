@@ -96,7 +96,8 @@ def bytes_on_the_wire(function) -> str:
 def worth_it(most) -> str:
     """most(seconds, least): the largest number of processes whose speed-up, divided by that number, is at least `least`."""
     slow, odd = {1: 8.0, 2: 4.4, 4: 2.5, 8: 1.6, 16: 1.4}, {8: 1.0, 1: 6.0, 2: 5.0, 4: 1.7}
-    for seconds, least, right in ((slow, 0.75, 4), (slow, 0.5, 8), (slow, 0.95, 1), (slow, 0.3, 16), (odd, 0.7, 8)):
+    cases = (slow, 0.75, 4), (slow, 0.5, 8), (slow, 0.95, 1), (slow, 0.3, 16), (odd, 0.7, 8), ({1: 8.0, 2: 4.0}, 1.0, 2)
+    for seconds, least, right in cases:
         found = most(dict(seconds), least)
         returned(found, "it should return one of the numbers of processes.")
         if found not in seconds:
@@ -119,6 +120,7 @@ def no_giveaway(hide) -> str:
         ("Plot with Matplotlib or pandas", ["matplotlib", "pandas"], "Plot with or"),
         ("a pandas DataFrame of PANDAS", ["pandas"], "a DataFrame of"),
         ("fit the model", ["sklearn"], "fit the model"),
+        ("the rows and the columns of pandas", ["pandas"], "the rows and the columns of"),
         ("expandasble words stay", ["pandas"], "expandasble words stay"),
         ("pandas", ["pandas"], ""),
     ]
