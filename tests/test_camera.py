@@ -178,7 +178,7 @@ def test_classes_are_added_and_renamed_and_bad_names_refused(two):
     assert [name for name, *_ in two.state["classes"]] == ["this", "that", "class 3"]
     two.send("rename", **{"class": 2}, name="  spot ")
     two.take(2, range(3))
-    assert two.send("frame", picture(2, 9))["name"] == "spot" and two.camera.task().classes == ("this", "that", "spot")
+    assert two.send("frame", picture(2, 9))["name"] == "spot" and two.camera.task().classes == ("spot", "that", "this")
     for name in ("", "That", "a/b", "..", "x" * 41, "a\nb", "ends.", None):
         assert two.send("rename", **{"class": 0}, name=name)["words"]
     assert two.state["classes"][0][0] == "this"

@@ -100,7 +100,7 @@ def fit(
     model.facts = Facts(task.classes)  # a temperature or threshold was that of the old weights
     forward = classifier(model) if task.train.are_vectors else model  # what runs: all of the model, or its head
     data, val = Batches(model, task.train, how, device, processes), load(model, task.val, device)
-    _check_model(model, forward, *data.first(2), task)
+    _check_model(forward, *data.first(2), task)
 
     net, memory = processes.wrap(forward), MicroBatches(forward, processes.size)
     groups, steps = parameter_groups(model, how.lr, how.weight_decay, how.layer_decay), epochs * len(data)
@@ -124,8 +124,8 @@ def fit(
                     break
                 sums = one_epoch(net, data, criterion, optimizer, scheduler, scaler, memory, bar)
                 loss, accuracy = (value / len(task.train) for value in processes.sum(sums).tolist())
-                checked = _evaluate(model, forward, *val, processes)
-                after = checked if checked.n else _evaluate(model, forward, *data.first(2))
+                checked = _evaluate(forward, *val, processes)
+                after = checked if checked.n else _evaluate(forward, *data.first(2))
                 _check_finite(epoch, how.lr, loss, after.loss)  # the last step may have exploded
                 rate, seconds = scheduler.base_lrs[-1] * share_of_lr(epoch * len(data) - 1), time.perf_counter() - start
                 rows.append(dict(zip(COLUMNS, (epoch, loss, accuracy, checked.loss, checked.accuracy, rate, seconds))))
@@ -177,7 +177,7 @@ def evaluate(model: nn.Module, split: Split, device: str | None = None) -> Evalu
     check_kind("evaluate", split, Split, "a split, as task.test is one")
     device = find_device(device)
     model = to_device(model, device)
-    return _evaluate(model, classifier(model) if split.are_vectors else model, *load(model, split, device))
+    return _evaluate(classifier(model) if split.are_vectors else model, *load(model, split, device))
 
 
 def predict(
@@ -199,15 +199,15 @@ def predict(
     model = to_device(model, device)
     x, _, normalise = load(model, images, device)
     forward = classifier(model) if images.are_vectors else model
-    return _logits(model, forward, x, normalise).softmax(1).cpu()
+    return _logits(forward, x, normalise).softmax(1).cpu()
 
 
 def _evaluate(
-    model: nn.Module, forward: Callable, x: Tensor, y: Tensor, normalise: Callable, processes: Distributed | None = None
+    forward: nn.Module, x: Tensor, y: Tensor, normalise: Callable, processes: Distributed | None = None
 ) -> Evaluation:
     if not len(y):
         return Evaluation(math.nan, math.nan, 0)
-    look = lambda x: _logits(model, forward, x, normalise)
+    look = lambda x: _logits(forward, x, normalise)
     logits = processes.join(look, x) if processes else look(x)
     y = y.to(logits.device)
     if y.max() >= logits.shape[1]:
@@ -216,10 +216,10 @@ def _evaluate(
     return Evaluation(accuracy, F.cross_entropy(logits, y).item(), len(y))
 
 
-def _logits(model: nn.Module, forward: Callable, x: Tensor, normalise: Callable, what: str = "these examples") -> Tensor:
-    """What a model answers: float32, N x classes. What it cannot take is said in words."""
+def _logits(forward: nn.Module, x: Tensor, normalise: Callable, what: str = "these examples") -> Tensor:
+    """What a model, or its head, answers: float32, N x classes. What it cannot take is said in words."""
     try:
-        answer = predict_logits(model, lambda part: forward(normalise(part)), x)
+        answer = predict_logits(forward, lambda part: forward(normalise(part)), x)
     except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
         raise ValueError(f"The model cannot take {what}, of {shape(x[0])} each: {error}") from error
     if answer.ndim != 2:
@@ -227,9 +227,9 @@ def _logits(model: nn.Module, forward: Callable, x: Tensor, normalise: Callable,
     return answer
 
 
-def _check_model(model: nn.Module, forward: Callable, x: Tensor, y: Tensor, normalise: Callable, task: Task) -> None:
+def _check_model(forward: nn.Module, x: Tensor, y: Tensor, normalise: Callable, task: Task) -> None:
     """Try the model on two examples, so that what does not fit is said before any training."""
-    answer = _logits(model, forward, x, normalise, repr(task.name))
+    answer = _logits(forward, x, normalise, repr(task.name))
     if answer.shape[1] != len(task.classes):
         raise ValueError(
             f"The model answers with {answer.shape[1]} numbers for each image, but {task.name!r} has {len(task.classes)} "

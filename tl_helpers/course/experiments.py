@@ -319,32 +319,40 @@ def _rows(path: Path) -> list[dict]:
     return list(csv.DictReader(whole.decode().splitlines()))
 
 
-CELL = [field.name for field in dataclasses.fields(Cell)]
+CELL = tuple(field.name for field in dataclasses.fields(Cell))
 
 
-def read(path: Path, words: str, keys: Sequence[str], missing: dict[str, list[str]]) -> pd.DataFrame:
+def read(path: Path, words: str, keys: Sequence[str], missing: Sequence[str]) -> pd.DataFrame:
     """The rows of a stored grid; where two runs at once wrote a row twice, one of them.
+
+    They are kept until the file changes: pages of results ask for the same ones hundreds of times.
 
     Args:
         words: what to say where there is no such file.
         keys: the columns that tell rows apart.
-        missing: by column, what stands there in place of a number.
+        missing: the columns in which a number may be missing.
 
     Raises:
         ValueError: there is no such file.
     """
     if not path.exists():
         raise ValueError(words)
-    rows = pd.read_csv(path, keep_default_na=False, dtype={"right": str, "variant": str}, na_values=missing)
-    return rows.drop_duplicates(keys)
+    now = path.stat()
+    return _read(path, now.st_mtime_ns, now.st_size, tuple(keys), tuple(missing)).copy()
+
+
+@functools.lru_cache(maxsize=32)
+def _read(path: Path, changed: int, size: int, keys: tuple[str, ...], missing: tuple[str, ...]) -> pd.DataFrame:
+    none = dict.fromkeys(missing, ["nan", ""])
+    rows = pd.read_csv(path, keep_default_na=False, dtype={"right": str, "variant": str}, na_values=none)
+    return rows.drop_duplicates(list(keys))
 
 
 def load(name: str) -> pd.DataFrame:
     """The stored rows of a grid: those of Cell, train, val and test accuracy, loss, calibration, trainable, seconds, ..."""
     words = f"There are no results of {name!r} in {RESULTS}: run `python -m tl_helpers results {name}`."
     shifts = (f"{kind} {strength}" for kind, strength in itertools.product(SHIFTS, STRENGTHS))
-    missing = dict.fromkeys(("lr", "loss", "calibration", *shifts), ["nan", ""])
-    return read(RESULTS / f"{name}.csv", words, CELL, missing)
+    return read(RESULTS / f"{name}.csv", words, CELL, ("lr", "loss", "calibration", *shifts))
 
 
 def chosen(frame: pd.DataFrame) -> pd.DataFrame:

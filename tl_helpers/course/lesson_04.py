@@ -76,7 +76,11 @@ def _runs(found: list[tuple[nn.Module, Task]], rate: float) -> list:
 
 def search(found: list[tuple[nn.Module, Task]], rates: Sequence[float] = RATES) -> pd.Series:
     """The mean validation accuracy over the seeds, for each learning rate."""
-    means = {rate: np.mean([run.history.val_accuracy.iloc[-1] for run in _runs(found, rate)]) for rate in rates}
+    return _validated({rate: _runs(found, rate) for rate in rates})
+
+
+def _validated(runs: dict[float, list]) -> pd.Series:
+    means = {rate: np.mean([run.history.val_accuracy.iloc[-1] for run in some]) for rate, some in runs.items()}
     return pd.Series(means).rename_axis("learning rate")
 
 
@@ -85,8 +89,9 @@ def probe(make: Make | None, scaled: bool = True, rates: Sequence[float] = RATES
     rate that is best on the validation images. Arguments as in `problems`.
     """
     found = problems(make, scaled=scaled)
-    best = search(found, rates).idxmax()
-    return [evaluate(run.model, vectors.test).accuracy for run, (_, vectors) in zip(_runs(found, best), found)]
+    runs = {rate: _runs(found, rate) for rate in rates}
+    best = _validated(runs).idxmax()
+    return [evaluate(run.model, vectors.test).accuracy for run, (_, vectors) in zip(runs[best], found)]
 
 
 def show_plane(points: np.ndarray, labels: Tensor, fitted, name: str) -> plots.Figure:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from .. import plots
-from ..data import Files, Split, Task
+from ..data import Files, Split, Task, draw
+from ..models import head
 from ..results import Interval, mean_interval
-from . import lesson_05, photographs
+from ..training import evaluate, fit
+from . import photographs
 
 PER = "labels per class"
 
@@ -45,10 +46,14 @@ def less(task: Task, test: int) -> Task:
 
 def curve(body: nn.Module, vectors: Task, shots: list[int], lr: float) -> pd.DataFrame:
     """A linear probe at each number of labels per class, on five draws: a row for each training."""
-    learn = functools.partial(lesson_05.one_layer, body, lr=lr)
-    unwatched = dataclasses.replace(vectors, val=vectors.val[:0])
-    found = lesson_05.against_shots({"probe": (learn, unwatched)}, shots)
-    return found.drop(columns="method").rename(columns={"shots": PER})
+    rows = []
+    for seed in range(5):
+        layer = head(body, vectors, seed=seed).get_classifier()  # what learns on vectors; the backbone need not be copied
+        for n in shots:
+            few = dataclasses.replace(vectors, train=draw(vectors.train, n, seed), val=vectors.val[:0])
+            model = fit(layer, few, lr=lr, seed=seed, progress=False).model
+            rows.append((n, seed, evaluate(model, vectors.test).accuracy))
+    return pd.DataFrame(sorted(rows), columns=[PER, "seed", "accuracy"])
 
 
 def intervals(frame: pd.DataFrame, n: int) -> pd.DataFrame:

@@ -275,7 +275,7 @@ def load() -> pd.DataFrame:
         ValueError: there are none.
     """
     words = "There are no results on photographs here: run `python -m tl_helpers results photographs`."
-    return experiments.read(PATH, words, experiments.CELL, {"lr": ["nan", ""]})
+    return experiments.read(PATH, words, experiments.CELL, ("lr",))
 
 
 def results(task: str, **only) -> pd.DataFrame:

@@ -433,7 +433,7 @@ def load() -> pd.DataFrame:
     """
     words = f"There are no results in {PATH.name}: run `python -m tl_helpers results pictures_and_words`."
     keys = ["learned", "start", "lr", "seed", "stage", "measure", "shots", "draw"]
-    return experiments.read(PATH, words, keys, {"val": ["nan", ""]})
+    return experiments.read(PATH, words, keys, ("val",))
 
 
 def run() -> pd.DataFrame:
