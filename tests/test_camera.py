@@ -178,7 +178,7 @@ def test_classes_are_added_and_renamed_and_bad_names_refused(two):
     assert [name for name, *_ in two.state["classes"]] == ["this", "that", "class 3"]
     two.send("rename", **{"class": 2}, name="  spot ")
     two.take(2, range(3))
-    assert two.send("frame", picture(2, 9))["name"] == "spot" and two.camera.task().classes == ("this", "that", "spot")
+    assert two.send("frame", picture(2, 9))["name"] == "spot" and two.camera.task().classes == ("spot", "that", "this")
     for name in ("", "That", "a/b", "..", "x" * 41, "a\nb", "ends.", None):
         assert two.send("rename", **{"class": 0}, name=name)["words"]
     assert two.state["classes"][0][0] == "this"
@@ -252,7 +252,7 @@ def test_a_probe_beside_a_class_without_and_a_class_with_one_picture():
     browser.take(1, range(3), of=0), browser.take(2, range(3), of=1), browser.take(3, [0], of=2)
     browser.send("probe")
     assert browser.send("frame", picture(1, 9))["bars"][0] == 0
-    assert browser.state["results"][0]["n"] == 6 and browser.camera.task().classes == ("this", "that", "one")
+    assert browser.state["results"][0]["n"] == 6 and browser.camera.task().classes == ("one", "that", "this")
     browser.camera.close()
 
 

@@ -46,10 +46,10 @@ def as_examples(values, prepared: bool) -> Tensor:
 
 
 def check_order(learned: Sequence[str], counted: Sequence[str]) -> None:
-    """Raise a ValueError where a class that a model has learned has another number among the labels of a split."""
+    """Raise a ValueError where a split has only classes that a model has learned, and counts them in another order."""
     places = {name: i for i, name in enumerate(learned)}
-    moved = [] if learned == counted else [name for i, name in enumerate(counted) if places.get(name, i) != i]
-    if moved:
+    moved = [name for i, name in enumerate(counted) if places.get(name) != i]
+    if moved and learned != counted and places.keys() >= {*counted}:
         raise ValueError(
             f"The model counts {moved[0]!r} as class {places[moved[0]]}, and these labels count it as class "
             f"{counted.index(moved[0])}: give the task the classes of the model, in the order of model.facts.classes, and "
