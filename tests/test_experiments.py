@@ -1,4 +1,3 @@
-import concurrent.futures
 import dataclasses
 import math
 import os
@@ -72,38 +71,6 @@ def test_a_grid_is_stored_as_it_goes_and_continued_where_it_stood(here):
     one, two = (frame[columns].sort_values(COLUMNS, ignore_index=True) for frame in (again, whole))
     pd.testing.assert_frame_equal(one, two)
     assert here.read_text().splitlines(keepends=True)[:5] == lines[:5]
-
-
-class Serial:
-    """A pool of no processes at all, which monkeypatch reaches."""
-
-    def __init__(self, *_):
-        self.map = map
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    shutdown = __exit__
-
-    def submit(self, function, *arguments):
-        future = concurrent.futures.Future()
-        future.set_result(function(*arguments))
-        return future
-
-
-def test_of_a_continued_grid_only_what_is_missing_is_pretrained(here, monkeypatch):
-    stored, gone = experiments._rows(ROOT / "data" / "results" / "without_labels.csv"), experiments.EQUAL[1]
-    frame = pd.DataFrame(stored)
-    frame[frame.backbone != gone].to_csv(here.with_name("without_labels.csv"), index=False)
-    known = {Cell.of(row).key: {name: row[name] for name in row if name not in experiments._facts()} for row in stored}
-    made = []
-    monkeypatch.setattr(experiments.without_labels, "pretrained", made.append)
-    monkeypatch.setattr(experiments, "measure", lambda cell, _: known[cell.key])
-    monkeypatch.setattr(concurrent.futures, "ProcessPoolExecutor", Serial)
-    assert len(experiments.run("without_labels", processes=1)) == len(stored) and set(made) == {gone}
 
 
 def test_a_learning_rate_is_chosen_by_validation_alone_and_results_are_of_other_seeds():
