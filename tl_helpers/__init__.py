@@ -22,22 +22,8 @@ _PLACES = {
     "training": ("evaluate", "fit", "predict"),
 }
 _FUNCTIONS = {name: place for place, names in _PLACES.items() for name in names}
-_MODULES = {
-    "check": "course.checks",
-    "data": "data",
-    "device": "device",
-    "diagrams": "course.diagrams",
-    "experiments": "course.experiments",
-    "glyphs": "glyphs",
-    "images": "images",
-    "models": "models",
-    "plots": "plots",
-    "pretraining": "course.pretraining",
-    "results": "results",
-    "saving": "saving",
-    "training": "training",
-    "widgets": "widgets",
-}
+_MODULES = {name: name for name in "data device glyphs images models plots results saving training widgets".split()}
+_MODULES |= {name: f"course.{name}" for name in ("diagrams", "experiments", "pretraining")} | {"check": "course.checks"}
 __all__ = sorted([*_FUNCTIONS, *_MODULES])
 
 

@@ -20,6 +20,12 @@ import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+ALONE = {  # grids that run in a way of their own
+    "photographs": "The grid on photographs runs",
+    "pictures_and_words": "The grid of pictures and words runs",
+    "small_and_cheap": "This grid measures seconds of one thread, and runs",
+}
+
 
 def prefetch(options) -> int:
     """Fetch the photographs and weights that lessons need, once, so that they run without a network afterwards.
@@ -106,32 +112,10 @@ def results(options) -> int:
     from . import plots
     from .course import experiments
 
-    if options.grid == "photographs":
-        from .course import photographs
-
+    if options.grid in ALONE:
         if options.processes:
-            raise ValueError("The grid on photographs runs in one process: leave out --processes.")
-        photographs.run()
-        photographs.figure().savefig(photographs.PATH.with_suffix(".png"), dpi=150)
-        print(photographs.gains().round(3).to_string(index=False))
-        return 0
-    if options.grid == "pictures_and_words":
-        from .course import lesson_13, pictures_and_words
-
-        if options.processes:
-            raise ValueError("The grid of pictures and words runs in one process: leave out --processes.")
-        pictures_and_words.run()
-        print(lesson_13.limits().to_string(), lesson_13.two_letters().to_string(), sep="\n\n", end="\n\n")
-        print(lesson_13.transfer().to_string())
-        return 0
-    if options.grid == "small_and_cheap":
-        from .course import lesson_14, small
-
-        if options.processes:
-            raise ValueError("This grid measures seconds of one thread, and runs in one process: leave out --processes.")
-        small.run()
-        for table in (lesson_14.adapters(), lesson_14.adapters(small.SOLAR), lesson_14.students(), lesson_14.precisions()):
-            print(table.to_string(), end="\n\n")
+            raise ValueError(f"{ALONE[options.grid]} in one process: leave out --processes.")
+        print(*_alone(options.grid), sep="\n\n")
         return 0
     frame = experiments.run(options.grid, options.processes)
     rows = experiments.chosen(frame)
@@ -160,6 +144,23 @@ def results(options) -> int:
     for of, part in frame.groupby(others, sort=False) if others else [((), frame)]:
         print(*of, experiments.markdown(experiments.table(part, axis)), sep="\n")
     return 0
+
+
+def _alone(grid: str) -> list[str]:
+    """Run or continue one of these grids; returns its tables."""
+    from .course import lesson_13, lesson_14, photographs, pictures_and_words, small
+
+    if grid == "photographs":
+        photographs.run()
+        photographs.figure().savefig(photographs.PATH.with_suffix(".png"), dpi=150)
+        return [photographs.gains().round(3).to_string(index=False)]
+    if grid == "pictures_and_words":
+        pictures_and_words.run()
+        tables = lesson_13.limits(), lesson_13.two_letters(), lesson_13.transfer()
+    else:
+        small.run()
+        tables = lesson_14.adapters(), lesson_14.adapters(small.SOLAR), lesson_14.students(), lesson_14.precisions()
+    return [table.to_string() for table in tables]
 
 
 def predict(options) -> int:
@@ -247,8 +248,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if "results" in words:
         from .course.experiments import GRIDS
 
-        # the last three run in a way of their own
-        grids = (*GRIDS, "photographs", "pictures_and_words", "small_and_cheap")
+        grids = (*GRIDS, *ALONE)
     if "pretrain" in words:
         from .engine.weights import LETTERS
 

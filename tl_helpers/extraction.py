@@ -69,7 +69,7 @@ def features(
 
     def vectors(split: Split, views: int = 1) -> Split:
         """Photographs go through in chunks, so that never more than a chunk of them is held in the memory."""
-        wanted = input_of(body, split)
+        wanted = input_of(body)
         chunks = [split]
         if isinstance(split.x, Files) and len(split):
             chunks = [split[start : start + CHUNK] for start in range(0, len(split), CHUNK)]

@@ -32,10 +32,10 @@ def _sheet(height: float, alt: str, width: float = WIDE):
     return figure, figure.sheet()
 
 
-def _few_digits(axis, left: float, top: float, side: float = 0.48, which=(3, 0, 4, 6)) -> None:
+def _few_digits(axis, left: float, top: float, side: float = 0.48) -> None:
     """Four scanned digits in a square."""
     scans, labels = _scans()
-    for i, digit in enumerate(which):
+    for i, digit in enumerate((3, 0, 4, 6)):
         image = scans[labels == digit][0]
         pixels(axis, image, left + i % 2 * (side + 0.05), top + i // 2 * (side + 0.05), side, interpolation="bicubic")
 

@@ -71,8 +71,7 @@ class Grid:
         tried = self._cells(self.search, self.search_shots or self.shots, stage="search")
         tried = [replace(cell, lr=lr) for cell in tried for lr in METHODS[cell.method].rates if not math.isnan(lr)]
         yield from tried
-        done = set() if rows is None else {Cell.of(row).key for row in rows.to_dict("records")}
-        if all(cell.key in done for cell in tried):
+        if not left(tried, rows):
             best = best_rates(rows) if tried else {}
             for cell in self._cells(self.seeds, self.shots):
                 near = [n for *question, n in best if tuple(question) == cell.question and n <= cell.shots]
@@ -137,10 +136,9 @@ def measure(cell: Cell, shift: Sequence[str] = ()) -> dict:
     test image that was named rightly, as hexadecimal digits: of results whose test accuracy is the share of these.
     """
     start = time.perf_counter()
-    options = dict(pair.split("=") for pair in cell.variant.split(",") if pair)
-    task = methods._task(cell, **options)
+    task = methods._task(cell, **cell.options)
     try:
-        answer, trainable = METHODS[cell.method].run(task, cell, **options)
+        answer, trainable = METHODS[cell.method].run(task, cell, **cell.options)
     except Diverged:  # a result too: such a network names the classes at random
         answer, trainable = lambda split: torch.full((len(split), len(task.classes)), 1 / len(task.classes)), 0
     scores = {
@@ -157,7 +155,7 @@ def measure(cell: Cell, shift: Sequence[str] = ()) -> dict:
         there = methods.apply_shift(task.test, kind, strength) if wanted else None
         row[f"{kind} {strength}"] = _score(cell.task, answer(there), there.y) if wanted else ""
     told = cell.stage == "result" and cell.task != "fraud"
-    return row | {"right": np.packbits(p.argmax(1).numpy() == y.numpy()).tobytes().hex() if told else ""}
+    return row | {"right": as_text(p.argmax(1) == y) if told else ""}
 
 
 def repeat(name: str, **axes) -> pd.DataFrame:
@@ -195,10 +193,20 @@ def _score(task: str, p: Tensor, y: Tensor) -> float:
     return (p.argmax(1) == y).double().mean().item()
 
 
-def _calibration_error(p: Tensor, y: Tensor, bins: int = 10) -> float:
+def as_text(right: Tensor | np.ndarray) -> str:
+    """Which test images were named rightly, as it is stored: a bit for each, as hexadecimal digits."""
+    return np.packbits(np.asarray(right)).tobytes().hex()
+
+
+def from_text(word: str, count: int) -> list[int]:
+    """The same for each of so many images: 1 where it was named rightly, else 0."""
+    return np.unpackbits(np.frombuffer(bytes.fromhex(word), np.uint8), count=count).tolist()
+
+
+def _calibration_error(p: Tensor, y: Tensor) -> float:
     sure, named = p.max(1)
-    where = (sure * bins).long().clamp(max=bins - 1)
-    gaps = torch.zeros(bins, dtype=sure.dtype).index_add(0, where, (named == y).to(sure.dtype) - sure)
+    where = (sure * 10).long().clamp(max=9)
+    gaps = torch.zeros(10, dtype=sure.dtype).index_add(0, where, (named == y).to(sure.dtype) - sure)
     return (gaps.abs().sum() / len(y)).item()
 
 
@@ -221,7 +229,7 @@ def run(name: str, processes: int | None = None) -> pd.DataFrame:
         try:
             list(pool.map(pretraining.source, set(grid.backbones) & set(pretraining.SOURCES)))
             list(pool.map(without_labels.pretrained, [name for name in grid.backbones if name in UNLABELLED]))
-            while cells := sorted(_missing(grid, path), key=lambda cell: cell.backbone):  # what one makes of images is kept
+            while cells := sorted(_missing(name), key=lambda cell: cell.backbone):  # what one makes of images is kept
                 running = concurrent.futures.as_completed([pool.submit(measure, cell, grid.shift) for cell in cells])
                 for future in tqdm(running, total=len(cells), disable=None):  # None: shown in a terminal only
                     _append(path, facts | future.result())
@@ -238,11 +246,9 @@ def _worker(threads: int) -> None:
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
-def _missing(grid: Grid, path: Path) -> list[Cell]:
-    rows = _rows(path)
-    done = {Cell.of(row).key for row in rows}
-    frame = _frame(path) if rows else None
-    return [cell for cell in grid.cells(frame) if cell.key not in done]
+def _missing(name: str) -> list[Cell]:
+    rows = load(name) if _rows(RESULTS / f"{name}.csv") else None
+    return left(GRIDS[name].cells(rows), rows)
 
 
 def continued(path: Path, read: Callable, waiting: Callable, measure: Callable) -> pd.DataFrame:
@@ -265,9 +271,9 @@ def continued(path: Path, read: Callable, waiting: Callable, measure: Callable) 
 
 
 def left(cells: Iterable[Cell], rows: pd.DataFrame | None) -> list[Cell]:
-    """Those of the cells that have no row yet."""
+    """Those of the cells that have no row yet, each once."""
     done = set() if rows is None else {Cell.of(row).key for row in rows.to_dict("records")}
-    return [cell for cell in cells if cell.key not in done]
+    return [cell for cell in dict.fromkeys(cells) if cell.key not in done]
 
 
 def _facts() -> dict[str, str]:
@@ -313,42 +319,40 @@ def _rows(path: Path) -> list[dict]:
     return list(csv.DictReader(whole.decode().splitlines()))
 
 
-def read_once(read: Callable[[Path], pd.DataFrame]) -> Callable[[Path], pd.DataFrame]:
-    """Keeps what a function made of a file until the file changes: pages of results ask for the same one hundreds of times.
+CELL = tuple(field.name for field in dataclasses.fields(Cell))
 
-    Every call gets a copy of its own.
+
+def read(path: Path, words: str, keys: Sequence[str], missing: Sequence[str]) -> pd.DataFrame:
+    """The rows of a stored grid; where two runs at once wrote a row twice, one of them.
+
+    They are kept until the file changes: pages of results ask for the same ones hundreds of times.
+
+    Args:
+        words: what to say where there is no such file.
+        keys: the columns that tell rows apart.
+        missing: the columns in which a number may be missing.
+
+    Raises:
+        ValueError: there is no such file.
     """
-    kept = functools.lru_cache(maxsize=32)(lambda path, *_: read(path))
-
-    @functools.wraps(read)
-    def ask(path: Path) -> pd.DataFrame:
-        now = path.stat()
-        return kept(path, now.st_mtime_ns, now.st_size).copy()
-
-    return ask
+    if not path.exists():
+        raise ValueError(words)
+    now = path.stat()
+    return _read(path, now.st_mtime_ns, now.st_size, tuple(keys), tuple(missing)).copy()
 
 
-@read_once
-def _frame(path: Path) -> pd.DataFrame:
-    rows = pd.read_csv(
-        path,
-        keep_default_na=False,
-        dtype={"right": str},
-        na_values={name: ["nan", ""] for name in ("lr", "loss", "calibration", *_shift_columns())},
-    )
-    return rows.drop_duplicates([field.name for field in dataclasses.fields(Cell)])  # of two runs at once
-
-
-def _shift_columns() -> list[str]:
-    return [f"{kind} {strength}" for kind, strength in itertools.product(SHIFTS, STRENGTHS)]
+@functools.lru_cache(maxsize=32)
+def _read(path: Path, changed: int, size: int, keys: tuple[str, ...], missing: tuple[str, ...]) -> pd.DataFrame:
+    none = dict.fromkeys(missing, ["nan", ""])
+    rows = pd.read_csv(path, keep_default_na=False, dtype={"right": str, "variant": str}, na_values=none)
+    return rows.drop_duplicates(list(keys))
 
 
 def load(name: str) -> pd.DataFrame:
     """The stored rows of a grid: those of Cell, train, val and test accuracy, loss, calibration, trainable, seconds, ..."""
-    path = RESULTS / f"{name}.csv"
-    if not path.exists():
-        raise ValueError(f"There are no results of {name!r} in {RESULTS}: run `python -m tl_helpers results {name}`.")
-    return _frame(path)
+    words = f"There are no results of {name!r} in {RESULTS}: run `python -m tl_helpers results {name}`."
+    shifts = (f"{kind} {strength}" for kind, strength in itertools.product(SHIFTS, STRENGTHS))
+    return read(RESULTS / f"{name}.csv", words, CELL, ("lr", "loss", "calibration", *shifts))
 
 
 def chosen(frame: pd.DataFrame) -> pd.DataFrame:
@@ -356,10 +360,19 @@ def chosen(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame.stage == "result"]
 
 
+def select(frame: pd.DataFrame, **wanted) -> pd.DataFrame:
+    """The rows that have these values: select(frame, shots=5, method=PROBE)."""
+    for column, value in wanted.items():
+        frame = frame[frame[column] == value]
+    return frame
+
+
 def values(rows: pd.DataFrame) -> tuple[tuple[int, ...] | float, ...]:
     """For each row which test images were named rightly, if it is stored, or else the accuracy; see `mean_interval`."""
-    bits = lambda row: np.unpackbits(np.frombuffer(bytes.fromhex(row["right"]), np.uint8), count=test_images(row["task"]))
-    return tuple(tuple(bits(row).tolist()) if row.get("right") else row["test"] for row in rows.to_dict("records"))
+    return tuple(
+        tuple(from_text(row["right"], test_images(row["task"]))) if row.get("right") else row["test"]
+        for row in rows.to_dict("records")
+    )
 
 
 def test_images(task: str) -> int | None:
@@ -384,6 +397,11 @@ def interval(rows: pd.DataFrame, minus: pd.DataFrame | None = None) -> Interval:
     first, *other = [values(part) if stored else part.test for part in parts]
     of = "initial weights, all with the same training images" if _same_images(task, shots, variant) else "training images"
     return mean_interval(first, test_images(task) if stored or not other else None, minus=other[0] if other else None, of=of)
+
+
+def in_points(found: Interval) -> Interval:
+    """An interval of shares in points, which are hundredths."""
+    return Interval([100 * value for value in found], found.covers)
 
 
 def crossed_interval(values: np.ndarray, level: float = 0.95) -> Interval:

@@ -5,7 +5,6 @@ Lesson 04 opens this file.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from .. import glyphs, plots
 from ..data import Split, Task, digits, letters
 from ..datasets.free import free_photographs
 from ..extraction import features
+from ..images import open_photograph
 from ..models import backbone, head, input_of
 from ..training import evaluate, fit, predict
 from .methods import watch
@@ -118,16 +118,15 @@ def show_plane(points: np.ndarray, labels: Tensor, fitted, name: str) -> plots.F
 
 def pixels_of(path: Path, height: int | None = None) -> Tensor:
     """A photograph, uint8, 1 x 3 x H x W; resized to this height, or as it is."""
-    with Image.open(path) as opened:
-        picture = opened.convert("RGB")
+    picture = open_photograph(path)
     if height:
         picture = picture.resize((round(picture.width * height / picture.height), height), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
 
 
-def show_photographs(height: int = 200) -> plots.Figure:
+def show_photographs() -> plots.Figure:
     """The photographs side by side, each with its name above."""
-    shown = {name: pixels_of(path, height) for name, path in free_photographs().items()}
+    shown = {name: pixels_of(path, 200) for name, path in free_photographs().items()}
     widths = [1.85 * x.shape[3] / x.shape[2] for x in shown.values()]
     figure = plots.Figure(sum(widths) + 0.15 * len(widths), 2.2)
     sheet, left = figure.sheet(), 0.05
@@ -154,16 +153,8 @@ def asked(models: dict[str, nn.Module], path: Path, classes: Sequence[str], top:
 # What units like. A stage is what timm calls so: the layers between two reductions of the maps.
 
 
-@dataclasses.dataclass(frozen=True)
-class Depth:
-    """A depth at which to look: its name, the number of the stage, and the side in pixels of the patches to show."""
-
-    name: str
-    stage: int
-    side: int
-
-
-DEPTHS = (Depth("early", 0, 16), Depth("middle", 2, 64), Depth("late", 4, 160))
+DEPTHS = {"early": (0, 16), "middle": (2, 64), "late": (4, 160)}  # of each the stage, and the side of its patches in pixels
+UNITS, MANY = 6, 4  # units of a stage, and patches of a unit
 
 
 @torch.no_grad()
@@ -181,24 +172,25 @@ def watch_photographs(model: nn.Module) -> nn.Module:
     return watch(model, input_of(model).normalise(pictures / 255))
 
 
-def favourites(model: nn.Module, depth: Depth, units: int = 6, many: int = 4) -> dict[int, list[tuple[str, int, int]]]:
-    """Where in the three photographs some units answer most: for each unit (photograph, row, column), the strongest first.
+def favourites(
+    model: nn.Module, pictures: dict[str, Tensor], stage: int, side: int
+) -> dict[int, list[tuple[str, int, int]]]:
+    """Where in some photographs some units answer most: for each unit (photograph, row, column), the strongest first.
 
     The units are the most selective ones: those whose strongest answers stand out most from all of their answers. No two
     places of a unit are nearer to each other than three quarters of a patch.
     """
-    pictures = {name: pixels_of(path, 480) for name, path in free_photographs().items()}
-    maps = {name: maps_of(model, x, depth.stage)[0] for name, x in pictures.items()}
+    maps = {name: maps_of(model, x, stage)[0] for name, x in pictures.items()}
     answers = torch.cat([out.flatten(1) for out in maps.values()], 1)
-    most = answers.topk(max(many, answers.shape[1] // 500), 1).values.mean(1)
-    chosen = ((most - answers.mean(1)) / answers.std(1).clamp_min(1e-6)).topk(units).indices.tolist()
-    return {unit: _places(unit, maps, pictures, depth.side, many) for unit in chosen}
+    most = answers.topk(max(MANY, answers.shape[1] // 500), 1).values.mean(1)
+    chosen = ((most - answers.mean(1)) / answers.std(1).clamp_min(1e-6)).topk(UNITS).indices.tolist()
+    return {unit: _places(unit, maps, pictures, side) for unit in chosen}
 
 
-def _places(unit: int, maps: dict, pictures: dict, side: int, many: int) -> list[tuple[str, int, int]]:
+def _places(unit: int, maps: dict, pictures: dict, side: int) -> list[tuple[str, int, int]]:
     left = {name: out[unit].clone() for name, out in maps.items()}
     found = []
-    while len(found) < many:
+    while len(found) < MANY:
         name = max(left, key=lambda name: left[name].max().item())
         out, (height, width) = left[name], pictures[name].shape[2:]
         row, column = divmod(int(out.argmax()), out.shape[1])
@@ -210,24 +202,24 @@ def _places(unit: int, maps: dict, pictures: dict, side: int, many: int) -> list
     return found
 
 
-def show_favourites(model: nn.Module, depths: Sequence[Depth] = DEPTHS, units: int = 6, many: int = 4) -> plots.Figure:
+def show_favourites(model: nn.Module) -> plots.Figure:
     """What units of an early, a middle and a late stage like best in the photographs: a row of patches for each unit."""
     pictures = {name: pixels_of(path, 480) for name, path in free_photographs().items()}
     size, gap = 0.57, 0.25
-    width = many * size + gap
-    figure = plots.Figure(width * len(depths), 0.5 + units * size)
+    width = MANY * size + gap
+    figure = plots.Figure(width * len(DEPTHS), 0.5 + UNITS * size)
     sheet, words = figure.sheet(), []
-    for i, depth in enumerate(depths):
-        found = favourites(model, depth, units, many)
-        patches = torch.cat([_patch(pictures[name], y, x, depth.side) for places in found.values() for name, y, x in places])
-        small = F.interpolate(patches.float() / 255, (64, 64), mode="bicubic" if depth.side < 64 else "area").clamp(0, 1)
-        sheet.text(i * width + 0.05, 0.2, f"{depth.name}: patches of {depth.side} x {depth.side}", fontsize=9)
-        plots.tiles(sheet, plots.shades(small), many, size, left=i * width, top=0.3)
+    for i, (depth, (stage, side)) in enumerate(DEPTHS.items()):
+        found = favourites(model, pictures, stage, side)
+        patches = torch.cat([_patch(pictures[name], y, x, side) for places in found.values() for name, y, x in places])
+        small = F.interpolate(patches.float() / 255, (64, 64), mode="bicubic" if side < 64 else "area").clamp(0, 1)
+        sheet.text(i * width + 0.05, 0.2, f"{depth}: patches of {side} x {side}", fontsize=9)
+        plots.tiles(sheet, plots.shades(small), MANY, size, left=i * width, top=0.3)
         names = [[name for name, *_ in places] for places in found.values()]
         from_where = [max(dict.fromkeys(some), key=some.count) for some in names]
-        words.append(f"{depth.name}, patches of {depth.side} pixels, mostly from {', '.join(from_where)}")
+        words.append(f"{depth}, patches of {side} pixels, mostly from {', '.join(from_where)}")
     figure.alt = (
-        f"For {units} units each, the {many} patches of three photographs that excite them most: {'; '.join(words)}."
+        f"For {UNITS} units each, the {MANY} patches of three photographs that excite them most: {'; '.join(words)}."
     )
     return figure
 

@@ -48,22 +48,20 @@ def accuracy(model, split: Split) -> float:
     return model.score(*split.numpy()) if hasattr(model, "score") else evaluate(model, split).accuracy
 
 
-def against_shots(
-    methods: dict[str, tuple[Callable[[Task, int], object], Task]], shots: Sequence[int], seeds: int = 5
-) -> pd.DataFrame:
-    """The test accuracy of each method with so many labelled images per class, one row for each draw.
+def against_shots(methods: dict[str, tuple[Callable[[Task, int], object], Task]], shots: Sequence[int]) -> pd.DataFrame:
+    """The test accuracy of each method with so many labelled images per class, one row for each of five draws.
 
     Args:
-        methods: by name, what is fitted (it gets a task and a seed) and the task it is fitted on, images or vectors.
+        methods: by name, what is fitted (it gets a task and a seed) and the task it is fitted on, images or vectors. All
+            have the same draws.
         shots: how many of each class.
-        seeds: how many draws, the same ones for all methods.
 
     Returns: columns method, shots, seed and accuracy (0 to 1).
     """
     rows = []
     for name, (learn, task) in methods.items():
         for count in shots:
-            for seed in range(seeds):
+            for seed in range(5):
                 found = accuracy(learn(few(task, count, seed), seed), task.test)
                 rows.append({"method": name, "shots": count, "seed": seed, "accuracy": found})
     return pd.DataFrame(rows)
@@ -71,7 +69,7 @@ def against_shots(
 
 def on_paper(task: Task) -> Task:
     """The same images as a scanner gives them, black ink on white paper: 255 minus each pixel."""
-    turned = {name: Split(255 - part.x, part.y) for name, part in _parts(task).items()}
+    turned = {name: Split(255 - getattr(task, name).x, getattr(task, name).y) for name in ("train", "val", "test")}
     return dataclasses.replace(task, name=f"{task.name}, on paper", **turned)
 
 
@@ -85,26 +83,24 @@ def misfed(body: nn.Module, mean: float, std: float) -> nn.Module:
     return careless
 
 
-def shuffled_labels(task: Task, seed: int = 0) -> Task:
+def shuffled_labels(task: Task) -> Task:
     """The task with its training labels dealt out anew: each image gets the label of another one."""
-    order = torch.randperm(len(task.train), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(task.train), generator=torch.Generator().manual_seed(0))
     return dataclasses.replace(task, train=dataclasses.replace(task.train, y=task.train.y[order]))
 
 
-def planted_faults(task: Task, name: str = "resnet10t.letters", epochs: int = 24, lr: float = 3e-3) -> pd.DataFrame:
+def planted_faults(task: Task) -> pd.DataFrame:
     """The same two faults in two programs: a head on features, and the whole network trained from random weights.
 
     Args:
         task: of images; only its training and validation images are used.
-        name: of the backbone, whose architecture the whole network has too.
-        epochs, lr: of the whole network.
 
     Returns: a row for each fault; validation accuracy, and the seconds from the start to that number, for both programs.
         The seconds of features and head include making the features.
     """
     task = dataclasses.replace(task, test=task.test[:0])
-    body = backbone(name)
-    whole = backbone(name, classes=len(task.classes), pretrained=False)
+    body = backbone("resnet10t.letters")
+    whole = backbone("resnet10t.letters", classes=len(task.classes), pretrained=False)
     cases = {
         "no fault": (body, whole, task),
         "labels shuffled": (body, whole, shuffled_labels(task)),
@@ -117,7 +113,7 @@ def planted_faults(task: Task, name: str = "resnet10t.letters", epochs: int = 24
         small = evaluate(fit(head(frozen, given), vectors, progress=False).model, vectors.val)
         between = time.perf_counter()
         unwatched = dataclasses.replace(given, val=given.val[:0])
-        large = evaluate(fit(learns, unwatched, epochs=epochs, lr=lr, progress=False).model, given.val)
+        large = evaluate(fit(learns, unwatched, epochs=24, lr=3e-3, progress=False).model, given.val)
         rows[fault] = {
             "features and head": small.accuracy,
             "its seconds": between - start,
@@ -139,7 +135,3 @@ def drift(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> pd
             moved = (after[name].cpu() - before[name].cpu()).abs() / spread
             found[name.removesuffix(".running_mean")] = moved.mean().item()
     return pd.Series(found, name="drift in standard deviations").sort_values(ascending=False)
-
-
-def _parts(task: Task) -> dict[str, Split]:
-    return {"train": task.train, "val": task.val, "test": task.test}

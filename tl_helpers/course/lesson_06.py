@@ -24,14 +24,14 @@ from ..training import evaluate, fit
 BEND = functools.partial(glyphs.augment, strength=0.25)  # gentle enough for handwriting
 
 
-def body_at(side: int, name: str = "resnet10t.letters") -> nn.Module:
-    """A letters backbone that takes its images `side` pixels high and wide, in place of 32."""
-    body = backbone(name)
+def body_at(side: int) -> nn.Module:
+    """The letters backbone, taking its images `side` pixels high and wide, in place of 32."""
+    body = backbone("resnet10t.letters")
     body.pretrained_cfg = {**body.pretrained_cfg, "input_size": (1, side, side)}
     return body
 
 
-def chess(body: nn.Module, seed: int = 0) -> Task:
+def chess(body: nn.Module) -> Task:
     """Chess signs as if photographed in printed books (see `chess_signs`), in memory, in the size that a body takes.
 
     Six classes; a quarter of the training images is for validation.
@@ -42,7 +42,7 @@ def chess(body: nn.Module, seed: int = 0) -> Task:
         return Split(prepare(split, wanted), split.y, prepared=True)
 
     with tempfile.TemporaryDirectory() as place:
-        task = folder(chess_signs(Path(place, "chess"), seed, spoiled=False), val=0.25)
+        task = folder(chess_signs(Path(place, "chess"), spoiled=False), val=0.25)
         return dataclasses.replace(task, train=read(task.train), val=read(task.val), test=read(task.test))
 
 
@@ -100,31 +100,25 @@ def paired(methods: dict[str, float], shots: int, seeds: Sequence[int]) -> pd.Da
     return pd.DataFrame(rows, index=pd.Index(seeds, name="seed"))
 
 
-def further(probe: nn.Module, last: int, seed: int, lr: float = 3e-3, shots: int = 5, epochs: int = 12) -> nn.Module:
-    """A copy of a probe, trained on with its last so many blocks thawed; with none, as it is."""
+def further(probe: nn.Module, last: int, seed: int, epochs: int = 12) -> nn.Module:
+    """A copy of a probe on five labels per class, trained on with its last so many blocks thawed; with none, as it is."""
     if not last:
         return probe
-    model = unfreeze(copy.deepcopy(probe), last=last)
-    task = unwatched(digits(shots, seed))
-    return fit(model, task, lr=lr, epochs=epochs, augment=BEND, seed=seed, progress=False).model
+    model, task = unfreeze(copy.deepcopy(probe), last=last), unwatched(digits(5, seed))
+    return fit(model, task, lr=3e-3, epochs=epochs, augment=BEND, seed=seed, progress=False).model
 
 
-def gradually(probe: nn.Module, seed: int, lr: float = 3e-3, shots: int = 5, epochs: int = 12) -> nn.Module:
-    """A copy of a probe, trained on with one more block thawed every so often, from the last to the first.
-
-    Each of the five stages takes a fifth of the epochs, rounded up, with a schedule of its own.
-    """
-    model, task = copy.deepcopy(probe), unwatched(digits(shots, seed))
+def gradually(probe: nn.Module, seed: int) -> nn.Module:
+    """The same with one more block thawed every three epochs, from the last to the first, each time on a new schedule."""
     for last in range(1, 6):
-        recipe = {"lr": lr, "epochs": -(-epochs // 5), "augment": BEND, "seed": seed, "progress": False}
-        model = fit(unfreeze(model, last=last), task, **recipe).model
-    return model
+        probe = further(probe, last, seed, epochs=3)
+    return probe
 
 
-def whole_on(task: Task, body: nn.Module, pretrained: bool, lr: float, seed: int = 0, epochs: int = 12) -> nn.Module:
+def whole_on(task: Task, body: nn.Module, pretrained: bool, lr: float, seed: int = 0) -> nn.Module:
     """All of a network trained on a task of images: from a body's weights and a new head, or from random weights."""
     model = unfreeze(head(body, task, seed))
     if not pretrained:
         model = backbone("resnet10t.letters", classes=len(task.classes), pretrained=False, seed=seed)
         model.pretrained_cfg = body.pretrained_cfg
-    return fit(model, unwatched(task), lr=lr, epochs=epochs, seed=seed, progress=False).model
+    return fit(model, unwatched(task), lr=lr, epochs=12, seed=seed, progress=False).model

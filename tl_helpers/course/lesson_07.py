@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from ..data import digits
 from ..engine.figure import Figure
 from ..results import Interval, mean_interval
 from . import experiments, photographs
-from .experiments import CENTRED, CONTROLS, RAW, UNBENT, chosen, labels_to_match, load, test_images
+from .experiments import CENTRED, CONTROLS, RAW, UNBENT, chosen, in_points, labels_to_match, load, select, test_images
 from .methods import PROBE, SCRATCH, SHIFTS, STRENGTHS, TUNED, apply_shift
 
 FIVE_METHODS = ("logistic regression on pixels", RAW, SCRATCH, PROBE, TUNED)
@@ -30,9 +31,7 @@ def rows(grid: str = "digits", **only) -> pd.DataFrame:
     Raises:
         ValueError: there are none.
     """
-    frame = chosen(load(grid))
-    for column, wanted in only.items():
-        frame = frame[frame[column] == wanted]
+    frame = select(chosen(load(grid)), **only)
     if frame.empty:
         raise ValueError(f"The grid {grid!r} has no results with {only}.")
     return frame
@@ -57,18 +56,17 @@ def lead(one: pd.DataFrame, other: pd.DataFrame, column: str | Sequence[str] = "
         raise ValueError("lead takes results of one method and task, one a seed, and of another with the same seeds.")
     task = first.task.iloc[0]
     if column == "test" and task != "fraud" and (first.right != "").all() and (second.right != "").all():
-        found = mean_interval(experiments.values(first), level=level, minus=experiments.values(second))
-        return Interval([100 * value for value in found], found.covers)
+        return in_points(mean_interval(experiments.values(first), level=level, minus=experiments.values(second)))
     columns = [column] if isinstance(column, str) else list(column)
     a, b = (part[columns].mean(axis=1).to_numpy() for part in (first, second))
     middle, low, _ = mean_interval(a, minus=b, level=level)
     if (n := test_images(task)) is None:  # no accuracies
-        return Interval([100 * value for value in (middle, low, 2 * middle - low)], f"{len(a)} draws; not other test rows")
+        return in_points(Interval((middle, low, 2 * middle - low), f"{len(a)} draws; not other test rows"))
     apart = min(1.0, (1 - a.mean()) + (1 - b.mean()), a.mean() + b.mean())
     z = -torch.special.ndtri(torch.tensor((1 - level) / 2, dtype=torch.float64)).item()
     margin = math.hypot(middle - low, z * math.sqrt(max(apart - middle**2, 0) / n))
     ends = (middle, middle - margin, middle + margin)
-    return Interval([100 * value for value in ends], f"{len(a)} draws, {n} test images (at most)")
+    return in_points(Interval(ends, f"{len(a)} draws, {n} test images (at most)"))
 
 
 def lead_at(shots: int, one: str = TUNED, other: str = SCRATCH, level: float = 0.95) -> Interval:
@@ -76,9 +74,10 @@ def lead_at(shots: int, one: str = TUNED, other: str = SCRATCH, level: float = 0
     return lead(rows(shots=shots, method=one), rows(shots=shots, method=other), level=level)
 
 
-def leads(shots: Sequence[int], one: str = TUNED, other: str = SCRATCH) -> pd.DataFrame:
-    """A row for each number of labels per class: the lead in points, and the ends of its 95% interval."""
-    found = [lead_at(n, one, other) for n in shots]
+def leads(shots: Sequence[int]) -> pd.DataFrame:
+    """Of fine-tuned letters over training from scratch, a row for each number of labels per class: the lead in points, and
+    the ends of its 95% interval."""
+    found = [lead_at(n) for n in shots]
     return pd.DataFrame(found, pd.Index(shots, name="labels per class"), ["lead in points", "from", "to"]).round(1)
 
 
@@ -92,9 +91,15 @@ def shift_lead(kind: str, one: str = TUNED, other: str = SCRATCH, level: float =
     return lead(rows(shots=10, method=one), rows(shots=10, method=other), shifted(kind), level)
 
 
-def shift_leads(one: str = TUNED, other: str = SCRATCH) -> pd.DataFrame:
-    """A row for each shift: the lead in points, and the ends of its 95% interval."""
-    found = [shift_lead(kind, one, other) for kind in SHIFTS]
+def six_shifts(one: str = TUNED, other: str = SCRATCH, level: float = 0.95) -> Interval:
+    """The lead at ten labels per class, averaged over all shifts and their strengths, in points."""
+    columns = [column for kind in SHIFTS for column in shifted(kind)]
+    return lead(rows(shots=10, method=one), rows(shots=10, method=other), columns, level)
+
+
+def shift_leads() -> pd.DataFrame:
+    """Of fine-tuned letters over training from scratch, a row for each shift: the lead in points, its 95% interval."""
+    found = [shift_lead(kind) for kind in SHIFTS]
     return pd.DataFrame(found, SHIFTS, ["lead in points", "from", "to"]).round(1)
 
 
@@ -136,10 +141,10 @@ def against_rates() -> Figure:
     return plots.lines(rows("rates").rename(columns=names), *names.values(), by="method", log=True, n=test_images("digits"))
 
 
-def works(method: str, share: float = 0.9) -> pd.Series:
-    """By seed, the share of the nine learning rates at which a method reaches `share` of its own best mean accuracy."""
+def works(method: str) -> pd.Series:
+    """By seed, the share of the nine learning rates at which a method reaches .9 of its own best mean accuracy."""
     part = rows("rates", method=method)
-    goal = share * part.groupby("lr").test.mean().max()
+    goal = 0.9 * part.groupby("lr").test.mean().max()
     return part.assign(works=part.test >= goal).groupby("seed").works.mean()
 
 
@@ -151,14 +156,13 @@ def working() -> pd.DataFrame:
 
 def works_lead(one: str = TUNED, other: str = SCRATCH, level: float = 0.95) -> Interval:
     """How many more of the nine learning rates work for one method than for another, in points."""
-    found = mean_interval(100 * works(one), minus=100 * works(other), level=level)
-    return Interval(found, found.covers)
+    return mean_interval(100 * works(one), minus=100 * works(other), level=level)
 
 
-def matching(goal_shots: int = 5, level: float = 0.95) -> tuple[float, float, float]:
-    """How many labels per class the same network needs from scratch to do as well as fine-tuned letters with few."""
+def matching(level: float = 0.95) -> tuple[float, float, float]:
+    """How many labels per class the same network needs from scratch to do as well as fine-tuned letters with five."""
     curve = rows(method=SCRATCH).pivot(index="seed", columns="shots", values="test")
-    goal = rows(method=TUNED, shots=goal_shots).sort_values("seed").test.tolist()
+    goal = rows(method=TUNED, shots=5).sort_values("seed").test.tolist()
     return labels_to_match(curve, goal, level)
 
 
@@ -190,9 +194,9 @@ SHIPPED, FROM_SCRATCH = {"grid": "bending", "method": TUNED}, {"grid": "bending"
 BRIEF, NEVER = ({"grid": "unbent", "backbone": name} for name in UNBENT)
 
 
-def fair(shots: int, control: str = CONTROLS[1], level: float = 0.95) -> Interval:
+def fair(shots: int, level: float = 0.95) -> Interval:
     """The lead of a probe on letters features over one on fair random features (see `CONTROLS`), in points."""
-    return lead(*(rows("fair", method=CENTRED, shots=shots, variant=name) for name in (CONTROLS[0], control)), level=level)
+    return lead(*(rows("fair", method=CENTRED, shots=shots, variant=name) for name in CONTROLS[:2]), level=level)
 
 
 def tables() -> pd.DataFrame:
@@ -209,21 +213,21 @@ def photographs_lead(
     task: str, shots: int, one: str = photographs.TUNED, other: str = photographs.SCRATCH, level: float = 0.95
 ) -> Interval:
     """The lead of one method over another on photographs, in points: ImageNet fine-tuned over the same from scratch."""
-    found = photographs.interval(*(on_photographs(task, shots, method) for method in (one, other)), level=level)
-    return Interval([100 * value for value in found], found.covers)
-
-
-def on_photographs(task: str, shots: int, method: str) -> pd.DataFrame:
-    """The stored results of a method on a set of photographs; what stands on letters is left out."""
-    found = photographs.load()
-    wanted = {"stage": "result", "task": task, "shots": shots, "method": method, "variant": ""}
-    return found[(found[list(wanted)] == pd.Series(wanted)).all(axis=1) & (found.backbone != photographs.LETTERS)]
+    both = (photographs.results(task, shots=shots, method=method) for method in (one, other))
+    return in_points(photographs.interval(*both, level=level))
 
 
 def spared(some: pd.DataFrame, every: pd.DataFrame) -> Interval:
     """How many per cent fewer parameters were trained by some results than by those that train all: counted."""
     share = 100 * (1 - some.trainable.max() / every.trainable.max())
     return Interval([share] * 3, "counted")
+
+
+def times_faster(level: float = 0.95) -> Interval:
+    """How many times as long training from scratch takes as a probe, at ten labels per class, from the stored seconds."""
+    by_seed = rows(shots=10).pivot(index="seed", columns="method", values="seconds")
+    found = mean_interval(np.log(by_seed[SCRATCH]), minus=np.log(by_seed[PROBE]), level=level)
+    return Interval(np.exp(found), found.covers)
 
 
 # One row for each claim of the article.
@@ -247,7 +251,7 @@ class Claim:
     counted: bool = False
 
     def row(self, level: float) -> dict:
-        found = self.figure(level)
+        found = self.figure(level=level)
         middle, low, high = found
         sign = "+" if self.unit == "points" else ""
         return {
@@ -261,26 +265,20 @@ class Claim:
         }
 
 
-def _six(level: float) -> Interval:
-    columns = [column for kind in SHIFTS for column in shifted(kind)]
-    return lead(rows(shots=10, method=TUNED), rows(shots=10, method=SCRATCH), columns, level)
-
-
 MATCHING = Claim(
     "less training data",
     "labels from scratch that match 5",
     "digits",
-    lambda level: matching(level=level),
+    matching,
     above=5,
     unit="labels",
     covers="10 draws; not other test images",
 )
-RATES = Claim("less brittle", "more learning rates that work", "rates", lambda level: works_lead(level=level))
 TIMES = Claim(
     "easier",
     "times as long from scratch as a probe",
     "digits",
-    lambda level: times_faster(level),
+    times_faster,
     above=1,
     unit="times",
     covers="10 draws; the machine was shared",
@@ -289,21 +287,21 @@ CATS = Claim(
     "less training data",
     "cats and dogs, lead at 20 labels per class",
     "photographs",
-    lambda level: photographs_lead("cats-and-dogs", 20, level=level),
+    partial(photographs_lead, "cats-and-dogs", 20),
 )
 SOLAR = Claim(
     "less training data",
     "solar cells, lead at 100 labels per class",
     "photographs",
-    lambda level: photographs_lead("solar-cells", 100, level=level),
+    partial(photographs_lead, "solar-cells", 100),
 )
 ARTICLE: tuple[tuple[Claim, Claim | None], ...] = (  # on digits, and on photographs where it was measured
-    (Claim("less training data", "lead at 1 label per class", "digits", lambda level: lead_at(1, level=level)), CATS),
-    (Claim("less training data", "lead at 50 labels per class", "digits", lambda level: lead_at(50, level=level)), SOLAR),
+    (Claim("less training data", "lead at 1 label per class", "digits", partial(lead_at, 1)), CATS),
+    (Claim("less training data", "lead at 50 labels per class", "digits", partial(lead_at, 50)), SOLAR),
     (MATCHING, None),
-    (Claim("generalises better", "lead, mean of six shifts", "digits", _six), None),
-    (Claim("generalises better", "lead under noise", "digits", lambda level: shift_lead("noise", level=level)), None),
-    (RATES, None),
+    (Claim("generalises better", "lead, mean of six shifts", "digits", six_shifts), None),
+    (Claim("generalises better", "lead under noise", "digits", partial(shift_lead, "noise")), None),
+    (Claim("less brittle", "more learning rates that work", "rates", works_lead), None),
     (
         Claim(
             "fewer parameters to train",
@@ -318,27 +316,23 @@ ARTICLE: tuple[tuple[Claim, Claim | None], ...] = (  # on digits, and on photogr
             "cats and dogs, a probe, not the whole network",
             "photographs",
             lambda level: spared(
-                *(on_photographs("cats-and-dogs", 20, method) for method in (photographs.PROBE, photographs.TUNED))
+                *(
+                    photographs.results("cats-and-dogs", shots=20, method=method)
+                    for method in (photographs.PROBE, photographs.TUNED)
+                )
             ),
             unit="% fewer",
             counted=True,
         ),
     ),
     (TIMES, None),
-    (Claim("no use for fraud", "lead on fraud (area under ROC)", "tables", lambda level: table_lead("fraud", level)), None),
+    (Claim("no use for fraud", "lead on fraud (area under ROC)", "tables", partial(table_lead, "fraud")), None),
 )
 
 
-def times_faster(level: float = 0.95) -> Interval:
-    """How many times as long training from scratch takes as a probe, at ten labels per class, from the stored seconds."""
-    by_seed = rows(shots=10).pivot(index="seed", columns="method", values="seconds")
-    found = mean_interval(np.log(by_seed[SCRATCH]), minus=np.log(by_seed[PROBE]), level=level)
-    return Interval(np.exp(found), found.covers)
-
-
-def joint(rows: int, level: float = 0.95) -> float:
-    """The level that each of several intervals needs so that all of them hold together at `level` (Bonferroni)."""
-    return 1 - (1 - level) / rows
+def joint(rows: int) -> float:
+    """The level that each of several intervals needs so that all of them hold together at 95% (Bonferroni)."""
+    return 1 - 0.05 / rows
 
 
 def verdicts(level: float | None = None) -> pd.DataFrame:

@@ -25,29 +25,29 @@ def as_split(files: dict[str, Path]) -> Split:
     return Split(Files([str(path) for path in files.values()]), torch.zeros(len(files), dtype=torch.long))
 
 
-def best_names(chances: Tensor, names: tuple[str, ...], pictures: list[str], count: int = 3) -> pd.DataFrame:
-    """The likeliest names of each picture: a row for each, the first of its synonyms with its probability.
+def best_names(chances: Tensor, names: tuple[str, ...], pictures: list[str]) -> pd.DataFrame:
+    """The three likeliest names of each picture: a row for each, the first of its synonyms with its probability.
 
     Args:
         chances: float, N x K.
     """
     rows = []
     for row in chances:
-        found = row.topk(count)
+        found = row.topk(3)
         rows.append([f"{names[int(k)].split(',')[0]} {float(p):.2f}" for p, k in zip(found.values, found.indices)])
-    return pd.DataFrame(rows, index=pictures, columns=[f"{n + 1}." for n in range(count)])
+    return pd.DataFrame(rows, index=pictures, columns=["1.", "2.", "3."])
 
 
-def less(task: Task, test: int, seed: int = 0) -> Task:
+def less(task: Task, test: int) -> Task:
     """The same task with so many of its test images, and none for validation: quick to pass through a backbone."""
-    order = np.random.default_rng(seed).permutation(len(task.test))[:test]
+    order = np.random.default_rng(0).permutation(len(task.test))[:test]
     return dataclasses.replace(task, val=task.val[:0], test=task.test[np.sort(order)])
 
 
-def curve(body: nn.Module, vectors: Task, shots: list[int], lr: float, seeds: int = 5) -> pd.DataFrame:
-    """A linear probe at each number of labels per class, on `seeds` draws: a row for each training."""
+def curve(body: nn.Module, vectors: Task, shots: list[int], lr: float) -> pd.DataFrame:
+    """A linear probe at each number of labels per class, on five draws: a row for each training."""
     rows = []
-    for seed in range(seeds):
+    for seed in range(5):
         layer = head(body, vectors, seed=seed).get_classifier()  # what learns on vectors; the backbone need not be copied
         for n in shots:
             few = dataclasses.replace(vectors, train=draw(vectors.train, n, seed), val=vectors.val[:0])
@@ -58,27 +58,22 @@ def curve(body: nn.Module, vectors: Task, shots: list[int], lr: float, seeds: in
 
 def intervals(frame: pd.DataFrame, n: int) -> pd.DataFrame:
     """The mean accuracy at each number of labels per class, with a 95% interval over draws and n test images."""
-    found = {shots: mean_interval(part, n) for shots, part in frame.groupby(PER).accuracy}
-    return pd.DataFrame(found, index=["mean", "from", "to"]).T.rename_axis(PER).round(3)
+    return table({shots: mean_interval(part, n) for shots, part in frame.groupby(PER).accuracy}).rename_axis(PER)
 
 
 def stored(task: str, method: str) -> tuple[pd.DataFrame, int]:
     """The stored results of a method on photographs in the form of `curve`, and the number of test images."""
-    rows = photographs.load()
-    rows = rows[(rows.task == task) & (rows.method == method) & (rows.stage == "result")]
-    rows = rows[rows.backbone != photographs.LETTERS]
+    rows = photographs.results(task, method=method)
     frame = rows.rename(columns={"shots": PER, "test": "accuracy"})[[PER, "seed", "accuracy"]]
     return frame, int(rows.images.iloc[0])
 
 
 def stored_intervals(task: str, shots: int, methods: list[str]) -> dict[str, Interval]:
     """The stored mean accuracy of each method on a task, with an interval that covers draws and test images."""
-    rows = photographs.load()
-    rows = rows[(rows.task == task) & (rows.shots == shots) & (rows.stage == "result")]
-    return {method: photographs.interval(rows[rows.method == method]) for method in methods}
+    return {method: photographs.interval(photographs.results(task, shots=shots, method=method)) for method in methods}
 
 
-def table(found: dict[str, Interval]) -> pd.DataFrame:
+def table(found: dict[object, Interval]) -> pd.DataFrame:
     """Intervals as a table: a row for each method."""
     return pd.DataFrame(found, index=["mean", "from", "to"]).T.round(3)
 
@@ -90,10 +85,8 @@ def side_by_side(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def lead(task: str, shots: int) -> Interval:
     """The stored lead of a probe on ImageNet features over logistic regression on pixels, on the same draws."""
-    rows = photographs.load()
-    rows = rows[(rows.task == task) & (rows.shots == shots) & (rows.stage == "result")]
-    probe = rows[(rows.method == photographs.PROBE) & (rows.backbone == photographs.LITE0)]
-    return photographs.interval(probe, minus=rows[rows.method == photographs.PIXELS])
+    methods = (photographs.PROBE, photographs.PIXELS)
+    return photographs.interval(*(photographs.results(task, shots=shots, method=method) for method in methods))
 
 
 def verdict(found: Interval, one: str, other: str) -> str:

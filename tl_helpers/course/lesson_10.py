@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +17,7 @@ from ..images import prepare
 from ..models import input_of
 from ..results import Evaluation
 from ..training import evaluate, predict
+from .photographs import at_size  # noqa: F401  (the lesson calls it lesson_10.at_size)
 
 SECTIONS = ("data", "baseline", "choice", "result", "where it fails", "who might be harmed", "licence")
 SPLITS = ("train", "val", "test")
@@ -38,22 +38,10 @@ def without(task: Task, files: Iterable[str | os.PathLike]) -> Task:
     return dataclasses.replace(task, **kept)
 
 
-def at_size(body: nn.Module, side: int) -> nn.Module:
-    """A copy of a backbone that takes whole pictures of side x side pixels, where it cut out the middle of larger ones.
-
-    Args:
-        body: a timm model whose size is not fixed, as a network of convolutions is.
-        side: in pixels.
-    """
-    other, (channels, *_) = copy.deepcopy(body), body.pretrained_cfg["input_size"]
-    other.pretrained_cfg = dict(body.pretrained_cfg, input_size=(channels, side, side), crop_pct=1.0)
-    return other
-
-
 def in_memory(task: Task, model: nn.Module) -> Task:
     """The task with its photographs read once, as the model wants them: uint8, N x C x H x W."""
     parts = {name: getattr(task, name) for name in SPLITS}
-    read = {name: Split(prepare(part, input_of(model, part)), part.y, prepared=True) for name, part in parts.items()}
+    read = {name: Split(prepare(part, input_of(model)), part.y, prepared=True) for name, part in parts.items()}
     return dataclasses.replace(task, **read)
 
 
@@ -99,10 +87,10 @@ def lowest_threshold(shares: Tensor, right: Tensor, wanted: float) -> float:
 
 def weakest(model: nn.Module, split: Split, classes: Sequence[str]) -> str:
     """The most common mistake on a split, as a sentence; or that there is none."""
-    named = predict(model, split).argmax(1)
-    wrong = torch.zeros(len(classes), len(classes), dtype=torch.long)
-    for shown, answer in zip(split.y.tolist(), named.tolist()):
-        wrong[shown, answer] += shown != answer
+    from sklearn.metrics import confusion_matrix
+
+    wrong = confusion_matrix(split.y, predict(model, split).argmax(1), labels=range(len(classes)))
+    np.fill_diagonal(wrong, 0)
     if not wrong.any():
         return f"No mistake among {len(split)} validation images of {', '.join(classes)}: too few to find one."
     shown, answer = divmod(int(wrong.argmax()), len(classes))
@@ -126,8 +114,8 @@ def onnx_answers(path: str | os.PathLike, pixels: Tensor) -> Tensor:
     return torch.from_numpy(session.run(None, {"pixels": pixels.numpy().astype(np.float32) / 255})[0])
 
 
-def covered(split: Split, heat: Tensor, warmest: bool, share: float = 0.2) -> Split:
-    """Prepared images with a share of each painted over with its mean colour: where `heat` is highest, or lowest.
+def covered(split: Split, heat: Tensor, warmest: bool) -> Split:
+    """Prepared images with a fifth of each painted over with its mean colour: where `heat` is highest, or lowest.
 
     Args:
         split: prepared images, N x C x H x W.
@@ -135,6 +123,6 @@ def covered(split: Split, heat: Tensor, warmest: bool, share: float = 0.2) -> Sp
     """
     x, flat = split.x.float(), heat.flatten(1)
     flat = flat + torch.rand(flat.shape, generator=torch.Generator().manual_seed(0)) * 1e-6
-    places = flat.argsort(1, descending=warmest)[:, : int(share * flat.shape[1])]
+    places = flat.argsort(1, descending=warmest)[:, : int(0.2 * flat.shape[1])]
     mask = torch.zeros_like(flat, dtype=torch.bool).scatter(1, places, True).view(len(x), 1, *x.shape[2:])
     return Split(torch.where(mask, x.mean((1, 2, 3), keepdim=True), x).round().byte(), split.y, prepared=True)

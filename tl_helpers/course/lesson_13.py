@@ -30,7 +30,6 @@ def shown(letters: Letters, columns: int = 2) -> Figure:
         picture = letters.pictures[i, 3 * i % letters.pictures.shape[1]]
         axis.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=(left, left + 0.6, top + 0.6, top), aspect="auto")
         axis.text(left + 0.7, top + 0.3, name.replace(" WITH ", "\nWITH "), va="center", fontsize=9)
-    axis.set(xlim=(0, figure.get_figwidth()), ylim=(figure.get_figheight(), 0))
     figure.alt = f"{len(letters)} pictures of letters with their names: {'; '.join(letters.names)}."
     return figure
 
@@ -54,7 +53,6 @@ def square(towers: pairs.Towers, letters: Letters) -> Figure:
             place = (left + size * (j + 0.5), y + size / 2)
             axis.text(*place, words, ha="center", va="center", weight="bold" if i == j else "normal", fontsize=9)
     axis.text(left + size * many / 2, 0.25, "the name of …", ha="center", fontsize=10)
-    axis.set(xlim=(0, figure.get_figwidth()), ylim=(figure.get_figheight(), 0))
     own, other = fits.diagonal().mean(), fits[~torch.eye(many, dtype=torch.bool)].mean()
     hits = int((fits.argmax(1) == torch.arange(many)).sum())
     figure.alt = (
@@ -75,72 +73,70 @@ def among_all(towers: pairs.Towers, seen: Letters, unseen: Letters) -> pd.Series
 
 
 def _rows(measure: str, learned: str = NAMES, start: str = SHIPPED, **only) -> pd.DataFrame:
-    rows = pairs.load()
     wanted = {"stage": "result", "measure": measure, "learned": learned, "start": start} | only
-    for column, value in wanted.items():
-        rows = rows[rows[column] == value]
+    rows = experiments.select(pairs.load(), **wanted)
     if rows.empty:
         raise ValueError(f"The stored results have nothing for {wanted}.")
     return rows
 
 
-def stored(measure: str, start: str = SHIPPED, level: float = 0.95) -> Interval:
+def stored(measure: str, level: float = 0.95) -> Interval:
     """The share that stored towers got right of a measure: mean of the trainings, and its interval.
 
     Each training held out letters of its own. The interval covers trainings and letters, or test images.
     """
-    rows = _rows(measure, start=start)
+    rows = _rows(measure)
     found = mean_interval(rows.test.tolist(), n=int(rows.n.min()), level=level)
     kind = "test images" if "digits" in measure else "pictures" if "two" in measure else "letters"
     return Interval(found, f"{len(rows)} trainings, {int(rows.n.min())} {kind}")
 
 
-def _table(chances: dict[str, tuple[int, float]], start: str) -> pd.DataFrame:
+def _table(chances: dict[str, tuple[int, float]]) -> pd.DataFrame:
     found = {}
     for measure, (names, guessing) in chances.items():
-        middle, low, high = stored(measure, start)
-        least, most = _rows(measure, start=start).n.agg(["min", "max"])
+        middle, low, high = stored(measure)
+        least, most = _rows(measure).n.agg(["min", "max"])
         n = f"{least}" if least == most else f"{least} to {most}"
         found[measure] = (round(middle, 3), round(low, 3), round(high, 3), round(guessing, 3), names, n)
     columns = ["share right", "from", "to", "guessing", "names", "n"]
     return pd.DataFrame.from_dict(found, orient="index", columns=columns)
 
 
-def _sizes(start: str) -> tuple[int, int]:
+def _sizes() -> tuple[int, int]:
     """How many letters a stored training had, and how many it held out."""
-    return tuple(int(_rows(measure, start=start).n.iloc[0]) for measure in ("seen among all", "unseen among unseen"))
+    return tuple(int(_rows(measure).n.iloc[0]) for measure in ("seen among all", "unseen among unseen"))
 
 
-def limits(start: str = SHIPPED) -> pd.DataFrame:
+def limits() -> pd.DataFrame:
     """A row for each thing that was measured of stored towers: the share right, its 95% interval, and what guessing gets.
 
     `names` says among how many names they choose, `n` how many letters or test images a training has.
     """
-    seen, unseen = _sizes(start)
+    seen, unseen = _sizes()
     names = {"unseen among unseen": unseen, "unseen among all": seen + unseen, "seen among all": seen + unseen}
     names |= {"another typeface": unseen, "digits by their own names": 10, "digits by look-alikes": 10}
-    return _table({measure: (many, 1 / many) for measure, many in names.items()}, start)
+    return _table({measure: (many, 1 / many) for measure, many in names.items()})
 
 
-def two_letters(start: str = SHIPPED) -> pd.DataFrame:
+def two_letters() -> pd.DataFrame:
     """Of pictures of two letters that stored towers know alone: is the best name one of theirs, are the two best both.
 
     The columns are those of `limits`; `n` counts pictures. The names are those of the letters that were in training.
     """
-    seen, _ = _sizes(start)
-    return _table({"one of two letters": (seen, 2 / seen), "both of two letters": (seen, 2 / seen / (seen - 1))}, start)
+    seen, _ = _sizes()
+    return _table({"one of two letters": (seen, 2 / seen), "both of two letters": (seen, 2 / seen / (seen - 1))})
 
 
-def probed(learned: str, start: str, shots: int) -> np.ndarray:
-    """Of probes on stored backbones which test digits were right: pretrainings x draws x images, 1 or 0."""
-    rows = _rows("probe", learned, start, shots=shots).sort_values(["seed", "draw"])
-    bits = [np.unpackbits(np.frombuffer(bytes.fromhex(word), np.uint8), count=int(rows.n.iloc[0])) for word in rows.right]
-    return np.stack(bits).reshape(rows.seed.nunique(), rows.draw.nunique(), -1).astype(float)
+def probed(learned: str, shots: int) -> np.ndarray:
+    """Of probes on backbones pretrained from random weights which test digits were right: pretrainings x draws x images."""
+    rows = _rows("probe", learned, SCRATCH, shots=shots).sort_values(["seed", "draw"])
+    right = [experiments.from_text(word, rows.n.iloc[0]) for word in rows.right]
+    return np.array(right, float).reshape(rows.seed.nunique(), rows.draw.nunique(), -1)
 
 
-def lead(shots: int, one: str = NAMES, other: str = CLASSES, start: str = SCRATCH, level: float = 0.95) -> Interval:
+def lead(shots: int, level: float = 0.95) -> Interval:
     """The lead of a probe on a backbone that learned names over one on a backbone that learned classes, in points."""
-    return experiments.crossed_interval(100 * (probed(one, start, shots) - probed(other, start, shots)), level)
+    return experiments.crossed_interval(100 * (probed(NAMES, shots) - probed(CLASSES, shots)), level)
 
 
 def transfer() -> pd.DataFrame:
@@ -149,8 +145,8 @@ def transfer() -> pd.DataFrame:
     for shots in SHOTS:
         middle, low, high = lead(shots)
         found[shots] = {
-            "names": probed(NAMES, SCRATCH, shots).mean().round(3),
-            "classes": probed(CLASSES, SCRATCH, shots).mean().round(3),
+            "names": probed(NAMES, shots).mean().round(3),
+            "classes": probed(CLASSES, shots).mean().round(3),
             "lead of names in points": round(middle, 1),
             "from": round(low, 1),
             "to": round(high, 1),

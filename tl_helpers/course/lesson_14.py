@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import tempfile
 from pathlib import Path
@@ -18,7 +19,7 @@ from ..results import Interval
 from ..saving import export
 from ..training import evaluate
 from . import experiments, lesson_07, photographs, small
-from .experiments import RAW
+from .experiments import RAW, in_points
 from .methods import BEND, PROBE, TUNED
 from .small import BIASES, DISTILLED, LOW_RANK, NORMS, RANK, SOLAR, looks, merged
 
@@ -41,17 +42,15 @@ def of(way: str, task: str = "digits", shots: int | None = None) -> pd.DataFrame
     """
     method = dict(zip(WAYS, ON[task])).get(way, way)
     if task == SOLAR and method != way:
-        rows = photographs.load()
-        rows = rows[(rows.stage == "result") & (rows.task == task) & (rows.method == method)]
-        rows = rows[(rows.shots == (shots or LABELS[task])) & rows.seed.isin(small.SOLAR_SEEDS)]
+        rows = photographs.results(task, method=method, shots=shots or LABELS[task])
+        rows = rows[rows.seed.isin(small.SOLAR_SEEDS)]
         return rows.assign(bytes=4 * (rows.trainable + small.statistics(photographs.LITE0) * (way == "fine-tuning")))
     return small.rows(method, task, shots or LABELS[task], f"rank={RANK}" if way == LOW_RANK else "")
 
 
 def lead(one: pd.DataFrame, other: pd.DataFrame, level: float = 0.95) -> Interval:
     """The lead of results over others of the same seeds, in points, over draws and test images."""
-    found = photographs.interval(one, minus=other, level=level)
-    return Interval([100 * value for value in found], found.covers)
+    return in_points(photographs.interval(one, minus=other, level=level))
 
 
 def over_tuning(way: str, task: str = "digits", shots: int | None = None, level: float = 0.95) -> Interval:
@@ -248,7 +247,7 @@ def in_bits(model: nn.Module, split: Split, bits: int = 8) -> Figure:
 
 def quiet(task: Task) -> Task:
     """The task without validation images: nothing looks at them after every epoch."""
-    return Task(task.name, task.classes, task.train, task.val[:0], task.test)
+    return dataclasses.replace(task, val=task.val[:0])
 
 
 def rate(way: str, task: str = "digits") -> float:

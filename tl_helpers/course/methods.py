@@ -62,6 +62,11 @@ class Cell:
         )
 
     @property
+    def options(self) -> dict[str, str]:
+        """What the variant says, by name."""
+        return dict(pair.split("=") for pair in self.variant.split(",") if "=" in pair)
+
+    @property
     def question(self) -> tuple:
         """What a learning rate is chosen for, the number of shots aside."""
         return (self.method, self.backbone, self.task, self.variant)
@@ -349,41 +354,31 @@ def _probe_then_whole(task: Task, cell: Cell, **_) -> tuple[Answer, int]:
     return _answers(_network(unfreeze(probe), task, cell, steps=100))
 
 
-def _classic(task: Task, cell: Cell, estimator: Callable, **_) -> tuple[Answer, int]:
-    """An estimator of scikit-learn, on features of the cell's backbone or else on pixels."""
+def estimator(cell: Cell):
+    """That of scikit-learn which a method names before " on "."""
+    from sklearn.dummy import DummyClassifier
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import NearestCentroid
 
+    known = {
+        "chance": DummyClassifier(strategy="uniform", random_state=cell.seed),
+        "nearest centroid": NearestCentroid(),
+        "logistic regression": LogisticRegression(max_iter=2000),
+        "random forest": RandomForestClassifier(300, random_state=cell.seed),
+    }
+    return known[cell.method.split(" on ")[0]]
+
+
+def _classic(task: Task, cell: Cell, **_) -> tuple[Answer, int]:
+    """An estimator of scikit-learn, on features of the cell's backbone or else on pixels."""
     body = _frozen(cell.backbone, True, 0) if cell.backbone else None
     taken = (lambda split: _held(body, split).numpy()) if body else Split.numpy
     with warnings.catch_warnings(action="ignore"):  # about pixels that are the same in all images of a class
-        model = estimator(cell.seed).fit(*taken(task.train))
-    if isinstance(model, NearestCentroid):  # it has no probabilities where there is one image per class
+        model = estimator(cell).fit(*taken(task.train))
+    if cell.method.startswith("nearest centroid"):  # it has no probabilities where there is one image per class
         return lambda split: F.one_hot(torch.from_numpy(model.predict(taken(split)[0])), len(task.classes)).double(), 0
     return lambda split: torch.from_numpy(model.predict_proba(taken(split)[0])), 0
-
-
-def _guessing(seed: int):
-    from sklearn.dummy import DummyClassifier
-
-    return DummyClassifier(strategy="uniform", random_state=seed)
-
-
-def _centroid(seed: int):
-    from sklearn.neighbors import NearestCentroid
-
-    return NearestCentroid()
-
-
-def _logistic(seed: int):
-    from sklearn.linear_model import LogisticRegression
-
-    return LogisticRegression(max_iter=2000)
-
-
-def _forest(seed: int):
-    from sklearn.ensemble import RandomForestClassifier
-
-    return RandomForestClassifier(300, random_state=seed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -397,14 +392,14 @@ class Method:
 
 HIGH, LOW, WIDE = (1e-3, 3e-3, 1e-2), (3e-4, 1e-3, 3e-3), (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 METHODS = {
-    "chance": Method(functools.partial(_classic, estimator=_guessing)),
-    "nearest centroid on pixels": Method(functools.partial(_classic, estimator=_centroid)),
-    "logistic regression on pixels": Method(functools.partial(_classic, estimator=_logistic)),
-    "random forest on pixels": Method(functools.partial(_classic, estimator=_forest)),
+    "chance": Method(_classic),
+    "nearest centroid on pixels": Method(_classic),
+    "logistic regression on pixels": Method(_classic),
+    "random forest on pixels": Method(_classic),
     "raw CNN from scratch": Method(_raw, HIGH),
     "same backbone from scratch": Method(functools.partial(_whole, pretrained=False, steps=200), HIGH, True),
     "linear probe on random features": Method(functools.partial(_probe, pretrained=False), HIGH, True),
-    "nearest centroid on letters features": Method(functools.partial(_classic, estimator=_centroid), on_backbone=True),
+    "nearest centroid on letters features": Method(_classic, on_backbone=True),
     "linear probe on letters features": Method(_probe, HIGH, True),
     "fine-tuned letters backbone": Method(functools.partial(_whole, pretrained=True, steps=100), LOW, True),
     "fine-tuned after a probe": Method(_probe_then_whole, LOW, True),

@@ -14,7 +14,6 @@ import math
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -32,7 +31,7 @@ from ..results import Interval, mean_interval
 from ..runs import Diverged
 from ..training import fit, predict
 from . import experiments
-from .methods import Cell, watch
+from .methods import Cell, estimator, watch
 
 LITE0, LETTERS, SIDE = "tf_efficientnet_lite0.in1k", "resnet10t.letters", 96
 # From near to ImageNet to far: it holds ants and bees, 118 breeds of dogs and some of cats; clothes only as worn, no cells.
@@ -88,7 +87,10 @@ def squares(name: str, side: int, most: int = MOST["train"]) -> Task:
 
 
 def at_size(model: nn.Module, side: int) -> nn.Module:
-    """A copy of a model that asks for pictures of this many pixels a side, uncropped."""
+    """A copy of a model that takes whole pictures of side x side pixels, where it cut out the middle of larger ones.
+
+    Its size must not be fixed, as that of a network of convolutions is not.
+    """
     model = copy.deepcopy(model)
     model.pretrained_cfg = {**model.pretrained_cfg, "input_size": (input_of(model).size[0], side, side), "crop_pct": 1.0}
     return model
@@ -169,16 +171,9 @@ def _learn(cell: Cell) -> tuple[nn.Module | None, Task]:
 
 def _classic(cell: Cell) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What an estimator of scikit-learn names the training, validation and test images."""
-    from sklearn.dummy import DummyClassifier
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.neighbors import NearestCentroid
-
     task = vectors(cell)[1] if cell.method == CENTROID else squares(cell.task, 32, pool(cell))
     few = draw(task.train, cell.shots, cell.seed)
-    if cell.method == CHANCE:
-        model = DummyClassifier(strategy="uniform", random_state=cell.seed)
-    else:
-        model = NearestCentroid() if cell.method == CENTROID else LogisticRegression(max_iter=2000)
+    model = estimator(cell)
     with warnings.catch_warnings(action="ignore"):  # about pixels that are the same in all images of a class
         model.fit(*few.numpy())
     return tuple(model.predict(split.numpy()[0]) for split in (few, task.val, task.test))
@@ -204,7 +199,7 @@ def measure(cell: Cell) -> dict:
     scores = dict(zip(("train", "val", "test"), (float(part.mean()) for part in right)))
     row = dataclasses.asdict(cell) | scores | {"trainable": trainable, "images": len(task.test)}
     row["seconds"] = round(time.perf_counter() - start, 2)
-    return row | {"right": np.packbits(right[2]).tobytes().hex() if cell.stage == "result" else ""}
+    return row | {"right": experiments.as_text(right[2]) if cell.stage == "result" else ""}
 
 
 def _plan() -> Iterator[tuple]:
@@ -224,10 +219,9 @@ def _plan() -> Iterator[tuple]:
 def cells(rows: pd.DataFrame | None = None) -> Iterator[Cell]:
     """The cells of the grid, in order, as far as they are known: results wait for the search of their learning rate.
 
-    A rate that wins at an edge of those tried brings in the next one beyond.
+    A rate that wins at an edge of those tried brings in the next one beyond. Cells of a search may come again.
     """
-    found = {} if rows is None or rows.empty else {Cell.of(row).key: row["val"] for row in rows.to_dict("records")}
-    known = set()
+    found = validation(rows)
     for task, method, body, all_shots, variant in _plan():
         for shots in all_shots:
             best = math.nan
@@ -236,11 +230,15 @@ def cells(rows: pd.DataFrame | None = None) -> Iterator[Cell]:
                 near = max(n for n in SEARCH.get(task, (1, 10)) if n <= shots) if heads else shots
                 question = Cell(method, body, near, math.nan, 0, task, variant, "search")
                 best, tried = _search(question, range(3) if method in CHEAP else range(1), found, RATES[method])
-                yield from (cell for cell in tried if cell not in known)
-                known.update(tried)
+                yield from tried
                 if math.isnan(best):
                     continue
             yield from (Cell(method, body, shots, best, seed, task, variant) for seed in SEEDS)
+
+
+def validation(rows: pd.DataFrame | None) -> dict[tuple, float]:
+    """The validation accuracies of rows, by the keys of their cells."""
+    return {} if rows is None else {Cell.of(row).key: row["val"] for row in rows.to_dict("records")}
 
 
 def _search(
@@ -276,15 +274,14 @@ def load() -> pd.DataFrame:
     Raises:
         ValueError: there are none.
     """
-    if not PATH.exists():
-        raise ValueError("There are no results on photographs here: run `python -m tl_helpers results photographs`.")
-    return _frame(PATH)
+    words = "There are no results on photographs here: run `python -m tl_helpers results photographs`."
+    return experiments.read(PATH, words, experiments.CELL, ("lr",))
 
 
-@experiments.read_once
-def _frame(path: Path) -> pd.DataFrame:
-    rows = pd.read_csv(path, keep_default_na=False, dtype={"right": str, "variant": str}, na_values={"lr": ["nan", ""]})
-    return rows.drop_duplicates([field.name for field in dataclasses.fields(Cell)])
+def results(task: str, **only) -> pd.DataFrame:
+    """The stored results on a set, of these only: results("pets", shots=4); nothing on letters, nothing by RECIPE."""
+    rows = experiments.select(load(), stage="result", task=task, variant="", **only)
+    return rows[rows.backbone != LETTERS]
 
 
 def run() -> pd.DataFrame:
@@ -303,8 +300,7 @@ def run() -> pd.DataFrame:
 
 def right(rows: pd.DataFrame) -> list[tuple[int, ...]]:
     """For each row which test images were named rightly."""
-    bits = lambda row: np.unpackbits(np.frombuffer(bytes.fromhex(row["right"]), np.uint8), count=int(row["images"]))
-    return [tuple(bits(row).tolist()) for row in rows.to_dict("records")]
+    return [tuple(experiments.from_text(word, count)) for word, count in zip(rows.right, rows.images)]
 
 
 def interval(rows: pd.DataFrame, minus: pd.DataFrame | None = None, level: float = 0.95) -> Interval:
@@ -341,10 +337,9 @@ def gains() -> pd.DataFrame:
 
 def suited(task: str, body: str, over: str | None = None, level: float = 0.95) -> Interval:
     """The lead of fine-tuning, as suits the pictures and with the most labels, over a probe on this backbone or another."""
-    rows = load()
-    rows = rows[(rows.stage == "result") & (rows.task == task) & (rows.shots == TASKS[task][-1])]
-    frozen = rows[(rows.method == PROBE) & (rows.backbone == (over or body))]
-    return interval(rows[(rows.variant == RECIPE) & (rows.backbone == body)], minus=frozen, level=level)
+    rows = experiments.select(load(), stage="result", task=task, shots=TASKS[task][-1])
+    frozen = experiments.select(rows, method=PROBE, backbone=over or body)
+    return interval(experiments.select(rows, variant=RECIPE, backbone=body), minus=frozen, level=level)
 
 
 def figure() -> Figure:

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import glyphs
-from ..data import Split, Task, digits, in_floats
+from ..data import Split, digits, in_floats
 from ..device import seeded
 from ..extraction import features
 from ..models import backbone, head, input_of, unfreeze
@@ -255,9 +255,9 @@ def fits(model: Towers, pictures: Tensor, names: Sequence[str]) -> Tensor:
     return torch.cat([model.see(part) for part in pictures.split(256)]) @ model.read(names).T
 
 
-def bent(pictures: Tensor, seed: int = 1) -> Tensor:
+def bent(pictures: Tensor) -> Tensor:
     """Pictures (uint8, letters x fonts x 32 x 32) as float32, letters x fonts in one row, each bent."""
-    return BEND(pictures.flatten(0, 1).unsqueeze(1) / 255, torch.Generator().manual_seed(seed))
+    return BEND(pictures.flatten(0, 1).unsqueeze(1) / 255, torch.Generator().manual_seed(1))
 
 
 def right(model: Towers, letters: Letters, among: Sequence[str] | None = None) -> Tensor:
@@ -301,14 +301,14 @@ LOOK_ALIKES = (
 )
 
 
-def two_at_once(letters: Letters, pairs: int = 1000, seed: int = 0) -> tuple[Tensor, Tensor]:
+def two_at_once(letters: Letters, pairs: int = 1000) -> tuple[Tensor, Tensor]:
     """Two different narrow small letters without marks, left and right: float32, N x 2 x 32 x 32, and which, N x 2.
 
     Both are in the picture in which the larger of the two is taken at each pixel.
     """
     small = [i for i, name in enumerate(letters.names) if "SMALL" in name.split() and "WITH" not in name.split()]
     narrow = [i for i in small if (letters.pictures[i, 0].amax(0) > 0).sum() <= 9]
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     which = torch.tensor(np.stack([rng.choice(narrow, 2, replace=False) for _ in range(pairs)]))
     sides = [letters.pictures[which[:, side], 0].roll(shift, 2) / 255 for side, shift in ((0, -5), (1, 5))]
     return torch.stack(sides, 1), which
@@ -327,18 +327,13 @@ def both_found(model: Towers, letters: Letters) -> tuple[Tensor, Tensor]:
     return hits[:, 0], hits.all(1)
 
 
-@functools.lru_cache(1)
-def _all_digits() -> Task:
-    return digits()
-
-
 def probes(body: nn.Module, shots: Sequence[int], draws: Sequence[int]) -> Iterator[tuple[int, int, float, Tensor]]:
     """Probes of handwritten digits on a backbone (its head left out): labels per class, draw, validation accuracy, right.
 
     The features are centred and brought to one spread by those of the training images, whatever the pretraining made of
     them. `right` says of each test image whether it was named rightly.
     """
-    vectors = features(body, _all_digits(), progress=False)
+    vectors = features(body, digits(), progress=False)
     for many, seed in itertools.product(shots, draws):
         few = lesson_04.centred(lesson_05.few(vectors, many, seed))
         unwatched = dataclasses.replace(few, val=few.val[:0])
@@ -391,14 +386,14 @@ def measure(cell: Training) -> list[dict]:
     def note(what: str, good: Tensor, n: int, shots: int = 0, draw: int = 0, val: float | str = "") -> None:
         good = good.flatten().numpy()
         row = {"measure": what, "shots": shots, "draw": draw, "val": val, "test": float(good.mean()), "n": n}
-        bits = np.packbits(good).tobytes().hex() if cell.stage == "result" else ""
+        bits = experiments.as_text(good) if cell.stage == "result" else ""
         rows.append(dataclasses.asdict(cell) | row | {"answers": len(good), "seconds": seconds, "right": bits})
 
     if cell.learned == NAMES and cell.stage == "result":
         note("unseen among unseen", right(model, unseen), len(unseen))
     if pretrained:
         every = (seen + unseen).names
-        test = _all_digits().test
+        test = digits().test
         other = in_other_fonts(unseen)
         note("unseen among all", right(model, unseen, every), len(unseen))
         note("seen among all", right(model, seen, every), len(seen))
@@ -436,15 +431,9 @@ def load() -> pd.DataFrame:
     Raises:
         ValueError: there are none.
     """
-    if not PATH.exists():
-        raise ValueError(f"There are no results in {PATH.name}: run `python -m tl_helpers results pictures_and_words`.")
-    return _frame(PATH)
-
-
-@experiments.read_once
-def _frame(path: Path) -> pd.DataFrame:
-    rows = pd.read_csv(path, keep_default_na=False, dtype={"right": str}, na_values={"val": ["nan", ""]})
-    return rows.drop_duplicates(["learned", "start", "lr", "seed", "stage", "measure", "shots", "draw"])
+    words = f"There are no results in {PATH.name}: run `python -m tl_helpers results pictures_and_words`."
+    keys = ["learned", "start", "lr", "seed", "stage", "measure", "shots", "draw"]
+    return experiments.read(PATH, words, keys, ("val",))
 
 
 def run() -> pd.DataFrame:

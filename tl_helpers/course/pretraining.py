@@ -90,10 +90,7 @@ SOURCES = {
     "letters, pretrained as briefly": lambda x, y: (x, y),
     "letters without look-alikes": lambda x, y: (x, y),
     "letters upside down": lambda x, y: (x.flip(2), y),
-    "letters with shuffled pixels": lambda x, y: (
-        x.flatten(2)[..., torch.randperm(1024, generator=_dice())].view_as(x),
-        y,
-    ),
+    "letters with shuffled pixels": lambda x, y: (x.flatten(2)[..., torch.randperm(1024, generator=_dice())].view_as(x), y),
     "letters with random names": lambda x, y: (x, y[torch.randperm(len(y), generator=_dice())]),
     "noise": lambda x, y: (torch.randint(256, (172, 1, 32, 32), generator=_dice(), dtype=torch.uint8)[y], y),
     "letters, never bent": lambda x, y: (x, y),

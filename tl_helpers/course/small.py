@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ..data import Split, Task, digits, in_floats
+from ..data import Split, Task, digits, draw, in_floats
 from ..device import seeded
 from ..engine.parts import at_rest
 from ..images import prepare
@@ -239,17 +239,13 @@ class Session:
 # The grid.
 
 
-def _options(cell: Cell) -> dict[str, str]:
-    return dict(pair.split("=") for pair in cell.variant.split(",") if "=" in pair)
-
-
 @functools.lru_cache
 def stored_rate(method: str, task: str, shots: int) -> float:
     """The learning rate that another grid chose for fine-tuning or a probe."""
     rows = experiments.load("digits") if task == "digits" else photographs.load()
     body = RESNET if task == "digits" else LITE0
-    found = rows[(rows.stage == "result") & (rows.method == method) & (rows.task == task) & (rows.shots == shots)]
-    return float(found[found.backbone == body].lr.iloc[0])
+    found = experiments.select(rows, stage="result", method=method, task=task, shots=shots, backbone=body)
+    return float(found.lr.iloc[0])
 
 
 @functools.lru_cache(maxsize=12)
@@ -265,21 +261,21 @@ def _says(shots: int, seed: int) -> Tensor:
 
 
 def _student(cell: Cell) -> nn.Module:
-    options, pool = _options(cell), digits("all").train
+    pool = digits("all").train
     answers = _says(cell.shots, cell.seed)
-    if options.get("images") == "labelled":
+    if cell.options.get("images") == "labelled":
         pool = digits(cell.shots, cell.seed).train
         answers = log_answers(teacher(cell.shots, cell.seed), pool)
     if cell.variant.startswith(HARD):  # the likeliest class, and nothing else
         answers = (F.one_hot(answers.argmax(1), 10) - 1) * 1e4
-    stream, temperature = looks(pool, answers, STEPS, cell.seed), float(options.get("T", 1))
+    stream, temperature = looks(pool, answers, STEPS, cell.seed), float(cell.options.get("T", 1))
     return distil(RawCNN(seed=cell.seed), stream, STEPS, temperature, cell.lr, cell.seed)
 
 
 ADAPTED: dict[str, Callable[[nn.Module, Cell], nn.Module]] = {
     NORMS: lambda model, cell: only_norms(model),
     BIASES: lambda model, cell: only_biases(model),
-    LOW_RANK: lambda model, cell: low_rank(model, int(_options(cell)["rank"]), cell.seed),
+    LOW_RANK: lambda model, cell: low_rank(model, int(cell.options["rank"]), cell.seed),
 }
 
 
@@ -308,8 +304,8 @@ def _exported(cell: Cell) -> tuple[nn.Module, Task, bytes]:
     """A trained network, a task of images, and the network as a file."""
     model, task = _learned(cell)
     if task.train.are_vectors:  # solar cells in the size that the backbone asks for
-        task = photographs._few(photographs.whole_task(cell.task, photographs.pool(cell)), cell)
-        task = dataclasses.replace(photographs.whole_task(cell.task, photographs.pool(cell)), train=task.train)
+        task = photographs.whole_task(cell.task, photographs.pool(cell))
+        task = dataclasses.replace(task, train=draw(task.train, cell.shots, cell.seed))
     with tempfile.TemporaryDirectory() as folder:
         export(model, path := Path(folder) / "model.onnx", task)
         return model, task, path.read_bytes()
@@ -338,10 +334,11 @@ def measure(cell: Cell) -> dict:
     (precision) the file; milliseconds what such a file takes for an image; seconds what the training took of the
     processor, features and teacher included where they were not at hand.
     """
-    task, parts = _held_out(cell.task), ("val", "test") if cell.stage == "result" else ("val",)
+    task = digits() if cell.task == "digits" else photographs.whole_task(cell.task)
+    parts = ("val", "test") if cell.stage == "result" else ("val",)
     start = time.process_time()
     try:
-        if precision := _options(cell).get("precision"):
+        if precision := cell.options.get("precision"):
             answers, found = _in_bits(cell, precision)
         else:
             model, form = _learned(cell)
@@ -355,13 +352,8 @@ def measure(cell: Cell) -> dict:
     row = dataclasses.asdict(cell) | {
         part: float(right[part].mean()) if part in right else math.nan for part in ("val", "test")
     }
-    bits = np.packbits(right["test"]).tobytes().hex() if "test" in right else ""
+    bits = experiments.as_text(right["test"]) if "test" in right else ""
     return row | found | {"images": len(task.test), "right": bits}
-
-
-@functools.lru_cache(maxsize=2)
-def _held_out(name: str) -> Task:
-    return digits() if name == "digits" else photographs.whole_task(name)
 
 
 def _plan() -> Iterator[Cell]:
@@ -394,16 +386,14 @@ def cells(rows: pd.DataFrame | None = None) -> Iterator[Cell]:
     """The cells of the grid, in order, as far as they are known: results wait for the search of their learning rate.
 
     Fine-tuning and probes have those of the grids "digits" and "photographs". A rate that wins at an edge of those tried
-    brings in the next one beyond.
+    brings in the next one beyond. Cells of a search may come again.
     """
-    found = {} if rows is None or rows.empty else {Cell.of(row).key: row["val"] for row in rows.to_dict("records")}
-    known = set()
+    found = photographs.validation(rows)
     for cell in dict.fromkeys(_plan()):
         if cell.method in RATES:
             seeds = SEARCH if cell.task == "digits" else range(1)
             best, tried = photographs._search(question(cell), seeds, found, RATES[cell.method])
-            yield from (one for one in tried if one not in known)
-            known.update(tried)
+            yield from tried
             if math.isnan(best):
                 continue
         else:
@@ -421,16 +411,8 @@ def load() -> pd.DataFrame:
     Raises:
         ValueError: there are none.
     """
-    if not PATH.exists():
-        raise ValueError("There are no results of lesson 14 here: run `python -m tl_helpers results small_and_cheap`.")
-    return _frame(PATH)
-
-
-@experiments.read_once
-def _frame(path: Path) -> pd.DataFrame:
-    missing = dict.fromkeys(("lr", "test", "milliseconds", "seconds"), ["nan"])
-    rows = pd.read_csv(path, keep_default_na=False, dtype={"right": str, "variant": str}, na_values=missing)
-    return rows.drop_duplicates([field.name for field in dataclasses.fields(Cell)])
+    words = "There are no results of lesson 14 here: run `python -m tl_helpers results small_and_cheap`."
+    return experiments.read(PATH, words, experiments.CELL, ("lr", "test", "milliseconds", "seconds"))
 
 
 def run() -> pd.DataFrame:
@@ -452,8 +434,7 @@ def rows(method: str, task: str = "digits", shots: int | None = None, variant: s
     Raises:
         ValueError: there are none.
     """
-    frame = load()
-    frame = frame[(frame.stage == "result") & (frame.method == method) & (frame.task == task) & (frame.variant == variant)]
+    frame = experiments.select(load(), stage="result", method=method, task=task, variant=variant)
     frame = frame if shots is None else frame[frame.shots == shots]
     if frame.empty:
         raise ValueError(f"The grid of lesson 14 has no results of {method!r} on {task} with {shots} labels, {variant!r}.")

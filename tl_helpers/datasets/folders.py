@@ -17,16 +17,13 @@ import pandas as pd
 import torch
 
 from ..data import Files, Split, Task, draw
-from ..engine.validate import as_path, check_number, check_seed, shown
+from ..engine.validate import as_path, check_number, check_seed, files_in_words, shown
 from ..images import READ, images_below, in_threads, open_photograph
 from .downloads import progress_bar
 
 NAMES = {"train": "train training", "val": "val valid validation dev", "test": "test testing eval"}
 SPLITS = {name: split for split, names in NAMES.items() for name in names.split()}  # in any case
 NEAR = 1000  # pairs of near duplicates that a report lists
-
-
-# A folder of yours.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,11 +86,11 @@ class Report:
         return "\n".join(lines + self.notes)
 
 
-def _some(title: str, items: list[str], count: int | None = None, most: int = 10) -> list[str]:
-    """A heading with a count, and the first items below it."""
+def _some(title: str, items: list[str], count: int | None = None) -> list[str]:
+    """A heading with a count, and the first ten items below it."""
     count = len(items) if count is None else count
-    more = [f"  and {count - most:,} more"] if count > most else []
-    return [f"{title}: {f'{count:,}' if count else 'none'}", *(f"  {item}" for item in items[:most]), *more]
+    more = [f"  and {count - 10:,} more"] if count > 10 else []
+    return [f"{title}: {f'{count:,}' if count else 'none'}", *(f"  {item}" for item in items[:10]), *more]
 
 
 def folder(path: str | os.PathLike, *, val: float = 0.2, test: float = 0.2, seed: int = 0, shots: int | None = None) -> Task:
@@ -121,12 +118,10 @@ def folder(path: str | os.PathLike, *, val: float = 0.2, test: float = 0.2, seed
     if val + test >= 1:
         raise ValueError(f"val and test together take {val + test:g} of the images, and leave none to learn from.")
     root, seed = as_path(path), check_seed(seed)
-    try:
+    with files_in_words(root, "looked into"):
         if not root.exists():
             raise ValueError(f"There is no folder '{shown(root)}', looked for from {shown(Path.cwd())}.")
         base, rows, notes = _rows_of_csv(root) if root.is_file() else _rows_of_folder(root)
-    except OSError as error:
-        raise ValueError(f"{shown(root)} cannot be looked into: {error.strerror or error}.") from error
     frame = pd.DataFrame(rows, columns=["path", "label", "split"])
     frame.insert(0, "file", [shown(os.path.relpath(p, base)) for p in frame.path])
     looks = _look_at(list(frame.path))
@@ -236,7 +231,7 @@ def _rows_of_csv(path: Path) -> tuple[Path, list[tuple[Path, str, str]], list[st
     if not cells:
         raise ValueError(f"{shown(path)} is empty: each row names a file, its class, and if you like its split.")
     order = [0, 1, 2]
-    if len(cells) and not (path.parent / cells[0][0]).is_file():
+    if not (path.parent / cells[0][0]).is_file():
         names = [name.lower() for name in cells[0]]
         known = ({"file", "path", "image", "filename", "name"}, {"label", "class", "category"}, {"split", "set", "subset"})
         places = [next((i for i, name in enumerate(names) if name in kind), None) for kind in known]
@@ -328,8 +323,8 @@ def _deal(frame: pd.DataFrame, val: float, test: float, seed: int) -> None:
             frame.loc[frame.picture.isin(taken) & (frame.trouble == ""), "split"] = name
 
 
-def _near(frame: pd.DataFrame, looks: list, least: float = 0.98) -> tuple[list[tuple[str, str]], int]:
-    """Pairs of files from different splits whose thumbnails correlate above `least`, whatever their size and brightness.
+def _near(frame: pd.DataFrame, looks: list) -> tuple[list[tuple[str, str]], int]:
+    """Pairs of files from different splits whose thumbnails correlate above .98, whatever their size and brightness.
 
     Returns: the first NEAR of them, and how many there are.
 
@@ -345,7 +340,7 @@ def _near(frame: pd.DataFrame, looks: list, least: float = 0.98) -> tuple[list[t
     pairs, count = [], 0
     for start in range(0, len(kept), 1000):
         part = slice(start, start + 1000)
-        close = small[part] @ small.T > least
+        close = small[part] @ small.T > 0.98
         close &= places[part, None] < places
         for kind in (split, picture):
             close &= kind[part, None] != kind

@@ -24,11 +24,7 @@ CHUNK = 64  # photographs in the memory at once
 
 
 def predictions(
-    model: nn.Module,
-    path: str | os.PathLike,
-    task: Task | Sequence[str] | None = None,
-    *,
-    threshold: float | None = None,
+    model: nn.Module, path: str | os.PathLike, task: Task | Sequence[str] | None = None, *, threshold: float | None = None
 ) -> Iterator[dict]:
     """What a model makes of a photograph, or of all in a folder and the folders within it.
 
@@ -56,7 +52,7 @@ def predictions(
 
 def _rows(model: nn.Module, root: Path, files: list[Path], facts: Facts) -> Iterator[dict]:
     labels = torch.zeros(len(files), dtype=torch.long)  # which nobody looks at
-    wanted = input_of(model, Split(Files(files), labels))
+    wanted = input_of(model)
 
     def read(file: Path) -> Tensor | str:
         try:

@@ -1,4 +1,4 @@
-"""What `fit` may be told, and bad input in plain words. No lesson opens this file."""
+"""What `fit` may be told, checked, and what makes two trainings the same. No lesson opens this file."""
 
 from __future__ import annotations
 

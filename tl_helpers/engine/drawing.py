@@ -41,15 +41,10 @@ def box(axis, left: float, top: float, width: float, height: float, words: str =
         write(axis, left + width / 2, top + height / 2, words, over=state == "frozen", **more)
 
 
-def arrow(axis, start: tuple[float, float], end: tuple[float, float], width: float = 1.5, curve: float = 0, **more) -> None:
-    """An arrow from one point to another.
-
-    Args:
-        curve: how far it bends to one side, as a share of its length.
-        more: of a matplotlib line: linestyle, color.
-    """
+def arrow(axis, start: tuple[float, float], end: tuple[float, float], width: float = 1.5, **more) -> None:
+    """An arrow from one point to another; more: of a matplotlib line, as linestyle and color."""
     look = {"arrowstyle": "-|>", "mutation_scale": 8 + 3 * width, "shrinkA": 0, "shrinkB": 0, "color": INK} | more
-    axis.add_patch(FancyArrowPatch(start, end, linewidth=width, connectionstyle=f"arc3,rad={curve}", **look))
+    axis.add_patch(FancyArrowPatch(start, end, linewidth=width, **look))
 
 
 def lock(axis, x: float, y: float, size: float = 0.12) -> None:

@@ -30,7 +30,7 @@ def load(model: nn.Module, split: Split, device: torch.device, raw: bool = False
     check_order(facts_of(model).classes, split.classes)
     x, normalise = split.x, lambda x: x
     if not split.are_vectors:
-        wanted = input_of(model, split)
+        wanted = input_of(model)
         x, normalise = prepare(split, wanted), wanted.normalise
     x = x.to(place_for(x.nbytes, device))
     if x.is_floating_point() and not raw:

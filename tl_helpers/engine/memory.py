@@ -44,12 +44,12 @@ def to_device(what: Tensor | nn.Module, device: torch.device) -> Tensor | nn.Mod
 
 
 @torch.no_grad()
-def predict_logits(model: nn.Module, forward: Callable, x: Tensor, batch_size: int | None = None) -> Tensor:
+def predict_logits(model: nn.Module, forward: Callable, x: Tensor) -> Tensor:
     """forward(x) in batches, with the model in evaluation mode: float32, N x whatever it returns.
 
     A batch is of 256, and of fewer where images are large (33 of 224 x 224 in colour), since their maps fill the memory.
     """
-    batch_size = batch_size or max(1, min(256, 5_000_000 // max(1, x[0:1].numel())))
+    batch_size = max(1, min(256, 5_000_000 // max(1, x[0:1].numel())))
     device = next(model.parameters(), x).device
     modes = {module: module.training for module in model.modules()}
     model.eval()

@@ -41,45 +41,20 @@ METHODS = {
     "two heads, summed loss": Look(PINK, "8", ":"),
 }
 # What lessons call them, where they are called otherwise: the whole name, or what stands before a comma or a colon in it.
-SHORT = {
-    "always the same answer": "chance",
-    "always the largest class": "chance",
-    "guessing": "chance",
-    "nearest centroid": "nearest centroid on letters features",
-    "nearest centroid on features": "nearest centroid on letters features",
-    "linear": "logistic regression on pixels",
-    "linear model": "logistic regression on pixels",
-    "logistic regression": "logistic regression on pixels",
-    "pixels": "logistic regression on pixels",
-    "random forest": "random forest on pixels",
-    "forest": "random forest on pixels",
-    "raw cnn": "raw CNN from scratch",
-    "the article's network": "raw CNN from scratch",
-    "article's network": "raw CNN from scratch",
-    "as in the article": "raw CNN from scratch",
-    "network from scratch": "raw CNN from scratch",
-    "from scratch": "same backbone from scratch",
-    "scratch": "same backbone from scratch",
-    "only digits": "same backbone from scratch",
-    "resnet10t from scratch": "same backbone from scratch",
-    "no source": "same backbone from scratch",
-    "random backbone": "linear probe on random features",
-    "random features": "linear probe on random features",
-    "untrained network": "linear probe on random features",
-    "probe": "linear probe on letters features",
-    "one layer on features": "linear probe on letters features",
-    "56 epochs of letters": "linear probe on letters features",
-    "linear probe": "linear probe on letters features",
-    "linear probe on features": "linear probe on letters features",
-    "letters network": "linear probe on letters features",
-    "letters backbone": "linear probe on letters features",
-    "frozen": "linear probe on letters features",
-    "feature extraction": "linear probe on letters features",
-    "fine-tuned": "fine-tuned letters backbone",
-    "fine-tune": "fine-tuned letters backbone",
-    "fine-tuning": "fine-tuned letters backbone",
-    "probe first": "fine-tuned after a probe",
+OTHER_NAMES = {
+    "chance": "always the same answer; always the largest class; guessing",
+    "logistic regression on pixels": "linear; linear model; logistic regression; pixels",
+    "random forest on pixels": "random forest; forest",
+    "raw CNN from scratch": "raw cnn; the article's network; article's network; as in the article; network from scratch",
+    "same backbone from scratch": "from scratch; scratch; only digits; resnet10t from scratch; no source",
+    "linear probe on random features": "random backbone; random features; untrained network",
+    "nearest centroid on letters features": "nearest centroid; nearest centroid on features",
+    "linear probe on letters features": "probe; linear probe; linear probe on features; one layer on features; frozen; "
+    "feature extraction; letters network; letters backbone; 56 epochs of letters",
+    "fine-tuned letters backbone": "fine-tuned; fine-tune; fine-tuning",
+    "fine-tuned after a probe": "probe first",
 }
+SHORT = {name: method for method, names in OTHER_NAMES.items() for name in names.split("; ")}
 
 
 def look(name) -> Look | None:

@@ -44,7 +44,7 @@ def _contents(model: nn.Module, split: Split) -> tuple:
     paths = split.x if isinstance(split.x, Files) else ()
     files = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
     tensors = [*model.parameters(), *model.buffers(), split.y, *([] if files else [split.x])]
-    return kinds, repr((settings, files, input_of(model, split))), tuple(map(_checksum, tensors))
+    return kinds, repr((settings, files, input_of(model))), tuple(map(_checksum, tensors))
 
 
 def _settings(module: nn.Module) -> list:

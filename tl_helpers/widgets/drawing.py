@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anywidget
@@ -183,20 +183,38 @@ class Pad(anywidget.AnyWidget):
     words = traitlets.Unicode("").tag(sync=True)
 
 
-class Drawing(Widget):
+class PadWidget(Widget):
+    """A pad, and beside it the figure that a plain function makes of its strokes, with the other controls below.
+
+    Args:
+        show, actions, controls: as for Widget; `show` gets the `strokes` too.
+        example: a drawing for the still.
+    """
+
+    def __init__(self, show: Callable[..., plots.Figure], example: Sequence, actions: dict | None = None, **controls):
+        self.pad = Pad(value=[*map(list, example)])
+        super().__init__(show, actions, strokes=self.pad, **controls)
+        right = ipywidgets.Box([self.picture], layout={"flex": "1 1 300px", "flex_flow": "column"})
+        if controls:
+            right.children += (ipywidgets.Box([*controls.values(), *self.buttons], layout={"flex_flow": "row wrap"}),)
+        self.children = [self.pad, right]
+        self.layout.flex_flow, self.layout.align_items, self.layout.grid_gap = "row wrap", "flex-start", "0 16px"
+        self.pad.value = []
+
+    def say(self, sentence: str) -> None:
+        self.pad.words = sentence
+
+
+class Drawing(PadWidget):
     """A pad with the answers beside it."""
 
     def __init__(self, models, classes: Sequence[str], task: Task | None):
         self.given, self.models, self.task, self.classes = (models, task), models, task, classes
-        self.pad = Pad(value=[*map(list, SEVEN)])  # for the still
-        label = {"label": ipywidgets.Dropdown(options=classes, description="This is a", layout={"width": "130px"})}
-        actions = {"Keep as training example": self._keep, "Forget what was kept": self._forget}
-        super().__init__(self._figure, actions if task else {}, strokes=self.pad, **(label if task else {}))
-        rest = ipywidgets.Box([*label.values(), *self.buttons], layout={"flex_flow": "row wrap"})
-        right = ipywidgets.Box([self.picture, *[rest] * bool(task)], layout={"flex": "1 1 300px", "flex_flow": "column"})
-        self.children = [self.pad, right]
-        self.layout.flex_flow, self.layout.align_items, self.layout.grid_gap = "row wrap", "flex-start", "0 16px"
-        self.pad.value = []
+        more = {}
+        if task:
+            more["actions"] = {"Keep as training example": self._keep, "Forget what was kept": self._forget}
+            more["label"] = ipywidgets.Dropdown(options=classes, description="This is a", layout={"width": "130px"})
+        super().__init__(self._figure, SEVEN, **more)
 
     def _figure(self, strokes, label=None) -> plots.Figure:
         if not strokes:
@@ -212,9 +230,6 @@ class Drawing(Widget):
     def _forget(self, strokes, label) -> str:
         self.models, self.task = self.given
         return f"The networks are as they were, trained on {len(self.task.train)} examples."
-
-    def say(self, sentence: str) -> None:
-        self.pad.words = sentence
 
     def close(self) -> None:
         super().close()

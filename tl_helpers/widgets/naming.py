@@ -16,7 +16,7 @@ from ..course.pictures_and_words import SIDE, Letters, Towers, bags
 from ..engine.figure import Figure
 from ..engine.style import COLOURS
 from .base import Widget
-from .drawing import Pad, cut_to_ink, drawn
+from .drawing import PadWidget, cut_to_ink, drawn
 
 BASELINE, TALL = 24, 19  # where letters stand in a picture of 32 x 32, and how tall a drawing is made, in pixels
 E_ACUTE = (  # a drawing: three strokes, each x, y, x, y, ... on the pad
@@ -94,17 +94,12 @@ def ranked(towers: Towers, names: Sequence[str], ink: np.ndarray | Tensor, most:
     return figure
 
 
-class Lettering(Widget):
+class Lettering(PadWidget):
     """A pad with the names beside it."""
 
     def __init__(self, towers: Towers, names: Sequence[str]):
         self.towers, self.names = towers, names
-        self.pad = Pad(value=[*map(list, E_ACUTE)])  # for the still
-        super().__init__(self._figure, strokes=self.pad)
-        right = ipywidgets.Box([self.picture], layout={"flex": "1 1 300px", "flex_flow": "column"})
-        self.children = [self.pad, right]
-        self.layout.flex_flow, self.layout.align_items, self.layout.grid_gap = "row wrap", "flex-start", "0 16px"
-        self.pad.value = []
+        super().__init__(self._figure, E_ACUTE)
 
     def _figure(self, strokes) -> Figure:
         if not strokes:
@@ -114,9 +109,6 @@ class Lettering(Widget):
     def spoken(self, figure: Figure) -> str:
         """The first three names; the figure has them all."""
         return "; ".join(super().spoken(figure).removesuffix(".").split("; ")[:3])
-
-    def say(self, sentence: str) -> None:
-        self.pad.words = sentence
 
     def close(self) -> None:
         super().close()

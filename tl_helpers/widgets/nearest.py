@@ -31,7 +31,7 @@ def vectors_of(body: nn.Module, pictures: Tensor | Files) -> Tensor:
         pictures: uint8, N x 3 x H x W, or Files.
     """
     split = Split(pictures, torch.zeros(len(pictures), dtype=torch.long))
-    wanted = input_of(body, split)
+    wanted = input_of(body)
     return predict_logits(body, lambda x: before_head(body, wanted.normalise(x)), prepare(split, wanted)).cpu()
 
 

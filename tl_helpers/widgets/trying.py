@@ -147,7 +147,7 @@ def loss_around(model: nn.Module, split: Split, span: float = 1.0, steps: int = 
 
     Source: Li and others 2018, Visualizing the Loss Landscape of Neural Nets, https://arxiv.org/abs/1712.09913
     """
-    wanted = models.input_of(model, split)
+    wanted = models.input_of(model)
     x = wanted.normalise(prepare(split, wanted))
     weights = {name: p.detach() for name, p in model.named_parameters()}
     generator = torch.Generator().manual_seed(seed)
@@ -208,11 +208,7 @@ def _map(axis, bar, values: np.ndarray, span: float = 1.0) -> str:
 
 
 def rates(
-    method: str,
-    shots: int,
-    runs: dict[str, Run] | None = None,
-    values: np.ndarray | None = None,
-    grid: str = "digits",
+    method: str, shots: int, runs: dict[str, Run] | None = None, values: np.ndarray | None = None, grid: str = "digits"
 ) -> plots.Figure:
     """The stored runs of a method at each learning rate, a dot for each seed, and beside them runs of your own.
 
