@@ -236,6 +236,16 @@ def test_a_file_that_a_crash_left_empty_gets_its_header_and_a_row_counts_once(he
     assert len(experiments._rows(here)) == 2 and len(experiments.load("small")) == 1
 
 
+def test_a_stored_grid_is_read_again_when_it_has_grown_and_everybody_gets_a_copy(here):
+    row = dataclasses.asdict(Cell("m", "", 1, 0.1, 0)) | {"test": 0.5}
+    experiments._append(here, row)
+    mine = experiments.load("small")
+    mine["test"] = 0.0
+    assert experiments.load("small").test.tolist() == [0.5]
+    experiments._append(here, row | {"seed": 1, "test": 0.7})
+    assert experiments.load("small").test.tolist() == [0.5, 0.7]
+
+
 def test_a_row_is_written_under_the_columns_of_its_file_or_not_at_all(here):
     row = {name: str(value) for name, value in dataclasses.asdict(Cell("m", "", 1, 0.1, 0)).items()}
     experiments._append(here, row)
