@@ -91,3 +91,19 @@ def test_any_module_that_makes_vectors_is_a_backbone(body):
     task = tl.digits(shots=1)
     found, once = tl.features(Twice(), task).train.x, tl.features(body, task).train.x
     assert torch.equal(found, torch.cat([once, once], 1))
+
+
+def test_vectors_of_another_backbone_or_of_an_earlier_one_are_refused():
+    task, body = tl.digits(1), tl.RawCNN(seed=1)
+    vectors = tl.features(body, task)
+    probe = tl.fit(tl.head(body, task), vectors, epochs=1, progress=False).model
+    assert tl.evaluate(probe, vectors.test).accuracy == tl.evaluate(probe, task.test).accuracy
+    assert tl.evaluate(tl.calibrate(probe, vectors.val), vectors.test[:5]).n == 5
+    tuned = tl.fit(tl.unfreeze(probe), task, epochs=1, progress=False).model
+    for model in (tuned, tl.head(tl.RawCNN(seed=2), task)):
+        for ask in (tl.evaluate, tl.predict):
+            with pytest.raises(ValueError, match="vectors are those of another backbone"):
+                ask(model, vectors.test[:5])
+    with pytest.raises(ValueError, match="those of another backbone"):
+        tl.fit(tl.head(tl.RawCNN(seed=2), task), vectors, progress=False)
+    assert tl.evaluate(tuned, tl.features(tuned, task).test).accuracy == tl.evaluate(tuned, task.test).accuracy

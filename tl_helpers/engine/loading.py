@@ -15,7 +15,7 @@ from .arguments import Settings, shape
 from .distributed import Distributed
 from .examples import check_order
 from .memory import to_device
-from .parts import facts_of
+from .parts import checksum_before_head, facts_of
 
 
 def load(model: nn.Module, split: Split, device: torch.device, raw: bool = False) -> tuple[Tensor, Tensor, Callable]:
@@ -25,9 +25,15 @@ def load(model: nn.Module, split: Split, device: torch.device, raw: bool = False
     of the memory, and each batch is normalised.
 
     Raises:
-        ValueError: the labels count the same classes as the model in another order, so that every number would be wrong.
+        ValueError: the labels count the same classes as the model in another order, or the vectors are another backbone's,
+            so that every number would be wrong.
     """
     check_order(facts_of(model).classes, split.classes)
+    if split.body is not None and checksum_before_head(model) not in (None, split.body):
+        raise ValueError(
+            "These vectors are those of another backbone, or of what this model's was before it was trained further: make "
+            "them anew with tl.features(model, task), or give the images."
+        )
     x, normalise = split.x, lambda x: x
     if not split.are_vectors:
         wanted = input_of(model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import zlib
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +72,14 @@ def before_head(model: nn.Module, x: Tensor) -> Tensor:
     if len(found) != 1 or not isinstance(found[0], Tensor) or found[0].ndim != 2:
         raise ValueError(f"{type(model).__name__} has no backbone that makes one vector (N x D) of each image.")
     return found[0]
+
+
+def checksum_before_head(model: nn.Module) -> int | None:
+    """Of all weights and statistics but those of the last layer; None where there are no others. 20 MB take about 20 ms."""
+    head = {id(p) for p in classifier(model).parameters()}
+    before = [values for values in (*model.parameters(), *model.buffers()) if id(values) not in head]
+    plain = (values.detach().cpu().contiguous().flatten().view(torch.uint8).numpy() for values in before)
+    return sum(map(zlib.crc32, plain)) if before else None
 
 
 def classifier(model: nn.Module) -> nn.Module:
