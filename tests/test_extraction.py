@@ -102,8 +102,8 @@ def test_vectors_of_another_backbone_or_of_an_earlier_one_are_refused():
     tuned = tl.fit(tl.unfreeze(probe), task, epochs=1, progress=False).model
     for model in (tuned, tl.head(tl.RawCNN(seed=2), task)):
         for ask in (tl.evaluate, tl.predict):
-            with pytest.raises(ValueError, match="vectors are those of another backbone"):
+            with pytest.raises(ValueError, match="vectors were made by another backbone"):
                 ask(model, vectors.test[:5])
-    with pytest.raises(ValueError, match="those of another backbone"):
+    with pytest.raises(ValueError, match="made by another backbone"):
         tl.fit(tl.head(tl.RawCNN(seed=2), task), vectors, progress=False)
     assert tl.evaluate(tuned, tl.features(tuned, task).test).accuracy == tl.evaluate(tuned, task.test).accuracy

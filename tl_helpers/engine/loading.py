@@ -31,8 +31,8 @@ def load(model: nn.Module, split: Split, device: torch.device, raw: bool = False
     check_order(facts_of(model).classes, split.classes)
     if split.body is not None and checksum_before_head(model) not in (None, split.body):
         raise ValueError(
-            "These vectors are those of another backbone, or of what this model's was before it was trained further: make "
-            "them anew with tl.features(model, task), or give the images."
+            "These vectors were made by another backbone, or by this model's before it was trained further: make them anew "
+            "with tl.features(model, task), or give the images."
         )
     x, normalise = split.x, lambda x: x
     if not split.are_vectors:
