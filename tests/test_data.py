@@ -198,7 +198,7 @@ def test_digits_come_to_the_letters_backbone_as_when_its_results_were_stored():
     x = tl.digits().test.x[:50]
     wanted = F.interpolate(x.float() / 255, [32, 32], mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
     body = tl.backbone("resnet10t.letters")
-    assert torch.equal(prepare(tl.digits().test[:50], tl.models.input_of(body, tl.digits().test)), wanted)
+    assert torch.equal(prepare(tl.digits().test[:50], tl.models.input_of(body)), wanted)
 
 
 def test_bend_keeps_shape_and_range_follows_its_generator_and_leaves_its_input_alone():

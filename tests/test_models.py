@@ -15,7 +15,6 @@ from torch import nn
 import tl_helpers as tl
 from conftest import REAL, ROOT, need
 from tl_helpers import models
-from tl_helpers.data import Task
 
 KINDS = ["resnet18", "mobilenetv3_small_050", "efficientnet_b0", "vit_tiny_patch16_224", "convnext_atto"]
 
@@ -155,7 +154,7 @@ import torch, tl_helpers as tl
 body = tl.backbone("mobilenetv2_100.ra_in1k")
 task = tl.digits(shots=1)
 few = tl.Task(task.name, task.classes, task.train, task.val[:2], task.test[:2])
-print(tuple(tl.features(body, few).train.x.shape), tl.models.input_of(body, few.train).size)
+print(tuple(tl.features(body, few).train.x.shape), tl.models.input_of(body).size)
 """
     environment = os.environ | {"HF_HOME": str(REAL / "hf-standin"), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment)
@@ -388,14 +387,13 @@ def test_layer_decay_slows_the_blocks_towards_the_input():
 
 
 def test_a_model_knows_its_own_input():
-    task = Task.of("x", "ab", *[(torch.zeros(2, 8, 8, dtype=torch.uint8).numpy(), [0, 1])] * 3)
-    wanted = models.input_of(tl.backbone("resnet18", pretrained=False), task.train)
+    wanted = models.input_of(tl.backbone("resnet18", pretrained=False))
     assert wanted.size == (3, 224, 224) and wanted.mean == pytest.approx((0.485, 0.456, 0.406))
-    assert models.input_of(tl.RawCNN(), task.train).size == (1, 28, 28)
+    assert models.input_of(tl.RawCNN()).size == (1, 28, 28)
     smaller = tl.backbone("vit_tiny_patch16_224", pretrained=False, img_size=96)
-    assert models.input_of(smaller, task.train).size == (3, 96, 96)
+    assert models.input_of(smaller).size == (3, 96, 96)
     mixed = tl.backbone("maxvit_pico_rw_256", pretrained=False, img_size=64)  # timm itself does not note its size
-    assert models.input_of(mixed, task.train).size == (3, 64, 64)
+    assert models.input_of(mixed).size == (3, 64, 64)
 
 
 @pytest.mark.parametrize("config", [None, {}, {"input_size": (1, 28, 28)}])

@@ -111,7 +111,7 @@ def test_a_photograph_comes_to_a_model_as_timm_brings_it(how, tmp_path):
     for i, size in enumerate(sizes):
         picture(i, *size).save(tmp_path / f"{i}.png")
     split = Split(Files(sorted(tmp_path.iterdir())), torch.zeros(len(sizes)))
-    wanted = input_of(model, split)
+    wanted = input_of(model)
     mine = wanted.normalise(prepare(split, wanted))
     theirs = create_transform(**resolve_data_config({}, pretrained_cfg=config))
     for i, size in enumerate(sizes):
@@ -122,7 +122,7 @@ def test_photographs_stay_bytes_and_each_batch_is_normalised(pets):
     model = tl.backbone("resnet10t.letters", classes=3)
     x, _, normalise = load(model, pets.train, torch.device("cpu"))
     assert x.dtype == torch.uint8 and x.shape == (36, 1, 32, 32)
-    wanted = input_of(model, pets.train)
+    wanted = input_of(model)
     assert torch.equal(normalise(x), (x.float() / 255 - 0.5) / 0.5) and normalise(x).dtype == torch.float32
     assert torch.equal(wanted.normalise(in_floats(x)), normalise(x))
     assert prepare(pets.train[:2], SMALL).shape == (2, 3, 32, 32)
@@ -666,7 +666,7 @@ def test_real_photographs_and_weights_with_what_their_configuration_says(real, m
     body = tl.backbone("mobilenetv2_100.ra_in1k")
     assert "file" not in body.pretrained_cfg
     task = tl.photos("ants-and-bees")
-    wanted = input_of(body, task.train)
+    wanted = input_of(body)
     assert wanted == InputConfig((3, 224, 224), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bicubic", 0.875, "center")
     from timm.data import create_transform, resolve_model_data_config
 

@@ -291,7 +291,7 @@ def model(classes: int, name: str) -> torch.nn.Module:
 def test_odd_tasks_get_the_numbers_that_plain_torch_gets(task, name):
     """Image by image, without batches, splits or caches."""
     network = model(len(task.classes), name)
-    wanted = tl.models.input_of(network, task.train)
+    wanted = tl.models.input_of(network)
     for split in (task.train, task.val, task.test):
         ready = [wanted.normalise(images.prepare(split[[i]], wanted)) for i in range(len(split))]
         with torch.no_grad():

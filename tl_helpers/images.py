@@ -81,7 +81,7 @@ def prepare(split: Split, wanted: InputConfig) -> Tensor:
         ValueError: the split holds vectors, a file cannot be read, or `prepared` images are not of this model's size.
     """
     check_kind("prepare", split, Split, "a split first")
-    check_kind("prepare", wanted, InputConfig, "an InputConfig second, as tl.models.input_of(model, split) gives one")
+    check_kind("prepare", wanted, InputConfig, "an InputConfig second, as tl.models.input_of(model) gives one")
     channels, height, width = wanted.size
     if split.are_vectors or channels not in (1, 3):
         raise ValueError(f"prepare makes images of 1 or 3 channels from images, not {channels} channels from {split.kind}.")

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .data import InputConfig, Split, Task
+from .data import InputConfig, Task
 from .device import seeded
 from .engine.parts import Facts, blocks, check_parts, classifier, keep_frozen_still, spared_by_decay
 from .engine.validate import check_choice, check_kind, check_number, check_seed
@@ -161,8 +161,8 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
     return model
 
 
-def input_of(model: nn.Module, split: Split | None = None) -> InputConfig:
-    """What a model expects to be fed, from its own `pretrained_cfg`, whatever the split.
+def input_of(model: nn.Module) -> InputConfig:
+    """What a model expects to be fed, from its own `pretrained_cfg`.
 
     Raises:
         ValueError: it has none, or none that says how large images are and how they are normalised.

@@ -120,7 +120,7 @@ def training_of(name: str, quick: bool) -> tuple[str, nn.Module, tl.Task, int, i
 
 def training(name: str, quick: bool, peers: bool = True) -> str:
     what, model, task, epochs, times = training_of(name, quick)
-    wanted = tl.models.input_of(model, task.train)
+    wanted = tl.models.input_of(model)
     x, y, batch = wanted.normalise(tl.images.prepare(task.train, wanted)), task.train.y, 32 if name != "training-c" else 16
     names = ["floor", "fit", "plain loop", *(contestants.PEERS if peers else [])]
     contestants.import_peers(names)

@@ -55,7 +55,7 @@ def _pixels(model: nn.Module, split: Split) -> Tensor:
 
     To decode the few photographs of one view again for the next one would take longer than all the rest.
     """
-    wanted = input_of(model, split)
+    wanted = input_of(model)
     if isinstance(split.x, Files) and 0 < len(split) <= FEW:
         facts = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in split.x]
         pixels = torch.cat([_photograph(*fact, wanted) for fact in facts])
@@ -66,7 +66,7 @@ def _pixels(model: nn.Module, split: Split) -> Tensor:
 
 def _normalised(model: nn.Module, split: Split) -> Tensor:
     """The same as the model takes them."""
-    return input_of(model, split).normalise(_pixels(model, split))
+    return input_of(model).normalise(_pixels(model, split))
 
 
 class _Enough(Exception):
@@ -142,7 +142,7 @@ def _ends(model: nn.Module, split: Split, layer: str) -> tuple[Tensor, Tensor, T
     A part is where the sum of a place's units has a gradient: for noise, so that hardly a unit is silent, and for several
     pictures of it where few pixels and few units could be silent together.
     """
-    size = input_of(model, split).size
+    size = input_of(model).size
     many = max(1, 256 // max(size))
     noise = torch.randn(many, *size, generator=torch.Generator().manual_seed(0)).to(next(model.parameters()).device)
     with _at_rest(model), torch.enable_grad():
