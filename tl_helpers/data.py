@@ -102,14 +102,14 @@ class Split:
     y: labels, int64, N, counted from 0.
     prepared: x is what `prepare` made of images for the model at hand (uint8, or float32 in [0, 1]), to be taken as it is.
     classes: the names that the labels count, in order; a task gives its splits its own.
-    body: of vectors, a checksum of the backbone that made them (see `features`).
+    body: of vectors, checksums of the backbone that made them, by name (see `features`).
     """
 
     x: Tensor | Files
     y: Tensor
     prepared: bool = False
     classes: tuple[str, ...] = ()
-    body: int | None = None
+    body: dict[str, int] | None = dataclasses.field(default=None, repr=False)
 
     def __post_init__(self):
         x = self.x if isinstance(self.x, Files) else as_examples(self.x, self.prepared)

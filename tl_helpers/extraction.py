@@ -12,7 +12,7 @@ from .data import Files, Split, Task, in_floats
 from .device import device as find_device
 from .engine.loading import augmented
 from .engine.memory import predict_logits, to_device
-from .engine.parts import before_head, checksum_before_head
+from .engine.parts import before_head, checksums_before_head
 from .engine.progress import Progress
 from .engine.validate import check_choice, check_kind, check_number, check_seed
 from .images import prepare
@@ -59,7 +59,7 @@ def features(
     check_choice("progress", progress, (True, False))
     where = find_device(device)
     body = to_device(body, where)
-    many, mark = sum(map(len, (task.train, task.val, task.test))), checksum_before_head(body)
+    many, marks = sum(map(len, (task.train, task.val, task.test))), checksums_before_head(body)
     bar = Progress(many, shown=progress and isinstance(task.train.x, Files))
 
     def of_batch(x: Tensor) -> Tensor:  # of none as well, which architectures of one fixed size do not take
@@ -78,7 +78,7 @@ def features(
                 version = augmented(augment, in_floats(pixels), generator) if view else pixels
                 into.append(predict_logits(body, lambda x: of_batch(wanted.normalise(x)), version).cpu())
             bar.update(len(chunk))
-        return Split(torch.cat([part for parts in found for part in parts]), split.y.repeat(views), body=mark)
+        return Split(torch.cat([part for parts in found for part in parts]), split.y.repeat(views), body=marks)
 
     splits = vectors(task.train, views), vectors(task.val), vectors(task.test)
     bar.end(f"Features of {bar.total:,} photographs")

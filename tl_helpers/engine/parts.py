@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import zlib
 
@@ -74,12 +75,16 @@ def before_head(model: nn.Module, x: Tensor) -> Tensor:
     return found[0]
 
 
-def checksum_before_head(model: nn.Module) -> int | None:
-    """Of all weights and statistics but those of the last layer; None where there are no others. 20 MB take about 20 ms."""
-    head = {id(p) for p in classifier(model).parameters()}
-    before = [values for values in (*model.parameters(), *model.buffers()) if id(values) not in head]
-    plain = (values.detach().cpu().contiguous().flatten().view(torch.uint8).numpy() for values in before)
-    return sum(map(zlib.crc32, plain)) if before else None
+def checksum(values: Tensor) -> int:
+    """Of a tensor's bytes; of 20 MB in about 10 ms."""
+    return zlib.crc32(values.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+
+
+def checksums_before_head(model: nn.Module) -> dict[str, int]:
+    """Of each weight and statistic, by its name, but for those of the last layer."""
+    head = {id(values) for values in classifier(model).parameters()}
+    named = itertools.chain(model.named_parameters(), model.named_buffers())
+    return {name: checksum(values) for name, values in named if id(values) not in head}
 
 
 def classifier(model: nn.Module) -> nn.Module:

@@ -6,13 +6,13 @@ No lesson opens this file.
 from __future__ import annotations
 
 import functools
-import zlib
 from collections.abc import Callable
 from types import FunctionType
 
-from torch import Tensor, nn, uint8
+from torch import nn
 
 from ..data import Files, Split
+from ..engine.parts import checksum
 from ..models import input_of
 
 
@@ -44,15 +44,11 @@ def _contents(model: nn.Module, split: Split) -> tuple:
     paths = split.x if isinstance(split.x, Files) else ()
     files = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
     tensors = [*model.parameters(), *model.buffers(), split.y, *([] if files else [split.x])]
-    return kinds, repr((settings, files, input_of(model))), tuple(map(_checksum, tensors))
+    sums = tuple((values.shape, values.dtype, checksum(values)) for values in tensors)
+    return kinds, repr((settings, files, input_of(model))), sums
 
 
 def _settings(module: nn.Module) -> list:
     kinds, named = (str, int, float, tuple, FunctionType), vars(module).items()
     hooks = [*module._forward_pre_hooks, *module._forward_hooks]  # their numbers, of which torch gives each only once
     return hooks + [(name, value) for name, value in named if name != "training" and isinstance(value, kinds)]
-
-
-def _checksum(values: Tensor) -> tuple:
-    plain = values.detach().cpu().contiguous().flatten()
-    return values.shape, values.dtype, zlib.crc32(plain.view(uint8).numpy())
