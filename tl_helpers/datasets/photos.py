@@ -162,7 +162,8 @@ def _solar_cells(doubtful: bool) -> tuple[Sequence[str], Split, Split, Tensor]:
         )
     with open(place / "labels.csv", encoding="utf-8") as file:
         rows = [line.split() for line in file if line.strip()]
-    rows = [(name, float(defect), kind) for name, defect, kind in rows if doubtful or float(defect) in (0, 1)]
+    # Version 1.0.0 has one more column.
+    rows = [(name, float(defect), kind) for name, defect, kind, *_ in rows if doubtful or float(defect) in (0, 1)]
     labels = torch.tensor([int(defect > 0.5) for _, defect, _ in rows])
     cells = Split(Files(place / name for name, _, _ in rows), labels)
     order = np.random.default_rng(2018).permutation(len(rows))
