@@ -176,7 +176,7 @@ CALLS = {
         {"model": tl.RawCNN(), "path": place() / "own", "task": few()},
     ),
     "blocks": lambda: (tl.models.blocks, {"model": tl.RawCNN()}),
-    "input_of": lambda: (tl.models.input_of, {"model": tl.RawCNN(), "split": few().test}),
+    "input_of": lambda: (tl.models.input_of, {"model": tl.RawCNN()}),
     "count_parameters": lambda: (tl.models.count_parameters, {"model": tl.RawCNN()}),
     "Heads": lambda: (
         tl.models.Heads,
