@@ -147,10 +147,15 @@ def test_doctor_says_that_this_machine_is_ready(ask):
     assert code == 0 and "torch 2" in told and "Ready: open" in told
 
 
-def test_help_names_every_command_and_waits_for_no_torch():
+def test_help_names_every_command_and_waits_for_no_torch(tmp_path):
     """`--help`, and an edition, are there at once: torch takes seconds to import."""
     ask = "import sys; from tl_helpers.__main__ import main\ntry: main(sys.argv[1:])\nfinally: print('torch' in sys.modules)"
-    for words, says in (["--help"], "doctor prefetch predict edition pretrain results"), (["edition"], "--slides"):
+    learners = ["edition", "--learner", str(tmp_path / "learners")]
+    for words, says in (
+        (["--help"], "doctor prefetch predict edition pretrain results"),
+        (["edition"], "--slides"),
+        (learners, "Written: files."),
+    ):
         done = subprocess.run([sys.executable, "-c", ask, *words], capture_output=True, text=True)
         assert done.stdout.splitlines()[-1] == "False"
         assert all(word in done.stdout + done.stderr for word in says.split())

@@ -370,3 +370,9 @@ def test_the_sentence_would_fail_on_other_results(number, sentence):
     """On at least two of three, or, if it says that there is no lead, where there is one."""
     held = [CLAIMS[number][sentence](Stored(change)) for change in (_swapped, _shuffled, _mirrored)]
     assert sum(held) < 2 or not CLAIMS[number][sentence](Stored(_helped))
+
+
+@pytest.mark.parametrize("shots, start", [({}, 0), ({"shots": 5}, 1)])
+def test_a_lead_of_results_that_do_not_pair_is_refused(shots, start):
+    with pytest.raises(ValueError, match="lead takes results"):
+        lesson_07.lead(lesson_07.rows(method=TUNED, **shots), lesson_07.rows(method=SCRATCH, **shots)[start:])

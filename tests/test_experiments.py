@@ -294,3 +294,56 @@ if __name__ == "__main__":
         seen = [row for row in rows if row.count(",") == rows[0].count(",")] if rows else []
     assert process.returncode == 0
     assert len(experiments.load("small")) == SEARCH + RESULTS
+
+
+class Stop(Exception):
+    pass
+
+
+def test_of_a_continued_grid_only_what_is_missing_is_pretrained(here, monkeypatch):
+    stored = pd.read_csv(ROOT / "data" / "results" / "without_labels.csv", keep_default_na=False, dtype=str)
+    gone, asked = experiments.EQUAL[1], []
+    stored[stored.backbone != gone].to_csv(here.with_name("without_labels.csv"), index=False)
+
+    class Pool:
+        def __init__(self, *_):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def shutdown(self, **_):
+            pass
+
+        def map(self, function, names):
+            asked.extend(names)
+            return []
+
+        def submit(self, *_):
+            raise Stop
+
+    monkeypatch.setattr(experiments.concurrent.futures, "ProcessPoolExecutor", Pool)
+    with pytest.raises(Stop):
+        experiments.run("without_labels", processes=1)
+    assert asked == [gone]
+
+
+def test_a_grid_of_a_kind_of_its_own_goes_on_where_it_stood(here):
+    cells, asked = [Cell("m", "", 1, 0.1, seed) for seed in range(3)], []
+
+    def measured(cell):
+        asked.append(cell.seed)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return [dataclasses.asdict(cell) | {"test": 0.5}]
+
+    def go():
+        read = lambda: experiments.load("small")
+        return experiments.continued(here, read, lambda rows: experiments.left(cells, rows), measured)
+
+    with pytest.raises(KeyboardInterrupt):
+        go()
+    assert len(go()) == 3 and asked == [0, 1, 1, 2]

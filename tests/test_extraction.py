@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestCentroid
 
 import tl_helpers as tl
+from tl_helpers.course import small
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +108,24 @@ def test_vectors_of_another_backbone_or_of_an_earlier_one_are_refused():
     with pytest.raises(ValueError, match="made by another backbone"):
         tl.fit(tl.head(tl.RawCNN(seed=2), task), vectors, progress=False)
     assert tl.evaluate(tuned, tl.features(tuned, task).test).accuracy == tl.evaluate(tuned, task.test).accuracy
+
+
+def test_vectors_are_refused_by_whatever_has_other_weights_or_other_names_and_taken_by_a_head_alone():
+    task, body = tl.digits(1), tl.backbone("resnet10t.letters")
+    vectors = tl.features(body, task)
+    probe = tl.fit(tl.head(body, task), vectors, epochs=1, progress=False).model
+    adapted = small.low_rank(probe, 4, 0)
+    other = tl.head(tl.backbone("ese_vovnet19b_dw", pretrained=False, seed=0), task)
+    for model in (adapted, other):
+        with pytest.raises(ValueError, match="made by another backbone"):
+            tl.evaluate(model, vectors.test[:5])
+
+    class Head(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.bn1, self.out = torch.nn.BatchNorm1d(512), torch.nn.Linear(512, 10)
+
+        def forward(self, x):
+            return self.out(self.bn1(x))
+
+    assert tl.fit(Head(), vectors, epochs=1, progress=False).history.accuracy.iloc[-1] >= 0

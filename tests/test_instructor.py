@@ -64,7 +64,10 @@ def headed(number: str, words: str) -> bool:
 def test_what_may_be_left_out_is_in_the_lesson():
     for number, *_, out in rows(section("The lessons at a glance")):
         assert all(headed(number, quoted) for quoted in re.findall(r"\"([^\"]+)\"", out)), (number, out)
-        assert all(int(n) <= len(EXERCISES[number]) for n in re.findall(r"exercises? (\d)", out)), (number, out)
+        assert all(
+            int(n) <= len(EXERCISES[number])
+            for n in re.findall(r"\d", " ".join(re.findall(r"exercises? ([\d, and]+)", out)))
+        ), (number, out)
 
 
 def test_the_exercises_on_paper_need_no_code():
@@ -152,6 +155,6 @@ def test_links_and_anchors_lead_somewhere():
 
 def test_it_is_short_and_the_front_page_leads_to_it():
     before, exercises, after = re.split(r"^(?=## Exercise by exercise|## A survey)", GUIDE, flags=re.M)
-    assert 250 <= len(GUIDE.splitlines()) and len((before + after).splitlines()) <= 216
+    assert 250 <= len(GUIDE.splitlines()) <= 460 and len((before + after).splitlines()) <= 216
     assert all(len(lesson.splitlines()) <= 22 for lesson in exercises.split("\n### ")[1:])
     assert "(notebooks/INSTRUCTOR.md)" in (ROOT / "README.md").read_text(encoding="utf-8")

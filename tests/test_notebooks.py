@@ -52,6 +52,11 @@ def test_the_lessons_are_numbered_and_in_the_readme():
     assert numbers == sorted(set(numbers)) and {f"{n:02}" for n in range(9)} <= set(numbers)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert all(f"notebooks/{name_of(path)}.ipynb" in readme for path in LESSONS + DEEPER)
+    for path in LESSONS:  # what a lesson needs, there and at its own top
+        row = next(line for line in readme.splitlines() if line.startswith(f"| {path.name[:2]} |")).split("|")[5]
+        head = nbformat.read(path, as_version=4).cells[0].source.split("**Needs**")[1].split("\n\n")[0]
+        needs = {number for number in re.findall(r"\b[01]\d\b", head) if number != path.name[:2]}
+        assert set(re.findall(r"\b[01]\d\b", row)) == needs, path.name
 
 
 def test_the_two_tracks_lead_to_each_other(path, lesson):

@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import sys
+import types
 import warnings
 
 import numpy as np
@@ -18,6 +19,7 @@ from PIL import Image
 import tl_helpers as tl
 from conftest import REAL, need
 from tl_helpers.data import Files, InputConfig, Split, Task, in_floats
+from tl_helpers.datasets.photos import _solar_cells
 from tl_helpers.engine.loading import load
 from tl_helpers.images import open_photograph, prepare
 from tl_helpers.models import input_of
@@ -700,6 +702,15 @@ def test_clothes_and_solar_cells(real, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match="package elpv-dataset, which is not installed.*uv sync --group photographs"):
         tl.photos("solar-cells")
+
+
+def test_solar_cells_of_a_version_with_one_column_more(tmp_path, monkeypatch):
+    place = types.SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: place)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "labels.csv").write_text("a.png 0.0 mono train\nb.png 1.0 poly test\n" * 5)
+    _, rest, test, _ = _solar_cells(doubtful=False)
+    assert len(rest) + len(test) == 10 and rest.y.sum() + test.y.sum() == 5
 
 
 def test_chess_signs_are_written_once_and_whole(tmp_path):

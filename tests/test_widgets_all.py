@@ -178,7 +178,18 @@ def asked(model):
     ]
 
 
-@pytest.mark.parametrize("change", [in_place, through_data, loaded, trained, statistics, swapped, hooked, fed_otherwise])
+def patched(model):
+    model.act.forward = torch.sigmoid
+
+
+def replaced(model):
+    model.act.forward = lambda x: x.sigmoid()
+
+
+CHANGES = [in_place, through_data, loaded, trained, statistics, swapped, patched, replaced, hooked, fed_otherwise]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_network_that_was_changed_is_asked_anew(change):
     model = copied()
     before = asked(model)

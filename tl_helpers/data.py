@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import glyphs
-from .engine.examples import as_examples, as_labels, as_tensor, check_input, described
+from .engine.examples import as_examples, as_labels, as_tensor, check_input, check_order, described
 from .engine.validate import brief, check_kind, check_number, check_seed
 
 
@@ -169,6 +169,7 @@ class Task:
                     f"Labels must lie between 0 and {len(self.classes) - 1}; in {name} they go from {split.y.min()} to "
                     f"{split.y.max()}."
                 )
+            check_order("The task", self.classes, split.classes)
             vars(self)[name] = split if split.classes == self.classes else dataclasses.replace(split, classes=self.classes)
         kinds = {split.kind if split.are_vectors else "images" for split in splits.values() if len(split)}
         if len(kinds) > 1:
@@ -227,8 +228,7 @@ def digits(shots: int | str = "all", seed: int = 0) -> Task:
     count = _check_shots(shots, POOL)
     rng = np.random.default_rng(check_seed(seed))
     train = np.concatenate([rng.permutation(places)[:count] for places in pool])
-    classes = tuple("0123456789")
-    return Task(f"digits, {count} per class", classes, everything[train], everything[val], everything[test])
+    return Task(f"digits, {count} per class", "0123456789", everything[train], everything[val], everything[test])
 
 
 def _check_shots(shots, most: int) -> int:

@@ -16,7 +16,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten
-from types import NoneType
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +23,7 @@ from torch import nn
 
 from .data import Split, Task
 from .engine import model_folder
+from .engine.examples import check_order
 from .engine.parts import classifier, facts_of
 from .engine.validate import as_path, check_kind, files_in_words, shown
 from .models import input_of
@@ -42,8 +42,7 @@ def calibrate(model: nn.Module, split: Split, device: str | None = None) -> nn.M
         split: labelled examples that the model has not learned from: task.val.
 
     Raises:
-        ValueError: the model makes no mistake there, or there are none to make, so that no temperature can be found; or its
-            last layer is not linear.
+        ValueError: the model makes no mistake there, so that no temperature can be found, or its last layer is not linear.
 
     Source: Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, 2017,
     https://arxiv.org/abs/1706.04599.
@@ -51,6 +50,7 @@ def calibrate(model: nn.Module, split: Split, device: str | None = None) -> nn.M
     from scipy.optimize import minimize_scalar
 
     check_kind("calibrate", split, Split, "a split, as task.val is one")
+    check_order("The model", facts_of(model).classes, split.classes)
     logits = predict(model, split, device).double().clamp_min(1e-45).log()  # up to a constant, which softmax takes out again
     if len(split) and split.y.max() >= logits.shape[1]:
         raise ValueError(f"The model tells {logits.shape[1]} classes apart, and a label here is {split.y.max()}.")
@@ -100,7 +100,7 @@ def save(
     from safetensors.torch import save as in_bytes
 
     path, facts = as_path(path), model_folder.known(model, task, threshold)
-    check_kind("evaluation", evaluation, (Evaluation, NoneType), "what tl.evaluate returns")
+    check_kind("evaluation", evaluation, (Evaluation, type(None)), "what tl.evaluate returns")
     with files_in_words(path, "looked into"):
         if path.exists() and not (path.is_dir() and model_folder.may_be_written(path)):
             raise ValueError(f"{shown(path)} is something else than a saved model; give the path of a new folder.")

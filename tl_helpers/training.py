@@ -197,7 +197,7 @@ def predict(
         images = Split(files, torch.zeros(len(files), dtype=torch.int64))
     device = find_device(device)
     model = to_device(model, device)
-    x, _, normalise = load(model, images, device)
+    x, _, normalise = load(model, images, device, judged=False)
     forward = classifier(model) if images.are_vectors else model
     return _logits(forward, x, normalise).softmax(1).cpu()
 

@@ -64,10 +64,8 @@ $("open").onclick = async () => {
       });
       giving($("head"), "head.safetensors", () => camera.inTurn(async () => {
         if (!camera.probe) await camera.train();
-        const { kinds, head } = camera.probe, names = kinds.map((kind) => camera.classes[kind]);
-        const order = names.map((_, i) => i).sort((i, j) => (names[i] < names[j] ? -1 : 1)); // as tl.folder has them
-        const classes = order.map((i) => names[i]);
-        const blob = files.safetensors(order.map((i) => head[i]), { format: 1, backbone: name, classes });
+        const { kinds, head } = camera.probe, classes = kinds.map((kind) => camera.classes[kind]);
+        const blob = files.safetensors(head, { format: 1, backbone: name, classes });
         return [blob, `The linear probe, which answers now, is in head.safetensors: it tells apart ${classes.join(", ")}.`];
       }));
       close = view.render({ model: camera, el: $("camera") });

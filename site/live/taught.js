@@ -36,9 +36,10 @@ export class Taught extends Model {
   chosen(exam, kind = null) {
     return [...this.pictures.values()].filter((one) => one.exam === exam && (kind === null || one.kind === kind));
   }
-  // The classes with taught pictures.
+  // The classes with taught pictures, in the order of their names, as tl.folder has them.
   kinds(least = 0) {
     const found = this.classes.map((_, kind) => kind).filter((kind) => this.chosen(false, kind).length);
+    found.sort((i, j) => (this.classes[i] < this.classes[j] ? -1 : 1));
     if (found.length >= least) return found;
     throw new Error(`There are pictures of ${found.length} classes yet, and it takes ${least}: take some of each.`);
   }

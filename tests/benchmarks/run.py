@@ -153,7 +153,7 @@ def training(name: str, quick: bool, peers: bool = True) -> str:
     return (
         f"## Training ({name[-1]}): {what}, batches of {batch}, epochs: {epochs}, rounds: {times}\n\n"
         f"Goal: {goal}.\n\n{table(['', 'times the floor', 'times the plain loop'], rows)}\n\n"
-        f"Of fit's time {max(0, inner):.1%} are not the model's arithmetic (goal: under 10% in b and c). Each part timed "
+        f"Of fit's time {inner:.1%} are not the model's arithmetic (goal: under 10% in b and c). Each part timed "
         f"alone:\n\n"
         f"{profile}"
     )

@@ -125,7 +125,11 @@ def slides(folder: Path) -> str:
 
 def _title(path: Path) -> str:
     """The first heading of a page, with its folder where it is not the first course."""
-    title = re.search(r"# (.+?)(?:\\n\"|$)", path.read_text(encoding="utf-8"), re.M)[1]  # a notebook is text too
+    import nbformat
+
+    text = path.read_text(encoding="utf-8")
+    text = nbformat.reads(text, 4).cells[0].source if path.suffix == ".ipynb" else text
+    title = re.search(r"^# (.+)$", text, re.M)[1]
     return f"{path.parent.name}: {title}" if path.parent.name != "notebooks" else title
 
 

@@ -28,10 +28,10 @@ LONG, SHORT = (f"{RECIPES[name].steps:,} steps" for name in (LONGER, BARE))
 # Leads that only this page asks for, in points; others are those of the lessons.
 
 
-def _source(name: str, method: str = PROBE, other: str | None = None, level: float = 0.95) -> Interval:
+def _source(name: str, other: str | None = None, level: float = 0.95) -> Interval:
     """Of a backbone from a source over training from scratch, or over one from another source, at five labels."""
-    rival = rows(shots=5, method=SCRATCH) if other is None else rows("sources", backbone=other, method=method)
-    return stored.lead(rows("sources", backbone=name, method=method), rival, level=level)
+    rival = rows(shots=5, method=SCRATCH) if other is None else rows("sources", backbone=other, method=PROBE)
+    return stored.lead(rows("sources", backbone=name, method=PROBE), rival, level=level)
 
 
 def _swap(variant: str, level: float) -> Interval:
@@ -197,35 +197,41 @@ CLAIMS: dict[str, Sequence[Claim]] = {
             ),
         ),
     ),
-    "Without labels": _claims(
-        "without_labels",
-        *(
-            (says, f"probe, {_labels(n)}", partial(lesson_12.over, one, other, n))
-            for says, one, other, n in (
-                ("Letters without labels lead fair random features", BARE, lesson_12.RANDOM, 1),
-                ("Letters without labels lead fair random features", BARE, lesson_12.RANDOM, 5),
-                ("Letters without labels lead plain pixels", BARE, lesson_12.PIXELS, 5),
-                ("Digits without labels lead plain pixels", OWN, lesson_12.PIXELS, 5),
-                ("Digits without labels lead letters without labels", OWN, BARE, 5),
-                ("Letters with labels lead letters without labels", LABELLED, BARE, 5),
-                ("Digits without labels lead the shipped backbone", OWN, lesson_12.SHIPPED, 5),
-            )
+    "Without labels": (
+        *_claims(
+            "without_labels",
+            *(
+                (says, f"probe, {_labels(n)}", partial(lesson_12.over, one, other, n))
+                for says, one, other, n in (
+                    ("Letters without labels lead fair random features", BARE, lesson_12.RANDOM, 1),
+                    ("Letters without labels lead fair random features", BARE, lesson_12.RANDOM, 5),
+                    ("Letters without labels lead plain pixels", BARE, lesson_12.PIXELS, 5),
+                    ("Digits without labels lead plain pixels", OWN, lesson_12.PIXELS, 5),
+                    ("Digits without labels lead letters without labels", OWN, BARE, 5),
+                    ("Letters with labels lead letters without labels", LABELLED, BARE, 5),
+                    ("Digits without labels lead the shipped backbone", OWN, lesson_12.SHIPPED, 5),
+                )
+            ),
+            *(
+                (
+                    f"Views that vary {part} lead views that do not",
+                    f"under {kind}, {_labels(10)}",
+                    partial(_varied, part, kind),
+                )
+                for part, kind in (("turning", "rotation"), ("thickness", "thickness"))
+            ),
         ),
-        *(
-            (f"Views that vary {part} lead views that do not", f"under {kind}, {_labels(10)}", partial(_varied, part, kind))
-            for part, kind in (("turning", "rotation"), ("thickness", "thickness"))
-        ),
-    ),
-    "Letters without labels, longer": _claims(
-        "longer",
-        *(
-            (says, f"probe, {_labels(5)}", partial(lesson_12.over, one, other, 5))
-            for says, one, other in (
-                (f"{LONG} lead {SHORT}", LONGER, BARE),
-                (f"{LONG}: one block lower leads the top", LONGER + LOWER, LONGER),
-                (f"{LONG}, one block lower, lead plain pixels", LONGER + LOWER, lesson_12.PIXELS),
-                (f"{LONG} lead fair random features, both one block lower", LONGER + LOWER, lesson_12.RANDOM + LOWER),
-            )
+        *_claims(
+            "longer",
+            *(
+                (says, f"probe, {_labels(5)}", partial(lesson_12.over, one, other, 5))
+                for says, one, other in (
+                    (f"{LONG} lead {SHORT}", LONGER, BARE),
+                    (f"{LONG}: one block lower leads the top", LONGER + LOWER, LONGER),
+                    (f"{LONG}, one block lower, lead plain pixels", LONGER + LOWER, lesson_12.PIXELS),
+                    (f"{LONG} lead fair random features, both one block lower", LONGER + LOWER, lesson_12.RANDOM + LOWER),
+                )
+            ),
         ),
     ),
     "Other backbones": _claims(

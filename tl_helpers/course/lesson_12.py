@@ -158,6 +158,8 @@ def stored(name: str, shots: int = 5, seeds: Sequence[int] = SEEDS) -> pd.DataFr
     regression, stored in the grid `digits`.)
     """
     cut, name = name.endswith(LOWER), name.removesuffix(LOWER)
+    if cut and name not in (RANDOM, LONGER, SHIPPED):
+        raise ValueError(f"Of {name!r} no probe one block lower is stored.")
     if name == PIXELS:
         found = rows(shots=shots, method=experiments.PIXELS[0]).assign(pretraining=0)
     elif name in FAIR:

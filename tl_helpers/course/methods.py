@@ -64,7 +64,7 @@ class Cell:
     @property
     def options(self) -> dict[str, str]:
         """What the variant says, by name."""
-        return dict(pair.split("=") for pair in self.variant.split(",") if "=" in pair)
+        return dict(pair.split("=") for pair in self.variant.split(",") if pair)
 
     @property
     def question(self) -> tuple:
@@ -333,19 +333,21 @@ _lower = functools.lru_cache(maxsize=2)(without_labels.lower)
 
 
 def _fair_probe(
-    task: Task, cell: Cell, weights: str = "random", watch: str = "letters", blocks: str = "4", **_
+    task: Task, cell: Cell, weights: str = "random", watch: str = "letters", blocks: str = "", **_
 ) -> tuple[Answer, int]:
     """A probe on features that are centred and brought to one spread by the training images, whatever their size.
 
-    blocks: after how many of the backbone's it stands, "4" or "3".
+    blocks: "3" for features one block below the top.
     """
+    if blocks not in ("", "3"):
+        raise ValueError(f"A probe stands at the top, or with blocks=3 one block lower; not with blocks={blocks}.")
     if cell.backbone in without_labels.PRETRAININGS:
         body = _unlabelled(cell.backbone)
     elif weights == "random":
         body = _watched(cell.backbone, cell.seed, cell.shots if watch == "digits" else 0)
     else:
         body = _frozen(cell.backbone, True, 0)
-    body = _lower(body) if blocks == "3" else body
+    body = _lower(body) if blocks else body
     seen = _varied(body, task.train, 5 if cell.task == "digits" else 1, cell.seed)
     middle = seen.x.mean(0)
     spread = (seen.x - middle).std()

@@ -261,14 +261,14 @@ def _says(shots: int, seed: int) -> Tensor:
 
 
 def _student(cell: Cell) -> nn.Module:
-    pool = digits("all").train
+    pool, options = digits("all").train, {} if cell.variant == HARD else cell.options
     answers = _says(cell.shots, cell.seed)
-    if cell.options.get("images") == "labelled":
+    if options.get("images") == "labelled":
         pool = digits(cell.shots, cell.seed).train
         answers = log_answers(teacher(cell.shots, cell.seed), pool)
-    if cell.variant.startswith(HARD):  # the likeliest class, and nothing else
+    if cell.variant == HARD:  # the likeliest class, and nothing else
         answers = (F.one_hot(answers.argmax(1), 10) - 1) * 1e4
-    stream, temperature = looks(pool, answers, STEPS, cell.seed), float(cell.options.get("T", 1))
+    stream, temperature = looks(pool, answers, STEPS, cell.seed), float(options.get("T", 1))
     return distil(RawCNN(seed=cell.seed), stream, STEPS, temperature, cell.lr, cell.seed)
 
 

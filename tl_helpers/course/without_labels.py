@@ -115,7 +115,12 @@ def learn(images: Tensor, labels: Tensor | None = None, seed: int = 0, recipe: R
 def lower(body: nn.Module) -> nn.Module:
     """A copy of a resnet10t without its fourth block: of an image of 32 x 32 pixels its features are what that block would
     get, 256 maps of 2 x 2 places, as 1,024 numbers.
+
+    Raises:
+        ValueError: this is no resnet10t.
     """
+    if body.pretrained_cfg.get("architecture") != "resnet10t":
+        raise ValueError("Only a resnet10t is cut one block lower here.")
     body = copy.deepcopy(body)
     body.layer4, body.num_features = nn.PixelUnshuffle(2), 1024  # N x 256 x 2 x 2 to N x 1,024 x 1 x 1
     return body

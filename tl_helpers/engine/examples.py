@@ -45,16 +45,17 @@ def as_examples(values, prepared: bool) -> Tensor:
     return x
 
 
-def check_order(learned: Sequence[str], counted: Sequence[str]) -> None:
-    """Raise a ValueError where a split has only classes that a model has learned, and counts them in another order."""
+def check_order(who: str, learned: Sequence[str], counted: Sequence[str]) -> None:
+    """Raise a ValueError where labels count a class by another number than a model or a task (`who`) does."""
+    if tuple(learned) == tuple(counted):  # of two tasks joined, some names stand in it twice
+        return
     places = {name: i for i, name in enumerate(learned)}
-    moved = [name for i, name in enumerate(counted) if places.get(name) != i]
-    if moved and learned != counted and places.keys() >= {*counted}:
-        raise ValueError(
-            f"The model counts {moved[0]!r} as class {places[moved[0]]}, and these labels count it as class "
-            f"{counted.index(moved[0])}: give the task the classes of the model, in the order of model.facts.classes, and "
-            "number its labels by them."
-        )
+    for i, name in enumerate(counted):
+        if places.get(name, i) != i:
+            raise ValueError(
+                f"{who} counts {name!r} as class {places[name]}, and these labels count it as class {i}: number them by the "
+                f"classes of {who.lower()}, in their order, and make the split anew with tl.Split(x, y)."
+            )
 
 
 def check_input(config) -> None:

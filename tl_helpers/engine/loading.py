@@ -18,18 +18,26 @@ from .memory import to_device
 from .parts import checksums_before_head, facts_of
 
 
-def load(model: nn.Module, split: Split, device: torch.device, raw: bool = False) -> tuple[Tensor, Tensor, Callable]:
+def load(
+    model: nn.Module, split: Split, device: torch.device, raw: bool = False, judged: bool = True
+) -> tuple[Tensor, Tensor, Callable]:
     """The examples in the model's size, on the device if they fit there, the labels, and what each batch has to go through.
 
     Small images are normalised here once, unless they are wanted raw (to be augmented); photographs stay bytes, a quarter
     of the memory, and each batch is normalised.
 
+    Args:
+        judged: the labels are needed. Where they are not, a model may know some of the classes by other numbers, as one of
+            ImageNet's thousand does; where it knows all of them, its answers are about to be held against these labels.
+
     Raises:
-        ValueError: the labels count the same classes as the model in another order, or the vectors are another backbone's,
-            so that every number would be wrong.
+        ValueError: the labels count classes of the model in another order, or the vectors are another backbone's.
     """
-    check_order(facts_of(model).classes, split.classes)
-    if split.body and any(split.body.get(name, own) != own for name, own in checksums_before_head(model).items()):
+    learned = facts_of(model).classes
+    if judged or {*split.classes} <= {*learned}:
+        check_order("The model", learned, split.classes)
+    own = checksums_before_head(model) if split.body else {}  # none of a head alone
+    if own and not split.body.items() <= own.items():  # a new head may come with a norm of its own before it
         raise ValueError(
             "These vectors were made by another backbone, or by this model's before it was trained further: make them anew "
             "with tl.features(model, task), or give the images."

@@ -82,7 +82,8 @@ def checksum(values: Tensor) -> int:
 
 def checksums_before_head(model: nn.Module) -> dict[str, int]:
     """Of each weight and statistic, by its name, but for those of the last layer."""
-    head = {id(values) for values in classifier(model).parameters()}
+    last = classifier(model)
+    head = {id(values) for values in (*last.parameters(), *last.buffers())}
     named = itertools.chain(model.named_parameters(), model.named_buffers())
     return {name: checksum(values) for name, values in named if id(values) not in head}
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from types import FunctionType
 
 from torch import nn
 
@@ -19,7 +18,8 @@ from ..models import input_of
 def cached(most: int) -> Callable:
     """Keeps the last answers of a function of (model, split, ...), by what these hold and not by which objects they are.
 
-    A network that was changed in place, in whatever way, is asked anew; neither it nor the pictures are kept alive.
+    A network that was changed in place, in whatever way, is asked anew. Neither it nor the pictures are kept alive, unless
+    one of its functions was replaced by one that holds them.
     """
 
     def decorate(function: Callable) -> Callable:
@@ -39,16 +39,18 @@ def cached(most: int) -> Callable:
 
 
 def _contents(model: nn.Module, split: Split) -> tuple:
-    """All that decides an answer: kinds and settings of the modules, and checksums; of 20 MB of weights in about 10 ms."""
-    kinds, settings = tuple(map(type, model.modules())), [_settings(module) for module in model.modules()]
+    """All that decides an answer: kinds, settings, functions and hooks of the modules, and checksums of the numbers."""
+    modules = [*model.modules()]
+    settings = [[(name, value) for name, value in vars(module).items() if _is_setting(name, value)] for module in modules]
+    # The functions themselves: of one that was let go, another may have the address.
+    called = tuple((name, value) for module in modules for name, value in vars(module).items() if callable(value))
+    hooks = [[*module._forward_pre_hooks, *module._forward_hooks] for module in modules]  # torch gives each number once
     paths = split.x if isinstance(split.x, Files) else ()
     files = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
     tensors = [*model.parameters(), *model.buffers(), split.y, *([] if files else [split.x])]
     sums = tuple((values.shape, values.dtype, checksum(values)) for values in tensors)
-    return kinds, repr((settings, files, input_of(model))), sums
+    return tuple(map(type, modules)), called, repr((settings, hooks, files, input_of(model))), sums
 
 
-def _settings(module: nn.Module) -> list:
-    kinds, named = (str, int, float, tuple, FunctionType), vars(module).items()
-    hooks = [*module._forward_pre_hooks, *module._forward_hooks]  # their numbers, of which torch gives each only once
-    return hooks + [(name, value) for name, value in named if name != "training" and isinstance(value, kinds)]
+def _is_setting(name: str, value: object) -> bool:
+    return name != "training" and isinstance(value, (str, int, float, tuple))

@@ -78,7 +78,7 @@ class Camera(AnyWidget):
             ValueError: there are no pictures of two classes yet.
         """
         check_number("val", val, "a share of the pictures, from 0 to below 1", 0, 0.999)
-        places = sorted(self._kinds(2), key=lambda kind: self.classes[kind])
+        places = self._kinds(2)
         train, kept = [], []
         for kind in places:
             mine = self._chosen(exam=False, kind=kind)
@@ -105,10 +105,10 @@ class Camera(AnyWidget):
         return [p for p in [*self.pictures.values()] if p.exam == exam and kind in (None, p.kind)]
 
     def _kinds(self, least: int = 0) -> list[int]:
-        """The classes with taught pictures."""
+        """The classes with taught pictures, in the order of their names, as `tl.folder` has them."""
         if self.body is None:
             raise ValueError(CLOSED)
-        kinds = sorted({picture.kind for picture in self._chosen(exam=False)})
+        kinds = sorted({picture.kind for picture in self._chosen(exam=False)}, key=lambda kind: self.classes[kind])
         if len(kinds) < least:
             raise ValueError(f"There are pictures of {len(kinds)} classes yet, and it takes {least}: take some of each.")
         return kinds
