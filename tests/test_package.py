@@ -178,6 +178,14 @@ def test_the_first_command_installs_no_test_tools():
     assert {"pytest", "playwright", "py-rattler"} <= tools and not tools & {re.match(r"[\w-]+", line)[0] for line in comes}
 
 
+def test_pytorchs_own_index_is_excepted_from_the_date():
+    """It gives no dates, and what has none counts as newer: uv would find no torch for the command without NVIDIA's card."""
+    assert "exclude-newer" in PYPROJECT["tool"]["uv"]
+    for text in (README, (ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8")):
+        command = re.search(r"uv pip install --torch-backend=cpu(.+?)-e \.", text, re.S)[1]
+        assert set(re.findall(r"--exclude-newer-package (\S+)", command)) == {"torch=false", "torchvision=false"}
+
+
 def test_readme_shows_the_stored_results():
     assert experiments.markdown(experiments.table(experiments.load("digits"))) in README
     assert "data/results/digits.png" in README and (experiments.RESULTS / "digits.png").exists()
