@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -38,10 +39,14 @@ assert main(["doctor", "--quick"]) == 0
 assert main(["predict", "model", "pictures"]) == 0
 task, body = tl.digits(5), tl.backbone("resnet10t.letters")
 model = tl.fit(tl.head(body, task), tl.features(body, task, progress=False), progress=False).model
+for kind in ("learner", "slides"):
+    assert main(["edition", "--" + kind, kind]) == 0
+from tl_helpers.course import pictures_and_words as pairs
+towers, names = pairs.towers(), pairs.split()[1]
 shown = [tl.widgets.draw(model, task=task), tl.widgets.walk(model, task.test[:4]), tl.widgets.upload(model),
     tl.widgets.camera(body), tl.widgets.shots(), tl.widgets.gallery(model, task.test[:9], task.classes),
     tl.widgets.guess("?", low=0, high=1), tl.widgets.swap(task, epochs=1), tl.widgets.thaw(model, task, epochs=1),
-    tl.widgets.explore(epochs=1)]
+    tl.widgets.explore(epochs=1), tl.widgets.by_name(towers, names), tl.widgets.letter(towers, names.names)]
 print(len(shown), "widgets")
 """
 
@@ -67,7 +72,7 @@ def test_no_import_command_or_widget_asks_for_a_connection(tmp_path):
     Image.new("L", (40, 30)).save(tmp_path / "pictures" / "a.png")
     variables = {"PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "offline"), str(ROOT)])}
     hosts, said = asked_for(EVERYTHING, tmp_path, **variables)
-    assert hosts == [] and "10 widgets" in said
+    assert hosts == [] and "12 widgets" in said
 
 
 @pytest.mark.parametrize(
@@ -168,6 +173,21 @@ def test_nothing_is_unpickled():
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("eval", "exec", "os.system"):
                 raise AssertionError((path, node.lineno))
     assert torch.load.__module__.startswith("torch")
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash on this machine, and it is about a script of bash")
+@pytest.mark.parametrize("found, passes", [(0, True), (1, False), (2, True)])  # nothing, a fault, no database
+def test_ci_fails_on_a_known_fault_and_says_when_it_could_not_ask(tmp_path, found, passes):
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    line = re.search(r"^\.uv/bin/uv audit .+$", script, re.M)[0]
+    (tmp_path / ".uv" / "bin").mkdir(parents=True)
+    (tmp_path / ".uv" / "bin" / "uv").write_text(f"#!/bin/sh\nexit {found}\n")
+    (tmp_path / ".uv" / "bin" / "uv").chmod(0o755)
+    code = f"set -euo pipefail\n{line}\necho went on\n"
+    done = subprocess.run(["bash", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode == 0) == ("went on" in done.stdout) == passes
+    assert ("No audit of the packages" in done.stdout) == (found == 2)
+    assert "run: uv audit " in (ROOT / ".github" / "workflows" / "tomorrow.yml").read_text(encoding="utf-8")
 
 
 SECRET = re.compile(
