@@ -121,6 +121,15 @@ def test_the_hours_alone_at_home_add_up():
     assert as_minutes(re.search(r"take (\d+:\d\d) together", text)[1]) == deeper
 
 
+def test_the_survey_is_a_sheet_without_answers_and_each_answer_is_on_it():
+    sheet = (ROOT / "notebooks" / "SURVEY.md").read_text(encoding="utf-8")
+    questions = re.findall(r"^(\d)\. (.+?)(?=^\d\. |^$)", sheet, re.M | re.S)
+    choices = {number: re.findall(r"\*\*([a-c])\*\* \w", text) for number, text in questions}
+    answers = dict(re.findall(r"(\d) ([a-c])\b", section("A survey, before and after")))
+    assert list(answers) == list("12345") and all(choices[number] == list("abc") for number in answers)
+    assert not re.search(r"\b1 b\b|answers are", sheet)
+
+
 @pytest.mark.parametrize("number", FIRST)
 def test_every_exercise_has_its_entry(number):
     part = re.search(rf"^### Lesson {number} · ([^\n]+)\n(.*?)(?=^##|\Z)", GUIDE, re.M | re.S)
