@@ -142,11 +142,17 @@ def test_a_lesson_survives_a_kill_a_sleep_any_order_and_a_second_time(kernel, tm
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["00", "02", "08"])
-def test_a_lesson_runs_twice_in_one_kernel(kernel, name):
-    kernel = kernel()
-    kernel.run_all(cells(name))
-    kernel.run_all(cells(name))
+@pytest.mark.parametrize("name", ["00", "02", "08", "11"])
+def test_a_lesson_killed_half_way_runs_from_the_top_and_twice_in_one_kernel(kernel, name):
+    """Lesson 11 writes files, and checkpoints of a training that it stops itself."""
+    lesson, kernel = cells(name), kernel()
+    half = len(lesson) // 2
+    kernel.run_all(lesson[:half])
+    kernel.client.execute(lesson[half].source)
+    time.sleep(0.3)
+    kernel.kill()
+    kernel.run_all(lesson)
+    kernel.run_all(lesson)
 
 
 # Machines
