@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import colab
 import pytest
 import yaml
 
@@ -176,6 +177,14 @@ def test_the_first_command_installs_no_test_tools():
     tools = {re.match(r"[\w-]+", line)[0] for line in PYPROJECT["dependency-groups"]["dev"] if isinstance(line, str)}
     comes = [*PYPROJECT["project"]["dependencies"], *PYPROJECT["dependency-groups"]["photographs"]]
     assert {"pytest", "playwright", "py-rattler"} <= tools and not tools & {re.match(r"[\w-]+", line)[0] for line in comes}
+
+
+def test_the_first_cell_for_colab_adds_what_colab_lacks_and_says_not_to_touch_the_rest():
+    """`python tests/colab.py` runs it, which takes a network."""
+    names = lambda words: set(re.findall(r"(?<![\w=-])[a-zA-Z][\w-]+", words))
+    ours = {re.match(r"[\w-]+", line)[0] for line in PYPROJECT["project"]["dependencies"]} - {"jupyterlab"}
+    added = names(colab.LINE) - {"psygnal"}  # of which anywidget is made
+    assert "--no-deps" in colab.LINE.split() and added == ours - names(colab.COLAB)
 
 
 def test_pytorchs_own_index_is_excepted_from_the_date():
