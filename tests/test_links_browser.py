@@ -14,7 +14,6 @@ from conftest import ROOT
 
 PATH = "() => window.jupyterapp.shell.currentWidget?.context?.path"
 ANCHORS = ".jp-RenderedMarkdown a[href*='/files/']"
-PAGES = sorted(path.name for path in (ROOT / "notebooks").glob("*.md") if "](" in path.read_text(encoding="utf-8"))
 QUIET = json.loads((ROOT / "tl_helpers" / "jupyterlab.json").read_text(encoding="utf-8"))
 # All cells in the page, not only those in sight; and a notebook that is closed leaves no kernel behind.
 ALL = {"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none", "kernelShutdown": True}}
@@ -26,8 +25,8 @@ def course(tmp_path_factory):
     folder = tmp_path_factory.mktemp("course")
     for name in ("notebooks", "tl_helpers", "data", "tests", "LICENSES"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
-    for path in (*ROOT.glob("*.md"), *ROOT.glob("LICENSE"), *ROOT.glob("*.cff"), ROOT / "pyproject.toml"):
-        if path.is_file():
+    for pattern in ("*.md", "LICENSE", "*.cff", "*.yml", "pyproject.toml"):
+        for path in ROOT.glob(pattern):
             shutil.copy(path, folder)
     settings = folder / ".config" / "labconfig" / "default_setting_overrides.json"
     settings.parent.mkdir(parents=True)
@@ -72,7 +71,7 @@ def test_the_first_lesson_stands_at_the_courses_root_with_nothing_over_it(page, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lesson", ["README.md", *PAGES, *LESSONS])
+@pytest.mark.parametrize("lesson", ["README.md", "INSTRUCTOR.md", "ROOMS.md", *LESSONS])
 def test_every_link_opens_what_it_names(page, course, lesson):
     place = lesson if lesson == "README.md" else f"notebooks/{lesson}"
     text = (ROOT / place).read_text(encoding="utf-8")

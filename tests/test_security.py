@@ -42,7 +42,7 @@ model = tl.fit(tl.head(body, task), tl.features(body, task, progress=False), pro
 for kind in ("learner", "slides"):
     assert main(["edition", "--" + kind, kind]) == 0
 from tl_helpers.course import pictures_and_words as pairs
-towers, names = pairs.towers(), pairs.split()[1]
+towers, names = pairs.towers().eval(), pairs.split()[1]
 shown = [tl.widgets.draw(model, task=task), tl.widgets.walk(model, task.test[:4]), tl.widgets.upload(model),
     tl.widgets.camera(body), tl.widgets.shots(), tl.widgets.gallery(model, task.test[:9], task.classes),
     tl.widgets.guess("?", low=0, high=1), tl.widgets.swap(task, epochs=1), tl.widgets.thaw(model, task, epochs=1),
