@@ -108,6 +108,23 @@ def test_the_draws_are_shown_as_dots_where_there_are_several():
     assert dots == [0, 2]
 
 
+def test_of_single_runs_no_interval_is_told():
+    single, several = plots.lines(ROWS[::2], "shots"), plots.lines(ROWS, "shots")
+    assert single.axes[0].get_xlabel() == "shots" and "interval" not in single.alt
+    assert "intervals, 2 draws" in several.axes[0].get_xlabel() and "95% intervals (2 draws" in several.alt
+
+
+def test_settings_of_one_method_differ_in_more_than_their_markers():
+    first, second = style.looks(["raw CNN, by labels", "raw CNN, by a teacher"])
+    assert first.color == second.color and first.marker != second.marker and first.linestyle != second.linestyle
+
+
+def test_eight_numbers_of_labels_all_stand_under_the_axis():
+    shots = [1, 2, 5, 10, 20, 50, 100, 200]
+    axis = plots.lines(pd.DataFrame({"shots": shots, "accuracy": 0.5}), "shots", log=True).axes[0]
+    assert [text.get_text() for text in axis.get_xticklabels()] == list(map(str, shots))
+
+
 def test_the_band_of_a_share_stays_a_share():
     axis = plots.lines(ROWS, "shots", by="method").axes[0]
     heights = axis.collections[0].get_paths()[0].vertices[:, 1]

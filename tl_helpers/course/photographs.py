@@ -355,7 +355,7 @@ def suited(task: str, body: str, over: str | None = None, level: float = 0.95) -
 def figure() -> Figure:
     """Will it help you? The lead of transfer over the best method without pretraining, against labels, for each task."""
     found = gains()
-    drawn = Figure(7.0, 3.6)
+    drawn = Figure(8.0, 3.6)
     axis, words = drawn.axes_of(), []
     for i, (task, part) in enumerate(found.groupby("task", sort=False)):
         part = part.sort_values("labels per class")
@@ -376,6 +376,6 @@ def figure() -> Figure:
     ticks = (1, 2, 5, 10, 20, 50, 100, 200)
     axis.set_xticks(ticks, ticks)
     axis.set_xticks([], minor=True)
-    axis.legend(fontsize=8)
+    axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     drawn.alt = "The lead of transfer from ImageNet over the best method without it, by task. " + "; ".join(words) + "."
     return drawn
