@@ -89,7 +89,7 @@ def learn(images: Tensor, labels: Tensor | None = None, seed: int = 0, recipe: R
     normalise = input_of(body).normalise
     with seeded(seed):
         if labels is None:
-            top = nn.Sequential(nn.Linear(1024, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Linear(512, 128))
+            top = nn.Sequential(nn.Linear(1024, 1024), nn.BatchNorm1d(1024), nn.ReLU(), nn.Linear(1024, 256))
         else:
             top = nn.Linear(1024, int(labels.max()) + 1)
         optimizer = torch.optim.AdamW([*body.parameters(), *top.parameters()], RATE, weight_decay=DECAY)
