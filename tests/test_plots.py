@@ -47,6 +47,10 @@ FIGURES = {
         lambda: plots.accuracies({"many": [0.7, 0.8, 0.9], "answers": [[0, 1], [1, 1]]}, n=None),
         r"\(3 draws; not other test images or 2 draws, 2 test images\)",
     ),
+    "accuracies on validation images": (
+        lambda: plots.accuracies({"one": [0.5]}, "validation accuracy", n=100),
+        r"\(1 draw, 100 validation images\)",
+    ),
     "lines": (lambda: plots.lines(ROWS, "shots", by="method", log=True), "probe: 0.550 at 1, 0.900 at 5"),
     "lines on test images": (lambda: plots.lines(ROWS, "shots", n=100), r"\(2 draws, 100 test images\)"),
     "lines of single runs": (lambda: plots.lines(ROWS[::2], "shots"), "0.500 at 1, 0.800 at 5"),
