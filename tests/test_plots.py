@@ -19,8 +19,9 @@ from conftest import DEEPER, LESSONS, ROOT
 from tl_helpers import plots
 from tl_helpers.course import diagrams
 from tl_helpers.course.methods import METHODS
-from tl_helpers.engine import diagram, style
+from tl_helpers.engine import diagram, drawing, style
 from tl_helpers.engine.drawing import WIDE
+from tl_helpers.engine.figure import Figure
 from tl_helpers.results import Evaluation
 from tl_helpers.runs import Run
 
@@ -301,3 +302,16 @@ def test_stored_lessons_show_methods_in_their_colours(path):
         pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")).reshape(-1, 3)
         there = {"#{:02X}{:02X}{:02X}".format(*pixel) for pixel in np.unique(pixels, axis=0)}
         assert wanted <= there, alt
+
+
+def test_pictures_are_laid_on_a_figure_dot_for_dot_and_in_place_at_any_other_size(tmp_path):
+    """Each as many dots as it gets, the first row on top; where somebody saves at another resolution, as large as before."""
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    figure = Figure(2.0, 1.5)
+    drawing.paste(figure.sheet(), pixels, left=0.5, top=0.25)
+    assert (figure.pixels()[30:90, 60:150] == pixels).all() and (figure.pixels()[:30] == 255).all()
+    figure.savefig(tmp_path / "large.png", dpi=240)
+    large = np.asarray(Image.open(tmp_path / "large.png"))[..., :3]
+    assert large.shape == (360, 480, 3) and (large[61:179:2, 121:299:2] == pixels[:59, :89]).mean() > 0.99
+    figure.savefig(tmp_path / "drawn.svg")
+    assert "<image" in (tmp_path / "drawn.svg").read_text()

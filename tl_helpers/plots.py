@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .data import Files, InputConfig, Split
 from .engine.diagram import anatomy  # noqa: F401  (lessons call it plots.anatomy)
-from .engine.drawing import scale
+from .engine.drawing import paste, scale
 from .engine.figure import Figure
 from .engine.style import COLOURS, MARKERS, looks, looks_of_rows
 from .engine.validate import brief, check_choice, check_kind, check_number
@@ -153,12 +153,6 @@ def _line(edges: Sequence[int], size: float, labels: Sequence[str]) -> float:
 def _room(labels: Sequence[str]) -> float:
     """The height in inches that labels take above pictures."""
     return 0.1 + 0.15 * max(label.count("\n") + 1 for label in labels) if any(labels) else 0.02
-
-
-def paste(axis, pixels: np.ndarray, left: float = 0, top: float = 0) -> None:
-    """Lay an image on a `sheet`, dot for dot: what does not change need not be drawn again (see `Figure.pixels`)."""
-    height, width = np.divide(pixels.shape[:2], axis.figure.dpi)
-    axis.imshow(pixels, extent=(left, left + width, top + height, top), aspect="auto", interpolation="nearest")
 
 
 def history(run) -> Figure:
