@@ -695,6 +695,7 @@ def test_clothes_and_solar_cells(real, monkeypatch):
     assert open_photograph(cells.test.x.paths[0]).size == (300, 300)
     sure = {path.name: int(y) for part in (cells.train, cells.val, cells.test) for path, y in zip(part.x.paths, part.y)}
     assert sure["cell0001.png"] == 1 and sure["cell0004.png"] == 0  # as the package's own table says
+    assert "Fashion-MNIST" in clothes.report and "elpv-dataset" in cells.report and "CC BY-NC-SA 4.0" in cells.report
     every = tl.photos("solar-cells", doubtful=True)
     assert len(every.train) + len(every.val) + len(every.test) == 2624
     with pytest.raises(ValueError, match="doubtful=True is for the solar cells"):
