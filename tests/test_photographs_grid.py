@@ -8,7 +8,9 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+import tl_helpers as tl
 from conftest import REAL, ROOT, need
 from tl_helpers.course import lesson_09, photographs
 from tl_helpers.course.methods import Cell
@@ -171,3 +173,12 @@ def test_stored_rows_are_found_again_on_the_photographs(rows, tmp_path, monkeypa
         same = rows[(rows.method == method) & (rows.task == "ants-and-bees") & (rows.shots == 5) & (rows.seed == 5)]
         same = same[same.stage == "result"].iloc[0]
         assert again["images"] == same.images and again["test"] == pytest.approx(same.test, abs=0.021)  # 3 of 153
+
+
+def test_four_of_each_kind_come_from_all_over_the_kind(monkeypatch):
+    """Neighbours may be alike in what has nothing to do with the kind."""
+    split = tl.Split(torch.arange(38, dtype=torch.uint8).view(38, 1, 1, 1), [0] * 18 + [1] * 20)
+    monkeypatch.setattr(lesson_09.plots, "images", lambda some, names, **_: (some.x.flatten().tolist(), names))
+    task = tl.data.Task("cells", ("sound", "defective"), split, split, split)
+    places, names = lesson_09.four_of_each(task)
+    assert places == [0, 4, 9, 13, 18, 23, 28, 33] and names == ["sound"] * 4 + ["defective"] * 4

@@ -47,6 +47,10 @@ FIGURES = {
         lambda: plots.accuracies({"many": [0.7, 0.8, 0.9], "answers": [[0, 1], [1, 1]]}, n=None),
         r"\(3 draws; not other test images or 2 draws, 2 test images\)",
     ),
+    "accuracies on validation images": (
+        lambda: plots.accuracies({"one": [0.5]}, "validation accuracy", n=100),
+        r"\(1 draw, 100 validation images\)",
+    ),
     "lines": (lambda: plots.lines(ROWS, "shots", by="method", log=True), "probe: 0.550 at 1, 0.900 at 5"),
     "lines on test images": (lambda: plots.lines(ROWS, "shots", n=100), r"\(2 draws, 100 test images\)"),
     "lines of single runs": (lambda: plots.lines(ROWS[::2], "shots"), "0.500 at 1, 0.800 at 5"),
@@ -106,6 +110,23 @@ def test_each_method_has_one_colour_and_marker_everywhere():
 def test_the_draws_are_shown_as_dots_where_there_are_several():
     dots = [len(plots.accuracies({"x": draws}, n=100).axes[0].lines[0].get_xdata()) for draws in ([0.5], [0.5, 0.6])]
     assert dots == [0, 2]
+
+
+def test_of_single_runs_no_interval_is_told():
+    single, several = plots.lines(ROWS[::2], "shots"), plots.lines(ROWS, "shots")
+    assert single.axes[0].get_xlabel() == "shots" and "interval" not in single.alt
+    assert "intervals, 2 draws" in several.axes[0].get_xlabel() and "95% intervals (2 draws" in several.alt
+
+
+def test_settings_of_one_method_differ_in_more_than_their_markers():
+    first, second = style.looks(["raw CNN, by labels", "raw CNN, by a teacher"])
+    assert first.color == second.color and first.marker != second.marker and first.linestyle != second.linestyle
+
+
+def test_eight_numbers_of_labels_all_stand_under_the_axis():
+    shots = [1, 2, 5, 10, 20, 50, 100, 200]
+    axis = plots.lines(pd.DataFrame({"shots": shots, "accuracy": 0.5}), "shots", log=True).axes[0]
+    assert [text.get_text() for text in axis.get_xticklabels()] == list(map(str, shots))
 
 
 def test_the_band_of_a_share_stays_a_share():

@@ -231,6 +231,8 @@ def accuracies(
     figure = Figure(7.0, 0.9 + 0.4 * len(results))
     axis = figure.axes_of()
     words, covers = intervals(axis, results, n)
+    if "validation" in xlabel:
+        covers = covers.replace("test images", "validation images")
     figure.alt = f"{xlabel}, with 95% intervals ({covers}): {words}"
     axis.set(xlabel=f"{xlabel}\n95% intervals: {covers}")
     return figure
@@ -287,7 +289,7 @@ def lines(
     groups = [(None, frame)] if by is None else list(frame.groupby(by, sort=False))
     for (name, part), style in zip(groups, looks(name for name, _ in groups)):
         found = {at: mean_interval(group[y], n) for at, group in part.groupby(x)}
-        covers |= {interval.covers: True for interval in found.values()}
+        covers |= {interval.covers: True for interval in found.values() if np.isfinite(interval[1])}  # of one run none
         dots = part[y].map(np.mean)
         bands = {at: _within(interval, dots) for at, interval in found.items()}
         table = pd.DataFrame(bands, index=["mean", "low", "high"]).T
@@ -299,14 +301,15 @@ def lines(
     if log:
         axis.set_xscale("log")
         ticks = sorted(frame[x].unique())
-        ticks = ticks[:: 1 + (len(ticks) > 7)]  # more would not fit beside each other
+        ticks = ticks[:: 1 + (len(ticks) > 8)]  # more would not fit beside each other
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.minorticks_off()
     covers = " or ".join(covers)
-    axis.set(xlabel=f"{x}\nbands: 95% intervals, {covers}", ylabel=y)
+    axis.set(xlabel=f"{x}\nbands: 95% intervals, {covers}" if covers else x, ylabel=y)
     if by is not None:
         axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.alt = f"{y} against {x}, means of the runs, with 95% intervals ({covers}) as bands. " + "; ".join(texts)
+    means = f"means of the runs, with 95% intervals ({covers}) as bands" if covers else "one run each"
+    figure.alt = f"{y} against {x}, {means}. " + "; ".join(texts)
     return figure
 
 
