@@ -4,6 +4,7 @@ import dataclasses
 import math
 import re
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -83,6 +84,16 @@ def test_results_that_do_not_pair_get_a_sentence_and_no_interval(rows):
             photographs.interval(wrong[0], minus=wrong[1])
 
 
+def test_a_table_has_each_mean_of_its_set_and_nothing_of_another(rows):
+    for task, shots in photographs.TASKS.items():
+        table, part = photographs.table(task), rows[(rows.stage == "result") & (rows.task == task)]
+        assert list(table.columns) == list(shots)
+        means = part.groupby(["method", "backbone", "variant", "shots"]).test.mean()
+        cells = [cell for cell in table.to_numpy().ravel() if cell]
+        assert sorted(cell[:5] for cell in cells) == sorted(f"{mean:.3f}" for mean in means)
+        assert table.loc[photographs.CHANCE, 1].startswith(f"{means[photographs.CHANCE, '', '', 1]:.3f} (")
+
+
 def test_gains_have_each_task_and_number_of_labels_once(gains):
     asked = {(task, n) for task, shots in photographs.TASKS.items() for n in shots}
     assert (
@@ -99,7 +110,23 @@ def test_what_lesson_09_says_of_the_grid(gains):
     at = gains.set_index(["task", "labels per class"])
     for task in ("ants-and-bees", "cats-and-dogs", "pets"):
         assert (at.loc[task].low > 0).all() and at.loc[task].lead.iloc[-1] > 0.3, at.loc[task]
-    assert at.loc["solar-cells", 5].low <= 0 < at.loc["solar-cells", 200].low
+    solar = at.loc["solar-cells"]
+    assert (solar.low > 0).to_dict() == {shots: shots >= 20 for shots in photographs.TASKS["solar-cells"]}
+
+    def points(leads) -> str:
+        return f"{100 * leads.min():.0f} to {100 * leads.max():.0f}"
+
+    near = points(at.loc[["ants-and-bees", "cats-and-dogs", "pets"]].lead)
+    clothes, far = points(at.loc["clothes"].lead), points(solar.lead[solar.low > 0])
+    lesson = nbformat.read(ROOT / "notebooks" / "09_photographs.ipynb", as_version=4)
+    lesson = " ".join(cell.source for cell in lesson.cells if cell.cell_type == "markdown")
+    assert f"(37 breeds) gain {near} points" in lesson and f"gain {clothes}." in lesson
+    assert f"with one, two, five or ten labels, and {far} points from twenty on" in lesson
+    assert f"was {near.split()[0]} points and more" in lesson and f"and was {far} points from there on" in lesson
+    assert f"There are {len(gains)} of them" in lesson
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"the lead is {near} points. On clothes it is {clothes}." in readme
+    assert f"up to ten labels per class; from twenty on it is {far} points" in readme
 
 
 def test_what_lesson_11_says_of_more_labels(rows):

@@ -1,6 +1,9 @@
 """Pretraining without labels: the loss, the loop of lesson 12 and of its stored grid, and what views leave out."""
 
+import functools
+import itertools
 import math
+import re
 
 import nbformat
 import numpy as np
@@ -178,3 +181,31 @@ def test_pixels_are_a_control_on_the_same_draws():
     shares = lesson_12.nearest_shares({"pixels": None})
     assert list(shares.columns) == ["as they are", "turned by 20 degrees"]
     assert shares.iloc[0, 0] > 0.95 > 0.85 > shares.iloc[0, 1]  # pixels find clean digits, and lose turned ones
+
+
+def told(value: float) -> str:
+    return f"{abs(value):.1f}".removeprefix("0") if abs(value) < 1 else f"{abs(value):.1f}"
+
+
+def as_told(found) -> set[tuple[str, str, str]]:
+    """A lead in points, with its interval, as the lesson writes it: as a lead, or the other way round, as what is lost."""
+    sign = lambda value: "-" * (round(value, 1) < 0)
+    lead = [told(found[0]), *(sign(value) + told(value) for value in found[1:])]
+    loss = [told(found[0]), *(sign(-value) + told(value) for value in (found[2], found[1]))]
+    return {tuple(lead), tuple(loss)}
+
+
+def test_each_interval_that_the_lesson_tells_is_stored(monkeypatch):
+    """Whatever the sentence: the lead before it and its two ends are those of one stored comparison."""
+    monkeypatch.setattr(lesson_12, "_answers", functools.cache(lesson_12._answers))
+    pairs = [*itertools.combinations(lesson_12.WAYS, 2)]
+    stored = [lesson_12.over(*pair, shots) for shots in lesson_12.SHOTS for pair in pairs]
+    stored += [lesson_12.change(part, kind) for part in ("turning", "thickness") for kind in ("none", *methods.SHIFTS)]
+    known = set().union(*map(as_told, stored))
+    cells = nbformat.read(ROOT / "notebooks" / "12_without_labels.ipynb", as_version=4).cells
+    text = " ".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    found = list(re.finditer(r"(-?\d*\.\d) to (-?\d*\.\d)(?!\d)", text))
+    assert len(found) > 10
+    for one in found:
+        before = re.findall(r"(?<![\d.-])\d*\.\d(?!\d)", text[max(0, one.start() - 90) : one.start()])
+        assert {(lead, *one.groups()) for lead in before} & known, text[max(0, one.start() - 90) : one.end()]

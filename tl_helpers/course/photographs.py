@@ -328,6 +328,19 @@ def interval(rows: pd.DataFrame, minus: pd.DataFrame | None = None, level: float
     return mean_interval(right(rows.sort_values("seed")), level=level, minus=other, of=of)
 
 
+def table(task: str) -> pd.DataFrame:
+    """All that is stored of a set: a row for each method, a column for each number of labels per class, with the mean test
+    accuracy and its 95% interval.
+    """
+    order = [CHANCE, *WITHOUT, CENTROID, PROBE, SMALL, TUNED, AFTER]
+    rows, found = experiments.select(load(), stage="result", task=task), {}
+    rows = rows.sort_values("method", key=lambda methods: methods.map(order.index))
+    for (method, body, variant, shots), part in rows.groupby(["method", "backbone", "variant", "shots"], sort=False):
+        name = method + (", letters" if body == LETTERS else "") + (", as suits the pictures" if variant else "")
+        found.setdefault(name, {})[shots] = "{:.3f} ({:.3f} to {:.3f})".format(*interval(part))
+    return pd.DataFrame(found).T.sort_index(axis=1).rename_axis(columns="labels per class").fillna("")
+
+
 def gains() -> pd.DataFrame:
     """Task by task and labels per class by labels per class: the best of what stands on ImageNet against the best without.
 
