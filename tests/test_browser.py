@@ -50,6 +50,16 @@ CALLS = {  # every widget, in a notebook of its own
     "guess a curve": 'curve = tl.widgets.guess("Accuracy against labels per class:", curve=[1, 5, 10, 50])\ncurve',
     "by name": "tl.widgets.by_name(towers, unseen)",
     "letter": "tl.widgets.letter(towers, unseen.names)",
+    "views": """from ipywidgets import Dropdown, FloatSlider, IntSlider, Text
+from tl_helpers.course import lesson_12, lesson_14
+from tl_helpers.widgets.base import Widget
+
+letter = Text("k", description="letter", continuous_update=False)
+strength = FloatSlider(1.0, min=0, max=2, step=0.25, description="strength", continuous_update=False)
+left_out = Dropdown(options=[None, "turning", "thickness"], description="leave out")
+Widget(lesson_12.views, name=letter, strength=strength, without=left_out)""",
+    "bits": """bits = IntSlider(8, 2, 8, description="bits", continuous_update=False)
+Widget(lambda bits: lesson_14.in_bits(probe, task.val, bits), bits=bits)""",
     "interact": "from ipywidgets import interact\n\ninteract(lambda level: level, level=(0, 9));",
     "shots again": "tl.widgets.shots(  )",  # a widget shown twice
 }
@@ -427,6 +437,25 @@ def test_a_letter_is_drawn_by_keys_and_by_mouse_and_its_names_are_ranked(widgets
     page.screenshot(path=folder_of("widgets") / "letter-drawn.png")
     cell.get_by_role("button", name="Clear").click()
     expect(words).to_have_text(re.compile("Draw a letter"))
+
+
+@pytest.mark.slow
+def test_views_of_a_letter_and_bits_of_a_network_are_changed_by_keys(widgets):
+    page, show = widgets
+    cell = show("views")
+    picture_changes(page, cell, lambda: press(page, cell, "strength", "ArrowRight"))
+    picture_changes(page, cell, lambda: cell.get_by_label("leave out").select_option("turning"))
+    line = cell.get_by_label("letter", exact=True)
+    line.fill("Ж")
+    picture_changes(page, cell, lambda: line.press("Enter"))
+    words = "The letter Ж as printed, and nine views of it, made with strength 1.25. They leave out turning."
+    assert cell.locator("img").get_attribute("alt") == words
+    line.fill("7")
+    line.press("Enter")
+    cell.get_by_text("'7' is none of the 172 letters").wait_for()
+    cell = show("bits")
+    picture_changes(page, cell, lambda: press(page, cell, "bits", "ArrowLeft"))
+    assert "in 7 bits: 127 steps" in cell.locator("img").get_attribute("alt")
 
 
 @pytest.mark.slow

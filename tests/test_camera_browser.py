@@ -23,6 +23,14 @@ def heard(name):
 """,
     "camera": 'camera = tl.widgets.camera(body, folder="taken", on_answer=heard)\ncamera',
     "another": 'another = tl.widgets.camera(body, classes=("left", "right"))\nanother',
+    "three": 'camera = tl.widgets.camera(body, classes=("mug", "glass", "bowl"), folder="taken")\ncamera',
+    "saved": """task = tl.folder("taken", val=0)
+model = tl.fit(tl.head(body, task), tl.features(body, task, progress=False), progress=False).model
+result = tl.evaluate(model, task.test)
+tl.save(model, "model taken", task, evaluation=result)
+loaded = tl.load("model taken")
+print(task.classes, f"of {result.n}, {result.accuracy:.2f} right", tl.export(loaded, "taken.onnx") < 1e-4,
+    loaded.facts.classes[tl.predict(loaded, task.test.x.paths[0]).argmax()], camera.results()["examination"])""",
     "asked": """print([(name, len(getattr(camera.task(), name))) for name in ("train", "val", "test")],
     tl.folder("taken", val=0, test=0), set(said), camera.results())""",
 }
@@ -238,6 +246,33 @@ def test_it_is_taught_with_the_mouse_answers_live_is_examined_and_gives_a_task(o
 
 
 @pytest.mark.slow
+def test_three_things_are_taught_and_examined_and_their_folder_becomes_a_saved_and_exported_model(opened):
+    page = opened("three.ipynb", "three", "saved")
+    camera = page.camera("three")
+    start(camera)
+    for place in (ONE, TWO, OTHER):
+        page.until(place)
+        hold(page, camera, place)
+    expect(camera.locator(".name")).to_have_text("bowl", timeout=5500)
+    camera.get_by_role("radio", name="the examination").check()
+    for place, what, seconds in ((0, DARK, 0), (1, TWO, 3), (2, OTHER, 3)):  # new pictures: later ones, and in the dark
+        page.until(what, seconds)
+        hold(page, camera, place, row=1)
+    expect(camera.locator(".results tr")).to_have_count(3)
+    camera.get_by_role("button", name="Stop the camera").click()
+    numbers = [count(camera, place, 1) for place in range(3)]
+    right = [camera.locator(".card").nth(place).get_by_text("✓").count() for place in (1, 2)]
+    assert right == numbers[1:]
+    row = camera.locator(".results tr").nth(2)
+    expect(row).to_contain_text(f"of {sum(numbers)}")
+    expect(row).to_contain_text(" to ")  # the interval
+    page.picture("examined")
+    page.page.set_default_timeout(180_000)
+    text = page.run("saved")
+    assert f"('bowl', 'glass', 'mug') of {sum(numbers)}, " in text and " True bowl " in text and "(interval " in text, text
+
+
+@pytest.mark.slow
 def test_it_is_used_by_keys_and_by_a_finger(opened):
     page = opened("keys.ipynb", "camera")
     camera, keys = page.camera(), page.page.keyboard
@@ -347,6 +382,13 @@ os.kill(os.getpid(), signal.SIGSTOP)"""  # a kernel that only sleeps in a cell s
     page.until(TWO)
     expect(camera.locator(".name")).to_have_text("that", timeout=5500)
 
+    page.do(f"context.sessionContext.session.kernel.requestExecute({{code: {json.dumps(stop)}}})")
+    expect(words(camera)).to_contain_text("The kernel is busy")
+    camera.get_by_role("button", name="Stop the camera").click()
+    page.page.wait_for_timeout(8000)  # the answer to the last picture has come
+    expect(camera.locator(".name")).to_have_text("")
+    start(camera)
+
     hide = """hidden => {
         Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
         document.dispatchEvent(new Event('visibilitychange'));
@@ -406,6 +448,12 @@ def test_each_trouble_with_the_camera_gets_a_sentence_and_it_can_be_used_later(o
     page.until(ONE)
     hold(page, camera, 0)
     expect(camera.locator(".thumb").first).to_be_visible()
+    page.page.evaluate("() => window.tracks.at(-1).dispatchEvent(new Event('ended'))")  # as when it is unplugged
+    expect(words(camera)).to_have_text("The camera went away: start it again.")
+    assert not page.live()
+    start(camera)
+    page.do("await context.sessionContext.session.kernel.requestExecute({code: 'another.close()'}).done")
+    page.page.wait_for_function("() => !window.tracks.some(track => track.readyState === 'live')")
 
 
 @pytest.mark.slow

@@ -4,13 +4,14 @@ import datetime
 import re
 import tomllib
 
+import nbformat
 import pytest
 import yaml
 
 import tl_helpers as tl
 from conftest import ROOT
 from tl_helpers.datasets.free import free_photographs
-from tl_helpers.datasets.photos import SETS, SOURCES, WEIGHTS
+from tl_helpers.datasets.photos import CREDITS, SETS, SOURCES, WEIGHTS
 from tl_helpers.engine import lite0
 from tl_helpers.engine.weights import LETTERS, register
 from tl_helpers.glyphs import FONTS
@@ -71,6 +72,23 @@ def test_everything_of_others_is_listed():
     assert set(listed) == set(SOURCES) and {*listed, "cats-and-dogs", "solar-cells"} == set(SETS)
     for word in (*listed.values(), "solar cells, in elpv-dataset"):
         assert word in THIRD, word
+
+
+def test_a_set_of_photographs_names_its_source_and_the_licence_that_is_listed():
+    rows = [line for line in THIRD.splitlines() if line.startswith("|")]
+    listed = {"ants-and-bees": "ants and bees", "clothes": "Fashion-MNIST", "solar-cells": "solar cells"}
+    for name, words in CREDITS.items():
+        (row,) = (row for row in rows if listed.get(name, "Oxford-IIIT pets") in row)
+        for licence in ("CC BY-SA 4.0", "CC BY-NC-SA 4.0: not for commercial use", "(MIT)", "research and teaching"):
+            assert (licence.strip("()") in row) == (licence in words), (name, licence)
+
+
+def test_lesson_09_names_the_sources_of_its_photographs():
+    """Those that nobody need fetch, and the clothes of its figure, with their licences."""
+    cells = nbformat.read(ROOT / "notebooks" / "09_photographs.ipynb", as_version=4).cells
+    text = " ".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    for words in ("elpv-dataset, Buerhop-Lutz and others 2018, CC BY-NC-SA 4.0", "Fashion-MNIST: Xiao and others 2017, MIT"):
+        assert words in text, words
 
 
 @pytest.mark.parametrize("page", ["README.md", "THIRD_PARTY.md", "CHANGELOG.md"])

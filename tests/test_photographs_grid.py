@@ -4,10 +4,13 @@ import dataclasses
 import math
 import re
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+import tl_helpers as tl
 from conftest import REAL, ROOT, need
 from tl_helpers.course import lesson_09, photographs
 from tl_helpers.course.methods import Cell
@@ -81,6 +84,16 @@ def test_results_that_do_not_pair_get_a_sentence_and_no_interval(rows):
             photographs.interval(wrong[0], minus=wrong[1])
 
 
+def test_a_table_has_each_mean_of_its_set_and_nothing_of_another(rows):
+    for task, shots in photographs.TASKS.items():
+        table, part = photographs.table(task), rows[(rows.stage == "result") & (rows.task == task)]
+        assert list(table.columns) == list(shots)
+        means = part.groupby(["method", "backbone", "variant", "shots"]).test.mean()
+        cells = [cell for cell in table.to_numpy().ravel() if cell]
+        assert sorted(cell[:5] for cell in cells) == sorted(f"{mean:.3f}" for mean in means)
+        assert table.loc[photographs.CHANCE, 1].startswith(f"{means[photographs.CHANCE, '', '', 1]:.3f} (")
+
+
 def test_gains_have_each_task_and_number_of_labels_once(gains):
     asked = {(task, n) for task, shots in photographs.TASKS.items() for n in shots}
     assert (
@@ -97,7 +110,23 @@ def test_what_lesson_09_says_of_the_grid(gains):
     at = gains.set_index(["task", "labels per class"])
     for task in ("ants-and-bees", "cats-and-dogs", "pets"):
         assert (at.loc[task].low > 0).all() and at.loc[task].lead.iloc[-1] > 0.3, at.loc[task]
-    assert at.loc["solar-cells", 5].low <= 0 < at.loc["solar-cells", 200].low
+    solar = at.loc["solar-cells"]
+    assert (solar.low > 0).to_dict() == {shots: shots >= 20 for shots in photographs.TASKS["solar-cells"]}
+
+    def points(leads) -> str:
+        return f"{100 * leads.min():.0f} to {100 * leads.max():.0f}"
+
+    near = points(at.loc[["ants-and-bees", "cats-and-dogs", "pets"]].lead)
+    clothes, far = points(at.loc["clothes"].lead), points(solar.lead[solar.low > 0])
+    lesson = nbformat.read(ROOT / "notebooks" / "09_photographs.ipynb", as_version=4)
+    lesson = " ".join(cell.source for cell in lesson.cells if cell.cell_type == "markdown")
+    assert f"(37 breeds) gain {near} points" in lesson and f"gain {clothes}." in lesson
+    assert f"with one, two, five or ten labels, and {far} points from twenty on" in lesson
+    assert f"was {near.split()[0]} points and more" in lesson and f"and was {far} points from there on" in lesson
+    assert f"There are {len(gains)} of them" in lesson
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"the lead is {near} points. On clothes it is {clothes}." in readme
+    assert f"up to ten labels per class; from twenty on it is {far} points" in readme
 
 
 def test_what_lesson_11_says_of_more_labels(rows):
@@ -144,3 +173,12 @@ def test_stored_rows_are_found_again_on_the_photographs(rows, tmp_path, monkeypa
         same = rows[(rows.method == method) & (rows.task == "ants-and-bees") & (rows.shots == 5) & (rows.seed == 5)]
         same = same[same.stage == "result"].iloc[0]
         assert again["images"] == same.images and again["test"] == pytest.approx(same.test, abs=0.021)  # 3 of 153
+
+
+def test_four_of_each_kind_come_from_all_over_the_kind(monkeypatch):
+    """Neighbours may be alike in what has nothing to do with the kind."""
+    split = tl.Split(torch.arange(38, dtype=torch.uint8).view(38, 1, 1, 1), [0] * 18 + [1] * 20)
+    monkeypatch.setattr(lesson_09.plots, "images", lambda some, names, **_: (some.x.flatten().tolist(), names))
+    task = tl.data.Task("cells", ("sound", "defective"), split, split, split)
+    places, names = lesson_09.four_of_each(task)
+    assert places == [0, 4, 9, 13, 18, 23, 28, 33] and names == ["sound"] * 4 + ["defective"] * 4

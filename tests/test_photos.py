@@ -18,6 +18,7 @@ from PIL import Image
 
 import tl_helpers as tl
 from conftest import REAL, need
+from tl_helpers.course import lesson_04
 from tl_helpers.data import Files, InputConfig, Split, Task, in_floats
 from tl_helpers.datasets.photos import _solar_cells
 from tl_helpers.engine.loading import load
@@ -695,6 +696,7 @@ def test_clothes_and_solar_cells(real, monkeypatch):
     assert open_photograph(cells.test.x.paths[0]).size == (300, 300)
     sure = {path.name: int(y) for part in (cells.train, cells.val, cells.test) for path, y in zip(part.x.paths, part.y)}
     assert sure["cell0001.png"] == 1 and sure["cell0004.png"] == 0  # as the package's own table says
+    assert "Fashion-MNIST" in clothes.report and "elpv-dataset" in cells.report and "CC BY-NC-SA 4.0" in cells.report
     every = tl.photos("solar-cells", doubtful=True)
     assert len(every.train) + len(every.val) + len(every.test) == 2624
     with pytest.raises(ValueError, match="doubtful=True is for the solar cells"):
@@ -778,6 +780,43 @@ def test_imagenet_weights_come_with_the_set_up(offline):
     with torch.inference_mode():
         assert torch.equal(body(x), expected)
     assert tl.backbone("tf_efficientnet_lite0.in1k", classes=3)(x).shape == (4, 3)
+
+
+def test_timm_itself_can_load_these_weights(offline, tmp_path):
+    """The course changes nothing of what timm knows about the name, and has no names of its own in the weights."""
+    import timm
+    from safetensors.torch import save_file
+
+    model, name = tl.imagenet().eval(), "tf_efficientnet_lite0.in1k"
+    config = timm.get_pretrained_cfg(name)
+    assert config.hf_hub_id == f"timm/{name}" and not config.file
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    there = {"file": str(tmp_path / "model.safetensors")}
+    theirs = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=there).eval()
+    x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(theirs(x), model(x))
+
+
+def test_units_are_shown_where_they_answer_most():
+    """Lesson 04's patches, for a network whose maps are known: each of six is bright around one place."""
+    places = [(48, 80), (48, 240), (144, 80), (144, 240), (200, 160), (96, 160)]
+
+    class Known(torch.nn.Module):
+        pretrained_cfg = {"input_size": (3, 64, 64), "mean": (0.0,) * 3, "std": (1.0,) * 3}
+
+        def forward_intermediates(self, x, indices, intermediates_only):
+            rows, columns = np.mgrid[8 : x.shape[2] : 16, 8 : x.shape[3] : 16]
+            near = [np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 2000) for y, x in places]
+            return [torch.from_numpy(np.stack(near)).float()[None]]
+
+    pictures = {"one": torch.zeros(1, 3, 240, 320, dtype=torch.uint8)}
+    found = lesson_04.favourites(Known(), pictures, stage=0, side=32)
+    assert sorted(found) == [*range(6)]
+    for unit, seen in found.items():
+        assert len(seen) == lesson_04.MANY and np.abs(np.subtract(seen[0][1:], places[unit])).max() <= 16
+        spots = np.array([spot[1:] for spot in seen])
+        assert all(np.abs(a - b).max() >= 24 for i, a in enumerate(spots) for b in spots[:i])
 
 
 def test_weights_of_the_package_that_are_damaged_or_missing_are_named_in_one_sentence(offline, tmp_path, monkeypatch):

@@ -272,6 +272,14 @@ def test_the_line_and_the_pad_answer_and_never_raise(letters, trained):
         widget.close()
 
 
+def test_the_name_of_the_real_image_tower_is_one_of_timms():
+    import timm
+
+    lesson = nbformat.read(ROOT / "notebooks" / "13_pictures_and_words.ipynb", as_version=4)
+    (name,) = re.findall(r'tl\.backbone\("(\w+_clip_[\w.]+)"\)', "\n".join(cell.source for cell in lesson.cells))
+    assert timm.is_model_pretrained(name) and timm.get_pretrained_cfg(name).hf_hub_id and name in lesson_13.CLIP
+
+
 def test_the_real_clip_is_asked_or_one_sentence_says_that_it_is_not_here(monkeypatch, capsys):
     texts = ["a photo of a temple", "a photo of a flower", "a portrait"]
     monkeypatch.setitem(sys.modules, "open_clip", None)

@@ -19,8 +19,9 @@ from conftest import DEEPER, LESSONS, ROOT
 from tl_helpers import plots
 from tl_helpers.course import diagrams
 from tl_helpers.course.methods import METHODS
-from tl_helpers.engine import diagram, style
+from tl_helpers.engine import diagram, drawing, style
 from tl_helpers.engine.drawing import WIDE
+from tl_helpers.engine.figure import Figure
 from tl_helpers.results import Evaluation
 from tl_helpers.runs import Run
 
@@ -46,6 +47,10 @@ FIGURES = {
     "accuracies on test images": (
         lambda: plots.accuracies({"many": [0.7, 0.8, 0.9], "answers": [[0, 1], [1, 1]]}, n=None),
         r"\(3 draws; not other test images or 2 draws, 2 test images\)",
+    ),
+    "accuracies on validation images": (
+        lambda: plots.accuracies({"one": [0.5]}, "validation accuracy", n=100),
+        r"\(1 draw, 100 validation images\)",
     ),
     "lines": (lambda: plots.lines(ROWS, "shots", by="method", log=True), "probe: 0.550 at 1, 0.900 at 5"),
     "lines on test images": (lambda: plots.lines(ROWS, "shots", n=100), r"\(2 draws, 100 test images\)"),
@@ -106,6 +111,23 @@ def test_each_method_has_one_colour_and_marker_everywhere():
 def test_the_draws_are_shown_as_dots_where_there_are_several():
     dots = [len(plots.accuracies({"x": draws}, n=100).axes[0].lines[0].get_xdata()) for draws in ([0.5], [0.5, 0.6])]
     assert dots == [0, 2]
+
+
+def test_of_single_runs_no_interval_is_told():
+    single, several = plots.lines(ROWS[::2], "shots"), plots.lines(ROWS, "shots")
+    assert single.axes[0].get_xlabel() == "shots" and "interval" not in single.alt
+    assert "intervals, 2 draws" in several.axes[0].get_xlabel() and "95% intervals (2 draws" in several.alt
+
+
+def test_settings_of_one_method_differ_in_more_than_their_markers():
+    first, second = style.looks(["raw CNN, by labels", "raw CNN, by a teacher"])
+    assert first.color == second.color and first.marker != second.marker and first.linestyle != second.linestyle
+
+
+def test_eight_numbers_of_labels_all_stand_under_the_axis():
+    shots = [1, 2, 5, 10, 20, 50, 100, 200]
+    axis = plots.lines(pd.DataFrame({"shots": shots, "accuracy": 0.5}), "shots", log=True).axes[0]
+    assert [text.get_text() for text in axis.get_xticklabels()] == list(map(str, shots))
 
 
 def test_the_band_of_a_share_stays_a_share():
@@ -280,3 +302,16 @@ def test_stored_lessons_show_methods_in_their_colours(path):
         pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")).reshape(-1, 3)
         there = {"#{:02X}{:02X}{:02X}".format(*pixel) for pixel in np.unique(pixels, axis=0)}
         assert wanted <= there, alt
+
+
+def test_pictures_are_laid_on_a_figure_dot_for_dot_and_in_place_at_any_other_size(tmp_path):
+    """Each as many dots as it gets, the first row on top; where somebody saves at another resolution, as large as before."""
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    figure = Figure(2.0, 1.5)
+    drawing.paste(figure.sheet(), pixels, left=0.5, top=0.25)
+    assert (figure.pixels()[30:90, 60:150] == pixels).all() and (figure.pixels()[:30] == 255).all()
+    figure.savefig(tmp_path / "large.png", dpi=240)
+    large = np.asarray(Image.open(tmp_path / "large.png"))[..., :3]
+    assert large.shape == (360, 480, 3) and (large[61:179:2, 121:299:2] == pixels[:59, :89]).mean() > 0.99
+    figure.savefig(tmp_path / "drawn.svg")
+    assert "<image" in (tmp_path / "drawn.svg").read_text()

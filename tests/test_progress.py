@@ -38,6 +38,7 @@ def test_progress_counts_what_a_learner_passed_and_no_solution(cell):
 
 def test_an_answer_is_a_page_s_text_in_a_notebook():
     assert base.Verdict(False, "Is 1 < 2?")._repr_html_() == "<div>Not yet. Is 1 &lt; 2?</div>"
+    assert base.Verdict(True, "Use `x < 1`.")._repr_html_() == "<div>✔ Passed. Use <code>x &lt; 1</code>.</div>"
 
 
 def test_without_a_notebook_nothing_is_noted(tmp_path, monkeypatch):

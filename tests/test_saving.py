@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import dataclasses
 import json
 import os
 import pickle
@@ -168,6 +169,16 @@ def test_the_card_says_what_it_is_and_how_well_it_does(tmp_path):
     assert "calibrated, temperature 1.30; a probability below 0.40 counts as" in card
     assert card.startswith("---\npipeline_tag: image-classification\n---\n") and "21,840 parameters" in card
     assert repr(evaluation) in card and "20 training images" in card and str(tmp_path) not in card
+    assert "**The photographs**" not in card
+
+
+def test_the_card_says_whose_photographs_a_model_learned_from(tmp_path):
+    task = dataclasses.replace(tl.digits(shots=2), report="somebody's pictures (CC BY-NC-SA 4.0)")
+    vectors = tl.features(tl.RawCNN(), task)
+    model = tl.fit(tl.head(tl.RawCNN(), vectors), vectors, epochs=1, progress=False).model
+    for known in (task, vectors):
+        card = (tl.save(model, tmp_path / "model", known) / "README.md").read_text()
+        assert "- **The photographs**: somebody's pictures (CC BY-NC-SA 4.0).\n" in card
 
 
 class Own(nn.Module):

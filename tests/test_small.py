@@ -270,7 +270,7 @@ def _not_softness() -> bool:
 
 
 SENTENCES = {
-    "The probe is about .6 points behind fine-tuning, and the interval just leaves zero out (-1.1 to -0.1); the low-rank "
+    "The probe is about .6 points behind fine-tuning, and the interval just excludes zero (-1.1 to -0.1); the low-rank "
     "adapters are not clearly behind.": _adapters,
     "The large network's file shrinks from 19,774 to 5,053 kB, and an image takes .34 in place of .62 milliseconds; the "
     "accuracy stays the same to within .3 points.": _int8,

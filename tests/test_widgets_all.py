@@ -504,6 +504,15 @@ def test_every_layer_of_other_kinds_of_networks_can_be_seen(name):
 # Gallery
 
 
+def test_grad_cam_looks_where_a_network_still_has_places_also_after_it_was_rebuilt():
+    body, split = tl.backbone("resnet10t.letters", classes=10).eval(), PART[:1]
+    assert looking._last_with_places(body, split) == looking._last_with_places(body, split) == "layer2"
+    body.pretrained_cfg = body.pretrained_cfg | {"input_size": (1, 64, 64)}
+    assert looking._last_with_places(body, split) == "layer3"
+    body.maxpool = torch.nn.Identity()
+    assert looking._last_with_places(body, split) == "layer4"
+
+
 def test_grad_cam_is_that_of_the_paper():
     x = looking._normalised(raw(), PART[:3])
     act = widgets.feature_maps(raw(), x, "conv2")["conv2"]

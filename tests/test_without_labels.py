@@ -1,6 +1,9 @@
 """Pretraining without labels: the loss, the loop of lesson 12 and of its stored grid, and what views leave out."""
 
+import functools
+import itertools
 import math
+import re
 
 import nbformat
 import numpy as np
@@ -12,7 +15,7 @@ from ipywidgets import Dropdown, FloatSlider
 import tl_helpers as tl
 from conftest import ROOT
 from tl_helpers.course import experiments, lesson_12, methods, without_labels
-from tl_helpers.course.without_labels import BARE, LABELLED, LONGER, RECIPES, Recipe, learn, pair_loss
+from tl_helpers.course.without_labels import BARE, LABELLED, RECIPES, Recipe, learn, pair_loss, three_blocks
 from tl_helpers.results import mean_interval
 from tl_helpers.widgets.base import Widget
 
@@ -38,7 +41,7 @@ def test_the_lesson_runs_the_loop_of_the_stored_grid():
     loop = next(cell.source for cell in cells if cell.cell_type == "code" and cell.source.startswith("def learn("))
     names = {"torch": torch, "nn": torch.nn, "tl": tl, "lesson_12": lesson_12}
     exec(loop, names)
-    body = tl.backbone("resnet10t.letters", pretrained=False, seed=3)
+    body = three_blocks(tl.backbone("resnet10t.letters", pretrained=False, seed=3))
     torch.manual_seed(3)
     names["learn"](body.train(), tl.letters().train.x / 255, steps=TINY.steps, batch=TINY.batch)
     assert torch.equal(weights(body), weights(learn(LETTERS, seed=3, recipe=TINY)))
@@ -92,19 +95,20 @@ def test_a_pretraining_is_kept_and_a_cell_of_the_grid_takes_it(tmp_path, monkeyp
     assert asked == [f"{BARE}, 1"]
 
 
-def test_one_block_lower_a_backbone_hands_over_what_its_fourth_block_would_get():
+def test_three_blocks_hand_over_what_the_fourth_would_get():
     body = tl.backbone("resnet10t.letters").eval()
     taken, handle = [], body.layer4.register_forward_hook(lambda _, given, __: taken.append(given[0].flatten(1)))
     images, before = 2 * LETTERS[:3] - 1, weights(body)
     seen = body(images)
     handle.remove()
-    low = without_labels.lower(body)
-    assert taken[0].shape == (3, 1024) and torch.equal(low(images).sort(1).values, taken[0].sort(1).values)
-    assert torch.equal(low(images)[:, :4], taken[0][:, :4])
+    low = three_blocks(body)
+    assert taken[0].shape == (3, 1024) and torch.allclose(low(images), taken[0], atol=1e-5)
     assert torch.equal(weights(body), before) and torch.equal(body(images), seen)
     task, cell = tl.digits(1, 6), methods.Cell(lesson_12.CENTRED, methods.RESNET, 1, 1e-2, 6)
     answer, trained = methods._fair_probe(task, cell, weights="letters", blocks="3")
     assert trained == 10 * 1025 and answer(task.test).shape == (797, 10)
+    with pytest.raises(ValueError, match="Only of a resnet10t"):
+        three_blocks(tl.backbone("convnext_atto_p2.letters"))
 
 
 def test_the_lesson_shows_views_and_neighbours():
@@ -145,23 +149,20 @@ def test_leads_are_differences_of_means_of_the_stored_results():
     frame = pd.read_csv(ROOT / "data" / "results" / "without_labels.csv", keep_default_na=False)
     frame = frame[(frame.stage == "result") & (frame.shots == 5)]
     means = frame.groupby(frame.backbone.str.rsplit(", ", n=1).str[0]).test.mean()
-    assert set(means.index) == {*RECIPES} - {LONGER} and (frame.groupby("backbone").size() == 5).all()
+    assert set(means.index) == {*RECIPES} and (frame.groupby("backbone").size() == 5).all()
     for name in means.index:
         assert lesson_12.over(BARE, name)[0] == pytest.approx(100 * (means[BARE] - means[name]), abs=1e-3)
         assert lesson_12.accuracy(name)[0] == pytest.approx(means[name], abs=1e-5)
         if name in lesson_12.WAYS:
             assert lesson_12.table().loc[name, 5] == pytest.approx(means[name], abs=6e-4)
     assert lesson_12.best() == means[[lesson_12.OWN, BARE, LABELLED]].idxmax()
-    low = lesson_12.LOWER
-    for grid, name in (("longer", LONGER), ("longer", LONGER + low), *(("fair_lower", way + low) for way in lesson_12.FAIR)):
-        frame = pd.read_csv(ROOT / "data" / "results" / f"{grid}.csv", keep_default_na=False)
-        frame = frame[(frame.stage == "result") & (frame.shots == 5)]
-        frame = frame[frame.variant.str.contains("blocks=3") == name.endswith(low)]
-        if grid == "fair_lower":
-            frame = frame[frame.variant.str.contains(lesson_12.FAIR[name.removesuffix(low)])]
-        assert len(frame) == (15 if grid == "longer" else 5)
-        assert lesson_12.over(name, BARE)[0] == pytest.approx(100 * (frame.test.mean() - means[BARE]), abs=1e-3)
-        assert lesson_12.table((5,), lesson_12.FURTHER).loc[name, 5] == pytest.approx(frame.test.mean(), abs=6e-4)
+    frame = pd.read_csv(ROOT / "data" / "results" / "three_blocks.csv", keep_default_na=False)
+    frame = frame[(frame.stage == "result") & (frame.shots == 5)]
+    for name, weights_ in ((lesson_12.RANDOM, "weights=random"), (lesson_12.SHIPPED, "weights=letters")):
+        part = frame[frame.variant.str.startswith(weights_) & frame.variant.str.endswith(",blocks=3")]
+        assert len(part) == 5
+        assert lesson_12.over(name, BARE)[0] == pytest.approx(100 * (part.test.mean() - means[BARE]), abs=1e-3)
+        assert lesson_12.table().loc[name, 5] == pytest.approx(part.test.mean(), abs=6e-4)
     pixels = pd.read_csv(ROOT / "data" / "results" / "digits.csv", keep_default_na=False)
     pixels = pixels[(pixels.stage == "result") & (pixels.method == "logistic regression on pixels")]
     for shots in (1, 5):
@@ -180,3 +181,31 @@ def test_pixels_are_a_control_on_the_same_draws():
     shares = lesson_12.nearest_shares({"pixels": None})
     assert list(shares.columns) == ["as they are", "turned by 20 degrees"]
     assert shares.iloc[0, 0] > 0.95 > 0.85 > shares.iloc[0, 1]  # pixels find clean digits, and lose turned ones
+
+
+def told(value: float) -> str:
+    return f"{abs(value):.1f}".removeprefix("0") if abs(value) < 1 else f"{abs(value):.1f}"
+
+
+def as_told(found) -> set[tuple[str, str, str]]:
+    """A lead in points, with its interval, as the lesson writes it: as a lead, or the other way round, as what is lost."""
+    sign = lambda value: "-" * (round(value, 1) < 0)
+    lead = [told(found[0]), *(sign(value) + told(value) for value in found[1:])]
+    loss = [told(found[0]), *(sign(-value) + told(value) for value in (found[2], found[1]))]
+    return {tuple(lead), tuple(loss)}
+
+
+def test_each_interval_that_the_lesson_tells_is_stored(monkeypatch):
+    """Whatever the sentence: the lead before it and its two ends are those of one stored comparison."""
+    monkeypatch.setattr(lesson_12, "_answers", functools.cache(lesson_12._answers))
+    pairs = [*itertools.combinations(lesson_12.WAYS, 2)]
+    stored = [lesson_12.over(*pair, shots) for shots in lesson_12.SHOTS for pair in pairs]
+    stored += [lesson_12.change(part, kind) for part in ("turning", "thickness") for kind in ("none", *methods.SHIFTS)]
+    known = set().union(*map(as_told, stored))
+    cells = nbformat.read(ROOT / "notebooks" / "12_without_labels.ipynb", as_version=4).cells
+    text = " ".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    found = list(re.finditer(r"(-?\d*\.\d) to (-?\d*\.\d)(?!\d)", text))
+    assert len(found) > 10
+    for one in found:
+        before = re.findall(r"(?<![\d.-])\d*\.\d(?!\d)", text[max(0, one.start() - 90) : one.start()])
+        assert {(lead, *one.groups()) for lead in before} & known, text[max(0, one.start() - 90) : one.end()]

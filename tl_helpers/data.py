@@ -148,7 +148,7 @@ class Split:
 class Task:
     """Something to learn: train to learn from, val to make choices with, test to be looked at once, at the end.
 
-    report: what `tl.folder` found in the folder; None for other tasks.
+    report: what `tl.folder` found in the folder, or of `tl.photos` whose photographs they are and their licence; else None.
     """
 
     name: str

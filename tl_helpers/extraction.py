@@ -82,4 +82,4 @@ def features(
 
     splits = vectors(task.train, views), vectors(task.val), vectors(task.test)
     bar.end(f"Features of {bar.total:,} photographs")
-    return Task(f"{task.name}, as features", task.classes, *splits)
+    return Task(f"{task.name}, as features", task.classes, *splits, task.report)

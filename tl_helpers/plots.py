@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .data import Files, InputConfig, Split
 from .engine.diagram import anatomy  # noqa: F401  (lessons call it plots.anatomy)
-from .engine.drawing import scale
+from .engine.drawing import paste, scale
 from .engine.figure import Figure
 from .engine.style import COLOURS, MARKERS, looks, looks_of_rows
 from .engine.validate import brief, check_choice, check_kind, check_number
@@ -155,12 +155,6 @@ def _room(labels: Sequence[str]) -> float:
     return 0.1 + 0.15 * max(label.count("\n") + 1 for label in labels) if any(labels) else 0.02
 
 
-def paste(axis, pixels: np.ndarray, left: float = 0, top: float = 0) -> None:
-    """Lay an image on a `sheet`, dot for dot: what does not change need not be drawn again (see `Figure.pixels`)."""
-    height, width = np.divide(pixels.shape[:2], axis.figure.dpi)
-    axis.imshow(pixels, extent=(left, left + width, top + height, top), aspect="auto", interpolation="nearest")
-
-
 def history(run) -> Figure:
     """Loss and accuracy of one run, epoch by epoch, in training and in validation."""
     frame, figure = _history(run), Figure(7.5, 2.8)
@@ -231,6 +225,8 @@ def accuracies(
     figure = Figure(7.0, 0.9 + 0.4 * len(results))
     axis = figure.axes_of()
     words, covers = intervals(axis, results, n)
+    if "validation" in xlabel:
+        covers = covers.replace("test images", "validation images")
     figure.alt = f"{xlabel}, with 95% intervals ({covers}): {words}"
     axis.set(xlabel=f"{xlabel}\n95% intervals: {covers}")
     return figure
@@ -287,7 +283,7 @@ def lines(
     groups = [(None, frame)] if by is None else list(frame.groupby(by, sort=False))
     for (name, part), style in zip(groups, looks(name for name, _ in groups)):
         found = {at: mean_interval(group[y], n) for at, group in part.groupby(x)}
-        covers |= {interval.covers: True for interval in found.values()}
+        covers |= {interval.covers: True for interval in found.values() if np.isfinite(interval[1])}  # of one run none
         dots = part[y].map(np.mean)
         bands = {at: _within(interval, dots) for at, interval in found.items()}
         table = pd.DataFrame(bands, index=["mean", "low", "high"]).T
@@ -299,14 +295,15 @@ def lines(
     if log:
         axis.set_xscale("log")
         ticks = sorted(frame[x].unique())
-        ticks = ticks[:: 1 + (len(ticks) > 7)]  # more would not fit beside each other
+        ticks = ticks[:: 1 + (len(ticks) > 8)]  # more would not fit beside each other
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.minorticks_off()
     covers = " or ".join(covers)
-    axis.set(xlabel=f"{x}\nbands: 95% intervals, {covers}", ylabel=y)
+    axis.set(xlabel=f"{x}\nbands: 95% intervals, {covers}" if covers else x, ylabel=y)
     if by is not None:
         axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.alt = f"{y} against {x}, means of the runs, with 95% intervals ({covers}) as bands. " + "; ".join(texts)
+    means = f"means of the runs, with 95% intervals ({covers}) as bands" if covers else "one run each"
+    figure.alt = f"{y} against {x}, {means}. " + "; ".join(texts)
     return figure
 
 

@@ -147,9 +147,9 @@ def fit(
 
 
 def one_epoch(net, data, criterion, optimizer, scheduler, scaler, memory, bar) -> Tensor:
-    """The training loop: each batch forward, backward, and a step. Returns the sum of the losses, and of right answers."""
+    """Each batch forward, backward, and a step. Returns the sum of the losses, and of right answers."""
     net.train()
-    seen = []  # the loss of each batch, and which answers are right; adding up in each step would cost 2% of it
+    seen = []  # the loss of each batch, and which answers are right; added up once, at the end
     for micro_batches in memory.of(data):  # a list of one, the whole batch, unless the memory is short
         optimizer.zero_grad()
         parts = []
@@ -161,14 +161,15 @@ def one_epoch(net, data, criterion, optimizer, scheduler, scaler, memory, bar) -
                 scaler.scale(loss * share).backward()
                 parts.append((loss.detach(), logits.argmax(1) == labels))
         except (RuntimeError, ValueError) as error:
-            memory.halve(error)  # raises it, unless it was the memory: then the batch comes again, in smaller parts
+            memory.halve(error)  # raises it, unless the memory was short: then again, in parts
             continue
         scaler.step(optimizer)  # optimizer.step(), unless the numbers are float16
         scaler.update()
         scheduler.step()
         seen += parts
         bar.update()
-    return torch.stack([sum(loss * len(right) for loss, right in seen), torch.cat([right for _, right in seen]).sum()])
+    losses = sum(loss * len(right) for loss, right in seen)
+    return torch.stack([losses, torch.cat([right for _, right in seen]).sum()])
 
 
 def evaluate(model: nn.Module, split: Split, device: str | None = None) -> Evaluation:

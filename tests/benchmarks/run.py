@@ -200,7 +200,8 @@ def frozen(quick: bool) -> str:
     """The official tutorial's frozen recipe, 25 epochs, against features and a head, on ants and bees."""
     from torchvision import datasets, transforms
 
-    usual = [transforms.ToTensor(), transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])]
+    wanted = timm.get_pretrained_cfg(LITE0)  # the tutorial's own mean and std are those of its ResNet-18
+    usual = [transforms.ToTensor(), transforms.Normalize(wanted.mean, wanted.std)]
     bending = transforms.Compose([transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip(), *usual])
     still = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224), *usual])
     folder, epochs = REAL / "hymenoptera_data", 1 if quick else 25

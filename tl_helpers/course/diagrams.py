@@ -460,12 +460,13 @@ def centroid() -> Figure:
     for i, (kind, sign) in enumerate(zip(kinds, "os^")):
         own = points[labels[shown] == kind]
         axis.plot(*own.T, sign, color=COLOURS[i], markersize=5, alpha=0.55)
-        axis.plot(*means[i], sign, color=COLOURS[i], markersize=17, markeredgecolor="black", markeredgewidth=1.5, zorder=4)
-        axis.text(*means[i], str(kind), color="white", weight="bold", ha="center", va="center_baseline", zorder=5)
+        size, va = (22, "top") if sign == "^" else (17, "center_baseline")  # a triangle has its room below its middle
+        axis.plot(*means[i], sign, color=COLOURS[i], markersize=size, markeredgecolor="black", markeredgewidth=1.5, zorder=4)
+        axis.text(*means[i], str(kind), color="white", weight="bold", ha="center", va=va, zorder=5)
         nearest = kind == named
         axis.plot(*zip(new, means[i]), color="black", linewidth=2.5 if nearest else 1, linestyle="-" if nearest else ":")
-        half = 0.55 * new + 0.45 * means[i]
-        write(axis, *half, f"{distances[i]:.0f}", 10, over=True, weight="bold" if nearest else "normal")
+        patch = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+        write(axis, *(new + means[i]) / 2, f"{distances[i]:.0f}", 10, weight="bold" if nearest else "normal", bbox=patch)
     axis.plot(*new, "*", color="white", markeredgecolor="black", markersize=19, markeredgewidth=1.5, zorder=4)
     words = f"star: a new image\nnearest mean: that of the {named}s\nso it is called a {named}"
     axis.text(0.98, 0.05, words, transform=axis.transAxes, ha="right", fontsize=10)

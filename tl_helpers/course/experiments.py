@@ -103,8 +103,7 @@ CONTROLS = ("weights=letters", "weights=random,watch=letters", "weights=random,w
 BENDS = ("bend=0", "bend=0.25", "bend=1")
 UNBENT = ("letters, pretrained as briefly", "letters, never bent")
 UNLABELLED = tuple(without_labels.PRETRAININGS)
-LONGER = [name for name in UNLABELLED if name.startswith(without_labels.LONGER)]
-EQUAL = [name for name in UNLABELLED if name not in LONGER]  # as many steps each
+THREE_BLOCKS = tuple(f"{name},blocks=3" for name in CONTROLS[:2])  # of `without_labels`, which has no more
 OTHERS = ("mobilenetv3_small_050_s1.letters", "convnext_atto_p2.letters")
 GRIDS = {
     "digits": Grid(
@@ -125,9 +124,8 @@ GRIDS = {
     "fair_tables": Grid((CENTRED,), (10,), FIVE, range(1), tasks=TABLES, variants=CONTROLS[:2]),
     "bending": Grid((SCRATCH, TUNED), (10,), FIVE, range(1), variants=BENDS, shift=("rotation",)),
     "unbent": Grid((TUNED,), (10,), FIVE, range(1), UNBENT, variants=BENDS[:2], shift=("rotation",)),
-    "without_labels": Grid((CENTRED,), (1, 5, 10), FIVE, range(1), EQUAL, search_shots=(1, 5), shift=SHIFTS),
-    "longer": Grid((CENTRED,), (5,), FIVE, range(1), LONGER, variants=("", "blocks=3")),
-    "fair_lower": Grid((CENTRED,), (5,), FIVE, range(1), variants=[f"{name},blocks=3" for name in CONTROLS[:2]]),
+    "without_labels": Grid((CENTRED,), (1, 5, 10), FIVE, range(1), UNLABELLED, search_shots=(1, 5), shift=SHIFTS),
+    "three_blocks": Grid((CENTRED,), (1, 5, 10), FIVE, range(1), variants=THREE_BLOCKS, search_shots=(1, 5)),
     "backbones": Grid((SCRATCH, CENTROID, PROBE, TUNED), (5,), range(5, 8), range(1), OTHERS),
 }
 

@@ -15,14 +15,12 @@ from . import lesson_07 as stored
 from . import lesson_08, lesson_12, lesson_13, lesson_14, photographs, pictures_and_words, small
 from .experiments import OTHERS, PIXELS, RAW, UNBENT, in_points
 from .lesson_07 import BRIEF, FROM_SCRATCH, NEVER, SHIPPED, Claim, rows
-from .lesson_12 import LOWER
 from .methods import PROBE, SCRATCH, SHIFTS, TABLES, TUNED
-from .without_labels import BARE, LABELLED, LONGER, OWN, RECIPES
+from .without_labels import BARE, LABELLED, OWN
 
 NOTEBOOKS = DATA.parent / "notebooks"
 CENTROID, (LOGISTIC, FOREST) = "nearest centroid on letters features", PIXELS
 UNLIKE = "letters without look-alikes"
-LONG, SHORT = (f"{RECIPES[name].steps:,} steps" for name in (LONGER, BARE))
 
 
 # Leads that only this page asks for, in points; others are those of the lessons.
@@ -197,41 +195,23 @@ CLAIMS: dict[str, Sequence[Claim]] = {
             ),
         ),
     ),
-    "Without labels": (
-        *_claims(
-            "without_labels",
-            *(
-                (says, f"probe, {_labels(n)}", partial(lesson_12.over, one, other, n))
-                for says, one, other, n in (
-                    ("Letters without labels lead fair random features", BARE, lesson_12.RANDOM, 1),
-                    ("Letters without labels lead fair random features", BARE, lesson_12.RANDOM, 5),
-                    ("Letters without labels lead plain pixels", BARE, lesson_12.PIXELS, 5),
-                    ("Digits without labels lead plain pixels", OWN, lesson_12.PIXELS, 5),
-                    ("Digits without labels lead letters without labels", OWN, BARE, 5),
-                    ("Letters with labels lead letters without labels", LABELLED, BARE, 5),
-                    ("Digits without labels lead the shipped backbone", OWN, lesson_12.SHIPPED, 5),
-                )
-            ),
-            *(
-                (
-                    f"Views that vary {part} lead views that do not",
-                    f"under {kind}, {_labels(10)}",
-                    partial(_varied, part, kind),
-                )
-                for part, kind in (("turning", "rotation"), ("thickness", "thickness"))
-            ),
+    "Without labels": _claims(
+        "without_labels",
+        *(
+            (says, f"probe, {_labels(n)}", partial(lesson_12.over, one, other, n))
+            for says, one, other, n in (
+                ("Letters without labels lead fair random features", BARE, lesson_12.RANDOM, 1),
+                ("Letters without labels lead fair random features", BARE, lesson_12.RANDOM, 5),
+                ("Letters without labels lead plain pixels", BARE, lesson_12.PIXELS, 5),
+                ("Digits without labels lead plain pixels", OWN, lesson_12.PIXELS, 5),
+                ("Digits without labels lead letters without labels", OWN, BARE, 5),
+                ("Letters with labels lead letters without labels", LABELLED, BARE, 5),
+                ("Digits without labels lead the shipped backbone", OWN, lesson_12.SHIPPED, 5),
+            )
         ),
-        *_claims(
-            "longer",
-            *(
-                (says, f"probe, {_labels(5)}", partial(lesson_12.over, one, other, 5))
-                for says, one, other in (
-                    (f"{LONG} lead {SHORT}", LONGER, BARE),
-                    (f"{LONG}: one block lower leads the top", LONGER + LOWER, LONGER),
-                    (f"{LONG}, one block lower, lead plain pixels", LONGER + LOWER, lesson_12.PIXELS),
-                    (f"{LONG} lead fair random features, both one block lower", LONGER + LOWER, lesson_12.RANDOM + LOWER),
-                )
-            ),
+        *(
+            (f"Views that vary {part} lead views that do not", f"under {kind}, {_labels(10)}", partial(_varied, part, kind))
+            for part, kind in (("turning", "rotation"), ("thickness", "thickness"))
         ),
     ),
     "Other backbones": _claims(
@@ -417,8 +397,7 @@ from noise {_points(_source("noise"))} | {csv("sources")} |
 a probe at 5 labels on 900 digits without labels: {lesson_12.accuracy(OWN)[0]:.3f}, \
 minus plain pixels {_points(unlabelled(OWN, lesson_12.PIXELS))}, \
 minus letters without labels {_points(unlabelled(OWN, BARE))}; \
-these minus plain pixels {_points(unlabelled(BARE, lesson_12.PIXELS))}, \
-after {LONG} and probed one block lower {_points(unlabelled(LONGER + LOWER, lesson_12.PIXELS))} ({csv("longer")}); \
+these minus plain pixels {_points(unlabelled(BARE, lesson_12.PIXELS))}; \
 their names add {_points(unlabelled(LABELLED, BARE))} | {csv("without_labels")} |
 | which **architecture** | compare two or three on your validation images | \
 fine-tuned at 5 labels, three draws: {architectures}; \

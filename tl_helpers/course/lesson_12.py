@@ -22,22 +22,20 @@ from ..extraction import features
 from ..results import Interval
 from ..training import evaluate, fit
 from . import experiments
-from .experiments import CENTRED, CONTROLS, FIVE
+from .experiments import CENTRED, FIVE
 from .lesson_04 import centred, random_body
 from .lesson_05 import few
 from .lesson_07 import rows, shifted
 from .methods import SHIFTS, apply_shift
-from .without_labels import BARE, LABELLED, LONGER, OWN, SEEDS, UNTHICKENED, UNTURNED, images_of, lower, pair_loss
+from .without_labels import BARE, LABELLED, OWN, SEEDS, UNTHICKENED, UNTURNED, images_of, pair_loss, three_blocks
 
-__all__ = ["images_of", "lower", "pair_loss", "random_body"]
+__all__ = ["images_of", "pair_loss", "random_body", "three_blocks"]
 
 SHOTS = (1, 5, 10)
 COLUMNS = ["in points", "from", "to"]
 PIXELS, RANDOM, SHIPPED = "pixels", "random weights", "letters with labels, the shipped backbone"
-FAIR = {RANDOM: CONTROLS[1], SHIPPED: CONTROLS[0]}  # stored in the grids `fair` and `fair_lower`
+FAIR = dict(zip((SHIPPED, RANDOM), experiments.THREE_BLOCKS))  # in the grid `three_blocks`
 WAYS = (PIXELS, RANDOM, OWN, BARE, LABELLED, SHIPPED)
-LOWER = ", one block lower"  # after the name of RANDOM, LONGER or SHIPPED: a probe on what the fourth block would get
-FURTHER = (PIXELS, RANDOM + LOWER, BARE, LONGER, LONGER + LOWER, SHIPPED, SHIPPED + LOWER)
 
 
 # Views, and what a backbone makes of images.
@@ -153,28 +151,24 @@ def nearest_shares(bodies: dict[str, nn.Module | None], turned: int = 2) -> pd.D
 
 
 def stored(name: str, shots: int = 5, seeds: Sequence[int] = SEEDS) -> pd.DataFrame:
-    """The results of one of WAYS or FURTHER or of another recipe, on the draws that all have in common: a row for each draw,
-    of each pretraining. (Each draw has random weights of its own in RANDOM; SHIPPED is one pretraining; PIXELS is logistic
+    """The results of one of WAYS or of another recipe, on the draws that all have in common: a row for each draw, of each
+    pretraining. (Each draw has random weights of its own in RANDOM; SHIPPED is one pretraining; PIXELS is logistic
     regression, stored in the grid `digits`.)
     """
-    cut, name = name.endswith(LOWER), name.removesuffix(LOWER)
-    if cut and name not in (RANDOM, LONGER, SHIPPED):
-        raise ValueError(f"Of {name!r} no probe one block lower is stored.")
     if name == PIXELS:
         found = rows(shots=shots, method=experiments.PIXELS[0]).assign(pretraining=0)
     elif name in FAIR:
-        variant = f"{FAIR[name]},blocks=3" if cut else FAIR[name]
-        found = rows("fair_lower" if cut else "fair", shots=shots, method=CENTRED, variant=variant).assign(pretraining=0)
+        found = rows("three_blocks", shots=shots, method=CENTRED, variant=FAIR[name]).assign(pretraining=0)
     else:
-        frame = rows("longer" if name == LONGER else "without_labels", shots=shots, variant="blocks=3" if cut else "")
+        frame = rows("without_labels", shots=shots)
         parts = [frame[frame.backbone == f"{name}, {seed}"].assign(pretraining=seed) for seed in seeds]
         found = pd.concat(parts)
     return found[found.seed.isin(FIVE)].sort_values(["pretraining", "seed"])
 
 
-def table(shots: Sequence[int] = SHOTS, ways: Sequence[str] = WAYS) -> pd.DataFrame:
+def table(shots: Sequence[int] = SHOTS) -> pd.DataFrame:
     """Mean test accuracy: a row for each way to pretrain, a column for each number of labels per class."""
-    found = {name: [stored(name, count).test.mean() for count in shots] for name in ways}
+    found = {name: [stored(name, count).test.mean() for count in shots] for name in WAYS}
     return pd.DataFrame(found, pd.Index(shots, name="labels per class")).T.round(3)
 
 
@@ -222,9 +216,9 @@ def compared(shots: int = 5) -> Figure:
     return figure
 
 
-def leads(of: str = BARE, shots: int = 5, ways: Sequence[str] = WAYS) -> pd.DataFrame:
+def leads(of: str = BARE, shots: int = 5) -> pd.DataFrame:
     """The lead of one of the ways over each other one, with its 95% interval; below zero, it is behind."""
-    return pd.DataFrame({f"over {name}": over(of, name, shots) for name in ways if name != of}, COLUMNS).T.round(1)
+    return pd.DataFrame({f"over {name}": over(of, name, shots) for name in WAYS if name != of}, COLUMNS).T.round(1)
 
 
 def change(without: str, kind: str, level: float = 0.95) -> Interval:

@@ -142,11 +142,13 @@ def curves() -> Figure:
     """Accuracy of teacher, student and the raw CNN alone against labels per class."""
     columns = {"shots": "labelled images per class", "test": "accuracy on the test digits"}
     student = small.rows(DISTILLED, variant=small.SOFT)
-    parts = [student.assign(method="raw CNN, taught by the teacher")]
-    for method, name in ((TUNED, "fine-tuned (the teacher)"), (RAW, "raw CNN, taught by labels")):
+
+    def beside(method: str, name: str) -> pd.DataFrame:
         part = lesson_07.rows(method=method)
-        parts.append(part[part.seed.isin(student.seed) & part.shots.isin(student.shots)].assign(method=name))
-    frame = pd.concat(parts).rename(columns=columns)
+        return part[part.seed.isin(student.seed) & part.shots.isin(student.shots)].assign(method=name)
+
+    teacher, alone = beside(TUNED, "fine-tuned, the teacher"), beside(RAW, "raw CNN, taught by labels")
+    frame = pd.concat([teacher, student.assign(method="raw CNN, taught by the teacher"), alone]).rename(columns=columns)
     return plots.lines(frame, *columns.values(), by="method", log=True, n=experiments.test_images("digits"))
 
 

@@ -329,7 +329,7 @@ def _watched(name: str, seed: int, shots: int = 0) -> nn.Module:
 
 
 _unlabelled = functools.lru_cache(maxsize=2)(without_labels.pretrained)
-_lower = functools.lru_cache(maxsize=2)(without_labels.lower)
+_three_blocks = functools.lru_cache(maxsize=2)(without_labels.three_blocks)
 
 
 def _fair_probe(
@@ -337,17 +337,17 @@ def _fair_probe(
 ) -> tuple[Answer, int]:
     """A probe on features that are centred and brought to one spread by the training images, whatever their size.
 
-    blocks: "3" for features one block below the top.
+    blocks: "3" for the features of the first three blocks, which is all that a backbone without labels has.
     """
     if blocks not in ("", "3"):
-        raise ValueError(f"A probe stands at the top, or with blocks=3 one block lower; not with blocks={blocks}.")
+        raise ValueError(f"A probe stands at the top, or with blocks=3 on the first three blocks; not with blocks={blocks}.")
     if cell.backbone in without_labels.PRETRAININGS:
         body = _unlabelled(cell.backbone)
     elif weights == "random":
         body = _watched(cell.backbone, cell.seed, cell.shots if watch == "digits" else 0)
     else:
         body = _frozen(cell.backbone, True, 0)
-    body = _lower(body) if blocks else body
+    body = _three_blocks(body) if blocks else body
     seen = _varied(body, task.train, 5 if cell.task == "digits" else 1, cell.seed)
     middle = seen.x.mean(0)
     spread = (seen.x - middle).std()

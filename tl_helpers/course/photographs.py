@@ -13,7 +13,8 @@ import itertools
 import math
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -103,12 +104,22 @@ def _watched(body: nn.Module, task: Task) -> nn.Module:
     return watch(body, pixels[torch.randperm(len(pixels), generator=order)][:256], batch=32)
 
 
+class Suited(NamedTuple):
+    """How a network is fine-tuned as suits the pictures: at `side` pixels, with smaller rates towards the input or not."""
+
+    side: int
+    epochs: int
+    layer_decay: float | None = None
+    augment: Callable = functools.partial(crop_and_flip, area=0.7)
+    batch_size: int = 32
+
+
 # Where fine-tuning might pay: far from ImageNet, with the most labels, in a size and with changes that suit the pictures.
-# Side, augmentation, epochs, batch.
 RECIPE = "recipe=suited"
 SUITED = {
-    ("clothes", LETTERS): (32, functools.partial(crop_and_flip, area=0.7), 15, 32),
-    ("clothes", LITE0): (64, functools.partial(crop_and_flip, area=0.7), 6, 32),
+    ("clothes", LETTERS): Suited(32, 15),
+    ("clothes", LITE0): Suited(64, 6),
+    ("solar-cells", LITE0): Suited(160, 12, layer_decay=0.7),
 }
 
 
@@ -129,7 +140,7 @@ def _vectors(name: str, body_name: str, side: int, random: bool, most: int) -> t
 
 def side_of(cell: Cell) -> int:
     """Of the pictures that a whole network sees, in pixels."""
-    return SUITED[cell.task, cell.backbone][0] if cell.variant else SIDE
+    return SUITED[cell.task, cell.backbone].side if cell.variant else SIDE
 
 
 def _few(task: Task, cell: Cell) -> Task:
@@ -150,11 +161,10 @@ def _whole(model: nn.Module, cell: Cell) -> nn.Module:
 def _trained(model: nn.Module, cell: Cell) -> nn.Module:
     """What of a network may learn, trained: 8 epochs or 60 steps of 16, whichever takes longer, or as the recipe has it."""
     few = _few(squares(cell.task, side_of(cell), pool(cell)), cell)
-    augment, epochs, batch = crop_and_flip, max(8, math.ceil(60 / math.ceil(len(few.train) / 16))), 16
-    if cell.variant:
-        _, augment, epochs, batch = SUITED[cell.task, cell.backbone]
-    how = {"epochs": epochs, "lr": cell.lr, "batch_size": batch, "augment": augment, "seed": cell.seed}
-    return fit(model, few, **how, progress=False).model
+    how = Suited(SIDE, max(8, math.ceil(60 / math.ceil(len(few.train) / 16))), augment=crop_and_flip, batch_size=16)
+    how = (SUITED[cell.task, cell.backbone] if cell.variant else how)._asdict()
+    del how["side"]
+    return fit(model, few, **how, lr=cell.lr, seed=cell.seed, progress=False).model
 
 
 def _learn(cell: Cell) -> tuple[nn.Module | None, Task]:
@@ -318,6 +328,19 @@ def interval(rows: pd.DataFrame, minus: pd.DataFrame | None = None, level: float
     return mean_interval(right(rows.sort_values("seed")), level=level, minus=other, of=of)
 
 
+def table(task: str) -> pd.DataFrame:
+    """All that is stored of a set: a row for each method, a column for each number of labels per class, with the mean test
+    accuracy and its 95% interval.
+    """
+    order = [CHANCE, *WITHOUT, CENTROID, PROBE, SMALL, TUNED, AFTER]
+    rows, found = experiments.select(load(), stage="result", task=task), {}
+    rows = rows.sort_values("method", key=lambda methods: methods.map(order.index))
+    for (method, body, variant, shots), part in rows.groupby(["method", "backbone", "variant", "shots"], sort=False):
+        name = method + (", letters" if body == LETTERS else "") + (", as suits the pictures" if variant else "")
+        found.setdefault(name, {})[shots] = "{:.3f} ({:.3f} to {:.3f})".format(*interval(part))
+    return pd.DataFrame(found).T.sort_index(axis=1).rename_axis(columns="labels per class").fillna("")
+
+
 def gains() -> pd.DataFrame:
     """Task by task and labels per class by labels per class: the best of what stands on ImageNet against the best without.
 
@@ -345,7 +368,7 @@ def suited(task: str, body: str, over: str | None = None, level: float = 0.95) -
 def figure() -> Figure:
     """Will it help you? The lead of transfer over the best method without pretraining, against labels, for each task."""
     found = gains()
-    drawn = Figure(7.0, 3.6)
+    drawn = Figure(8.0, 3.6)
     axis, words = drawn.axes_of(), []
     for i, (task, part) in enumerate(found.groupby("task", sort=False)):
         part = part.sort_values("labels per class")
@@ -366,6 +389,6 @@ def figure() -> Figure:
     ticks = (1, 2, 5, 10, 20, 50, 100, 200)
     axis.set_xticks(ticks, ticks)
     axis.set_xticks([], minor=True)
-    axis.legend(fontsize=8)
+    axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     drawn.alt = "The lead of transfer from ImageNet over the best method without it, by task. " + "; ".join(words) + "."
     return drawn

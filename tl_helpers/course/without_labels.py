@@ -30,19 +30,18 @@ class Recipe:
     images: "letters" (2,752 printed ones) or "digits" (the 900 handwritten ones that labels are drawn from).
     labels: whether they are used: cross-entropy in place of the loss of pairs, on the same views.
     without: what the views leave out, see `glyphs.augment`; strength: of the views.
-    steps, batch: so many steps, each with two views of so many images. A hundred steps are half a minute of two cores.
+    steps, batch: so many steps, each with two views of so many images. 400 steps are a minute and a half of two cores.
     """
 
     images: str = "letters"
     labels: bool = False
     without: str | None = None
     strength: float = 1.0
-    steps: int = 100
+    steps: int = 400
     batch: int = 128
 
 
 BARE, LABELLED, OWN = "letters without labels", "letters with labels", "digits without labels"
-LONGER = "letters without labels, longer"
 UNTURNED, UNTHICKENED = "letters without labels, never turned", "letters without labels, one thickness"
 RECIPES = {
     BARE: Recipe(),
@@ -50,7 +49,6 @@ RECIPES = {
     OWN: Recipe("digits"),
     UNTURNED: Recipe(without="turning"),
     UNTHICKENED: Recipe(without="thickness"),
-    LONGER: Recipe(steps=250),
 }
 SEEDS = range(3)
 PRETRAININGS = {f"{name}, {seed}": (name, seed) for seed in SEEDS for name in RECIPES}  # as backbones of the grid
@@ -77,7 +75,7 @@ def pair_loss(vectors: Tensor, temperature: float = TEMPERATURE) -> Tensor:
 
 
 def learn(images: Tensor, labels: Tensor | None = None, seed: int = 0, recipe: Recipe = RECIPES[BARE]) -> nn.Module:
-    """A resnet10t pretrained from random weights, with the loss of pairs, or with labels if they are given.
+    """The first three blocks of a resnet10t pretrained from random weights, with the loss of pairs, or with labels if given.
 
     Args:
         images: float32 in [0, 1], N x 1 x 32 x 32.
@@ -85,15 +83,15 @@ def learn(images: Tensor, labels: Tensor | None = None, seed: int = 0, recipe: R
         seed: of the initial weights, the order and the views.
         recipe: strength, without, steps and batch of it.
 
-    Returns: a bare backbone (its features are N x 512), in evaluation mode.
+    Returns: a bare backbone (its features are N x 1,024), in evaluation mode.
     """
-    body = backbone(RESNET, pretrained=False, seed=seed)
+    body = three_blocks(backbone(RESNET, pretrained=False, seed=seed))
     normalise = input_of(body).normalise
     with seeded(seed):
         if labels is None:
-            top = nn.Sequential(nn.Linear(512, 256), nn.BatchNorm1d(256), nn.ReLU(), nn.Linear(256, 128))
+            top = nn.Sequential(nn.Linear(1024, 1024), nn.BatchNorm1d(1024), nn.ReLU(), nn.Linear(1024, 256))
         else:
-            top = nn.Linear(512, int(labels.max()) + 1)
+            top = nn.Linear(1024, int(labels.max()) + 1)
         optimizer = torch.optim.AdamW([*body.parameters(), *top.parameters()], RATE, weight_decay=DECAY)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=recipe.steps)
         body.train()
@@ -112,16 +110,16 @@ def learn(images: Tensor, labels: Tensor | None = None, seed: int = 0, recipe: R
     return body.eval()
 
 
-def lower(body: nn.Module) -> nn.Module:
+def three_blocks(body: nn.Module) -> nn.Module:
     """A copy of a resnet10t without its fourth block: of an image of 32 x 32 pixels its features are what that block would
-    get, 256 maps of 2 x 2 places, as 1,024 numbers.
+    get, 256 maps of 2 x 2 places, as 1,024 numbers. Channels come last in its weights, with which a CPU is a sixth faster.
 
     Raises:
         ValueError: this is no resnet10t.
     """
     if body.pretrained_cfg.get("architecture") != "resnet10t":
-        raise ValueError("Only a resnet10t is cut one block lower here.")
-    body = copy.deepcopy(body)
+        raise ValueError("Only of a resnet10t are the first three blocks taken here.")
+    body = copy.deepcopy(body).to(memory_format=torch.channels_last)
     body.layer4, body.num_features = nn.PixelUnshuffle(2), 1024  # N x 256 x 2 x 2 to N x 1,024 x 1 x 1
     return body
 
@@ -138,6 +136,6 @@ def pretrained(name: str) -> nn.Module:
         path.parent.mkdir(exist_ok=True)
         save_file({k: v.contiguous() for k, v in body.state_dict().items()}, path.with_suffix(".part"))
         path.with_suffix(".part").replace(path)
-    body = backbone(RESNET, pretrained=False)
+    body = three_blocks(backbone(RESNET, pretrained=False))
     body.load_state_dict(load_file(path))
     return freeze(body).eval()

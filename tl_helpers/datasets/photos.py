@@ -76,7 +76,15 @@ SOURCES = {
 }
 WEIGHTS = {"mobilenetv2_100.ra_in1k": 14, "resnet50.a1_in1k": 102}  # megabytes of weights that lessons propose
 NEEDS = {"09": ("ants-and-bees", "clothes", "pets")}
-SETS = ("ants-and-bees", "cats-and-dogs", "clothes", "pets", "solar-cells")
+CREDITS = {  # whose they are, and what one may do with them: the report of each task
+    "ants-and-bees": "hymenoptera_data of PyTorch's tutorial, taken from ImageNet: for research and teaching",
+    "cats-and-dogs": "the Oxford-IIIT pets, Parkhi and others, Cats and Dogs, 2012 (CC BY-SA 4.0)",
+    "clothes": "Fashion-MNIST, Xiao, Rasul and Vollgraf, 2017 (MIT)",
+    "pets": "the Oxford-IIIT pets, Parkhi and others, Cats and Dogs, 2012 (CC BY-SA 4.0)",
+    "solar-cells": "elpv-dataset, Buerhop-Lutz and others, 2018, and Deitsch and others, 2021 (CC BY-NC-SA 4.0: not for "
+    "commercial use)",
+}
+SETS = tuple(CREDITS)
 
 
 def command_for(name: str) -> str:
@@ -92,7 +100,8 @@ def photos(name: str, shots: int | str | None = None, seed: int = 0, doubtful: b
     PyTorch's transfer-learning tutorial; "clothes": ten kinds, 28 x 28 grey; "solar-cells": cells of solar modules that glow
     under current, sound or defective, 300 x 300 grey, from the package elpv-dataset. The test images are the set's own (for
     ants-and-bees what the tutorial calls val; of the solar cells, which have none, a fixed three tenths). The validation
-    images are a fifth of each class of the rest, always the same; training images are drawn from the others.
+    images are a fifth of each class of the rest, always the same; training images are drawn from the others. The task's
+    `report` says whose the photographs are, and under which licence; the card of a model saved with the task says it too.
 
     Args:
         name: one of these five.
@@ -124,7 +133,7 @@ def photos(name: str, shots: int | str | None = None, seed: int = 0, doubtful: b
     train = np.sort(np.concatenate([place[cut:] for place, cut in zip(places, cuts)]))
     drawn = draw(pool[train], shots, seed)
     title = name if drawn.y.shape == train.shape else f"{name}, {shots} per class"
-    return Task(title, tuple(classes), drawn, pool[val], test)
+    return Task(title, tuple(classes), drawn, pool[val], test, CREDITS[name])
 
 
 def _fetched(name: str) -> tuple[Sequence[str], Split, Split, Tensor]:

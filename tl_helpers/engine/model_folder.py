@@ -111,6 +111,7 @@ def card(model: nn.Module, config: dict, task, evaluation: Evaluation | None) ->
         f"{count_parameters(model)[1]:,} parameters; saved on {time.strftime('%Y-%m-%d')}.",
         f"**It tells apart** {config['num_classes']} classes: {', '.join(config['label_names'])}.",
         f"**Trained on**: {learned}.",
+        *([f"**The photographs**: {task.report}."] if isinstance(getattr(task, "report", None), str) else []),
         f"**How well it does**: {evaluation or 'not told'}.",
         f"**Input**: {' x '.join(map(str, wanted.size))} (channels x height x width), pixels in [0, 1], less the mean "
         f"{wanted.mean}, divided by the standard deviation {wanted.std}; resized by {wanted.interpolation} interpolation.",

@@ -70,7 +70,7 @@ def look(name) -> Look | None:
 def looks(names: Iterable) -> list[Look]:
     """How each of several is drawn in one figure, no two alike: methods as everywhere, others in colours that are left.
 
-    Where a method comes several times, with other settings, it keeps its colour.
+    Where a method comes several times, with other settings, it keeps its colour, and has another line.
     """
     names = list(names)
     found, taken = [look(name) for name in names], set()
@@ -79,9 +79,10 @@ def looks(names: Iterable) -> list[Look]:
     # Unknown names: a colour and a marker that no method of this figure has, as long as there are such.
     free = [Look(c, m, line) for line in LINES for c, m in zip(COLOURS, MARKERS)]
     free += [Look(c, m) for m in MARKERS for c in hues]
+    others = (*LINES[1:], LINES[0])  # the solid line last: the method itself has it
     free.sort(key=lambda one: (one.color not in hues) + any(one.marker == other.marker for other in known))
     for i, one in enumerate(found):
-        choices = free if one is None else [one, *(Look(one.color, marker, line) for line in LINES for marker in MARKERS)]
+        choices = free if one is None else [one, *(Look(one.color, marker, line) for line in others for marker in MARKERS)]
         kept = {other[:2] for other in known} if one is None else set()
         found[i] = next((c for c in choices if c not in taken and c[:2] not in kept), choices[0])
         taken.add(found[i])

@@ -15,8 +15,10 @@ from ..engine.parts import checksum
 from ..models import input_of
 
 
-def cached(most: int) -> Callable:
+def cached(most: int, contents: bool = True) -> Callable:
     """Keeps the last answers of a function of (model, split, ...), by what these hold and not by which objects they are.
+
+    contents: the answer depends on the numbers in the network and on the pictures; else only on how the network is built.
 
     A network that was changed in place, in whatever way, is asked anew. Neither it nor the pictures are kept alive, unless
     one of its functions was replaced by one that holds them.
@@ -27,7 +29,7 @@ def cached(most: int) -> Callable:
 
         @functools.wraps(function)
         def ask(model: nn.Module, split: Split, *more, **named):
-            key = (*_contents(model, split), more, *named.items())
+            key = (*_building(model), *(_contents(model, split) if contents else ()), more, *named.items())
             answers[key] = answers.pop(key) if key in answers else function(model, split, *more, **named)
             while len(answers) > most:
                 del answers[next(iter(answers))]
@@ -38,18 +40,22 @@ def cached(most: int) -> Callable:
     return decorate
 
 
-def _contents(model: nn.Module, split: Split) -> tuple:
-    """All that decides an answer: kinds, settings, functions and hooks of the modules, and checksums of the numbers."""
+def _building(model: nn.Module) -> tuple:
+    """How a network is built: kinds, settings, functions and hooks of the modules."""
     modules = [*model.modules()]
     settings = [[(name, value) for name, value in vars(module).items() if _is_setting(name, value)] for module in modules]
     # The functions themselves: of one that was let go, another may have the address.
     called = tuple((name, value) for module in modules for name, value in vars(module).items() if callable(value))
     hooks = [[*module._forward_pre_hooks, *module._forward_hooks] for module in modules]  # torch gives each number once
+    return tuple(map(type, modules)), called, repr((settings, hooks, input_of(model)))
+
+
+def _contents(model: nn.Module, split: Split) -> tuple:
+    """Checksums of a network and of pictures; of photographs in files, which they are and when they were changed."""
     paths = split.x if isinstance(split.x, Files) else ()
-    files = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
+    files = tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths)
     tensors = [*model.parameters(), *model.buffers(), split.y, *([] if files else [split.x])]
-    sums = tuple((values.shape, values.dtype, checksum(values)) for values in tensors)
-    return tuple(map(type, modules)), called, repr((settings, hooks, files, input_of(model))), sums
+    return files, tuple((values.shape, values.dtype, checksum(values)) for values in tensors)
 
 
 def _is_setting(name: str, value: object) -> bool:

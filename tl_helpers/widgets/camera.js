@@ -38,7 +38,7 @@ function render({ model, el }) {
   const $ = (name) => el.querySelector(`.tl-camera ${name}`), now = () => performance.now();
   const video = $("video"), start = $(".start"), cards = [], thumbs = new Map();
   let stream = null, gone = false, n = 0, sent = 0, held = null, waiting = [], taken = 0, byKey = false, busy = false;
-  let times = [], last = { name: null, since: 0 };
+  let live = false, times = [], last = { name: null, since: 0 };
   const state = () => model.get("state"), knows = () => state().classes.filter(([, count]) => count).length > 1;
   const say = (words) => ($(".words").textContent = words);
   const send = (content, buffers) => model.send({ ...content, view }, undefined, buffers);
@@ -60,7 +60,7 @@ function render({ model, el }) {
       if (held !== null && now() - taken > EVERY) [take, taken] = [held, now()];
       else if (!knows()) return;
     }
-    sent = now();
+    [sent, live] = [now(), !picture];
     const number = ++n, exam = picture ? picture.exam : $(".exam").checked;
     try {
       const data = picture?.data ?? (await jpeg(video, video.videoWidth, video.videoHeight));
@@ -78,7 +78,7 @@ function render({ model, el }) {
     if (message.to !== "frame" || message.n !== n) return;
     sent = 0;
     if (busy) [busy] = [false, say("")];
-    if (message.bars) answer(message);
+    if (message.bars && (stream || !live)) answer(message); // not what the camera saw before it was stopped
     setTimeout(next, 0);
   }
   function answer({ name, bars, line }) {

@@ -155,7 +155,7 @@ class Revealed:
         axis = self.figure.axes_of()
         for (name, values), colour, marker in zip(lines.items(), plots.COLOURS, plots.MARKERS):
             axis.plot(at, values, color=colour, marker=marker, linestyle="-" if name == "measured" else "--", label=name)
-        axis.set_title(self.question, fontsize=10, wrap=True)
+        axis.set_title(self.question.rstrip(":"), fontsize=10, wrap=True)
         shown, room = [asked.low, asked.high, *self.answer], (asked.high - asked.low) / 30  # the axis that was drawn on
         axis.set_ylim(min(shown) - room, max(shown) + room)
         axis.legend()

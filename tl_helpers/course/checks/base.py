@@ -8,6 +8,7 @@ import html
 import importlib
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +30,8 @@ class Verdict:
         return f"{'✔ Passed.' if self.passed else 'Not yet.'} {self.text}"
 
     def _repr_html_(self) -> str:  # JupyterLab breaks lines of plain text within words
-        return f"<div>{html.escape(repr(self))}</div>"
+        text = re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(repr(self)))
+        return f"<div>{text}</div>"
 
 
 LESSONS = sorted(path.stem.removeprefix("lesson_") for path in Path(__file__).parent.glob("lesson_*.py"))

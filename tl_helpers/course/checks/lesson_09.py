@@ -92,7 +92,7 @@ def best_of(function) -> str:
         if found > binom.ppf(0.999, n, p) / n - 1e-9:
             raise NotYet(f"{text}. Is that the best of all rows at once? Take the best of each row, then their mean.")
         raise NotYet(f"{text}, and about {right:.3f} is what looking so often gives.")
-    return "The more often one looks and the fewer photographs there are, the better it looks, and nothing has been learned."
+    return "The more often you look and the fewer photographs there are, the better it seems, and nothing has been learned."
 
 
 @exercise("09")
