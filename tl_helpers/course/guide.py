@@ -393,7 +393,7 @@ minus the raw CNN {_points(shift("noise", TUNED, RAW))} | {csv("digits")} |
 | which **source** for the backbone | one made of the same parts as your images | \
 a probe at 5 labels minus training from scratch: from letters upside down {_points(_source("letters upside down"))}, \
 from noise {_points(_source("noise"))} | {csv("sources")} |
-| plenty of images, and **no labels** for them | pretrain on pairs of views, best of images like your own, then a probe | \
+| plenty of images, and **no labels** for them | pretrain on pairs of views of them, then a probe | \
 a probe at 5 labels on 900 digits without labels: {lesson_12.accuracy(OWN)[0]:.3f}, \
 minus plain pixels {_points(unlabelled(OWN, lesson_12.PIXELS))}, \
 minus letters without labels {_points(unlabelled(OWN, BARE))}; \
