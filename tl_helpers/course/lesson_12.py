@@ -173,7 +173,7 @@ def table(shots: Sequence[int] = SHOTS) -> pd.DataFrame:
 
 
 def best(shots: int = 5) -> str:
-    """Which of digits without labels, letters without labels and letters with labels is ahead of the other two, if any is."""
+    """Which of digits without labels, letters without labels and letters with labels leads the other two, if one does."""
     ways = (OWN, BARE, LABELLED)
     ahead = [one for one in ways if all(over(one, other, shots)[1] > 0 for other in ways if other != one)]
     return ahead[0] if ahead else "too close to tell"
