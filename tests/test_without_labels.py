@@ -107,7 +107,7 @@ def test_three_blocks_hand_over_what_the_fourth_would_get():
     task, cell = tl.digits(1, 6), methods.Cell(lesson_12.CENTRED, methods.RESNET, 1, 1e-2, 6)
     answer, trained = methods._fair_probe(task, cell, weights="letters", blocks="3")
     assert trained == 10 * 1025 and answer(task.test).shape == (797, 10)
-    with pytest.raises(ValueError, match="Only of a resnet10t"):
+    with pytest.raises(ValueError, match="takes a resnet10t only"):
         three_blocks(tl.backbone("convnext_atto_p2.letters"))
 
 

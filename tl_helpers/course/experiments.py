@@ -103,7 +103,7 @@ CONTROLS = ("weights=letters", "weights=random,watch=letters", "weights=random,w
 BENDS = ("bend=0", "bend=0.25", "bend=1")
 UNBENT = ("letters, pretrained as briefly", "letters, never bent")
 UNLABELLED = tuple(without_labels.PRETRAININGS)
-THREE_BLOCKS = tuple(f"{name},blocks=3" for name in CONTROLS[:2])  # of `without_labels`, which has no more
+THREE_BLOCKS = tuple(f"{name},blocks=3" for name in CONTROLS[:2])  # for `without_labels`, whose backbones have three
 OTHERS = ("mobilenetv3_small_050_s1.letters", "convnext_atto_p2.letters")
 GRIDS = {
     "digits": Grid(

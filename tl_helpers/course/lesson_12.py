@@ -88,7 +88,7 @@ def probes(bodies: dict[str, nn.Module | None], shots: Sequence[int] = (1, 5, 10
     """The test accuracy on digits of a linear probe on each frozen backbone: a row for each number of labels and draw.
 
     None in place of a backbone stands for the pixels. What it sees is centred and brought to one spread by the training
-    images, so that nobody loses for the size of it.
+    images, so that no row loses merely because its numbers are small.
     """
     task, found = digits("all"), []
     for name, body in bodies.items():

@@ -1,6 +1,6 @@
 """Pretraining without labels: SimCLR on letters or digits, and controls that differ from it in one thing each.
 
-Lesson 12 writes the loss and the loop in its own cells; here they stand again, for the stored grid `without_labels`.
+Lesson 12 writes the loss and the loop in its own cells; here they are repeated, for the stored grid `without_labels`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Recipe:
     images: "letters" (2,752 printed ones) or "digits" (the 900 handwritten ones that labels are drawn from).
     labels: whether they are used: cross-entropy in place of the loss of pairs, on the same views.
     without: what the views leave out, see `glyphs.augment`; strength: of the views.
-    steps, batch: so many steps, each with two views of so many images. 400 steps are a minute and a half of two cores.
+    steps, batch: so many steps, each with two views of so many images. 400 steps take two and a half minutes of one core.
     """
 
     images: str = "letters"
@@ -112,13 +112,13 @@ def learn(images: Tensor, labels: Tensor | None = None, seed: int = 0, recipe: R
 
 def three_blocks(body: nn.Module) -> nn.Module:
     """A copy of a resnet10t without its fourth block: of an image of 32 x 32 pixels its features are what that block would
-    get, 256 maps of 2 x 2 places, as 1,024 numbers. Channels come last in its weights, with which a CPU is a sixth faster.
+    get, 256 maps of 2 x 2 places, as 1,024 numbers. Its weights are stored channels-last, a sixth faster on a CPU.
 
     Raises:
         ValueError: this is no resnet10t.
     """
     if body.pretrained_cfg.get("architecture") != "resnet10t":
-        raise ValueError("Only of a resnet10t are the first three blocks taken here.")
+        raise ValueError("three_blocks takes a resnet10t only.")
     body = copy.deepcopy(body).to(memory_format=torch.channels_last)
     body.layer4, body.num_features = nn.PixelUnshuffle(2), 1024  # N x 256 x 2 x 2 to N x 1,024 x 1 x 1
     return body
