@@ -159,7 +159,8 @@ def test_what_the_lessons_say_of_where_fine_tuning_pays(rows, lesson):
     if lesson == "09_photographs":
         mean, low, high = photographs.suited("solar-cells", photographs.LITE0)
         said = re.search(r"fine-tuning stayed (\.\d+) behind \((\S+) to (\S+)\), not clearly", text)
-        assert said.groups() == tuple(f"{-value:.3f}".replace("0.", ".", 1) for value in (mean, high, low)) and low < 0 < high
+        told = tuple(f"{-value:.3f}".replace("0.", ".", 1) for value in (mean, high, low))
+        assert said.groups() == told and low < 0 < high
 
 
 def test_a_verdict_needs_an_interval_that_leaves_zero_out():
