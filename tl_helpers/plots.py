@@ -225,7 +225,7 @@ def accuracies(
     figure = Figure(7.0, 0.9 + 0.4 * len(results))
     axis = figure.axes_of()
     words, covers = intervals(axis, results, n)
-    if "validation" in xlabel:
+    if "validation" in str(xlabel):
         covers = covers.replace("test images", "validation images")
     figure.alt = f"{xlabel}, with 95% intervals ({covers}): {words}"
     axis.set(xlabel=f"{xlabel}\n95% intervals: {covers}")
