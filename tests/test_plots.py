@@ -49,8 +49,8 @@ FIGURES = {
         r"\(3 draws; not other test images or 2 draws, 2 test images\)",
     ),
     "accuracies on validation images": (
-        lambda: plots.accuracies({"one": [0.5]}, "validation accuracy", n=100),
-        r"\(1 draw, 100 validation images\)",
+        lambda: plots.accuracies({"one": [0.5]}, n=100, images="validation images"),
+        r"accuracy on the validation images, with 95% intervals \(1 draw, 100 validation images\)",
     ),
     "lines": (lambda: plots.lines(ROWS, "shots", by="method", log=True), "probe: 0.550 at 1, 0.900 at 5"),
     "lines on test images": (lambda: plots.lines(ROWS, "shots", n=100), r"\(2 draws, 100 test images\)"),

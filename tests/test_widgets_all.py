@@ -25,6 +25,7 @@ from torch import nn
 import tl_helpers as tl
 from tl_helpers import widgets
 from tl_helpers.course import experiments
+from tl_helpers.engine.parts import Facts
 from tl_helpers.images import prepare
 from tl_helpers.widgets import base, looking, trying
 
@@ -203,6 +204,14 @@ def test_a_network_that_was_changed_is_asked_anew(change):
     assert f"with {most[0]:.2g}, {most[1]:.2g}" in seen
     assert counts != before[0] and mistakes != before[1] and around != before[3]
     assert (seen != before[2]) == (change not in (in_place, through_data)), "conv2 lies before the head"
+
+
+def test_classes_in_another_order_are_not_counted_as_mistakes():
+    model = copied()
+    model.facts = Facts(tuple("0123456789"))
+    moved = tl.Task("", ("1", "x"), *[tl.Split(PART.x[PART.y < 2], PART.y[PART.y < 2])] * 3).test
+    with pytest.raises(ValueError, match="The model counts '1' as class 1, and these labels count it as class 0"):
+        widgets.confusion(model, moved, moved.classes)
 
 
 def test_pictures_that_were_changed_are_looked_at_anew_too(tmp_path):
@@ -505,12 +514,12 @@ def test_every_layer_of_other_kinds_of_networks_can_be_seen(name):
 
 
 def test_grad_cam_looks_where_a_network_still_has_places_also_after_it_was_rebuilt():
-    body, split = tl.backbone("resnet10t.letters", classes=10).eval(), PART[:1]
-    assert looking._last_with_places(body, split) == looking._last_with_places(body, split) == "layer2"
+    body = tl.backbone("resnet10t.letters", classes=10).eval()
+    assert looking._last_with_places(body) == looking._last_with_places(body) == "layer2"
     body.pretrained_cfg = body.pretrained_cfg | {"input_size": (1, 64, 64)}
-    assert looking._last_with_places(body, split) == "layer3"
+    assert looking._last_with_places(body) == "layer3"
     body.maxpool = torch.nn.Identity()
-    assert looking._last_with_places(body, split) == "layer4"
+    assert looking._last_with_places(body) == "layer4"
 
 
 def test_grad_cam_is_that_of_the_paper():

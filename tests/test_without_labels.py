@@ -89,6 +89,9 @@ def test_a_pretraining_is_kept_and_a_cell_of_the_grid_takes_it(tmp_path, monkeyp
     assert not any(p.requires_grad for p in made.parameters()) and not made.training
     monkeypatch.setattr(without_labels, "learn", None)  # it is there
     assert torch.equal(weights(without_labels.pretrained(f"{BARE}, 1")), weights(made))
+    with pytest.raises(TypeError, match="NoneType"):  # asks for it to be learned: the file is of another recipe
+        monkeypatch.setitem(RECIPES, BARE, Recipe(steps=3, batch=8))
+        without_labels.pretrained(f"{BARE}, 1")
     asked = []
     monkeypatch.setattr(methods, "_unlabelled", lambda name: asked.append(name) or made)
     methods._fair_probe(tl.digits(1, 6), methods.Cell(lesson_12.CENTRED, f"{BARE}, 1", 1, 1e-2, 6))
@@ -145,7 +148,7 @@ def test_an_interval_covers_pretrainings_draws_and_test_images():
     assert found.covers == "3 pretrainings, 5 draws of training images, 797 test images" and inside > 0.93 * 200
 
 
-def test_leads_are_differences_of_means_of_the_stored_results():
+def test_leads_are_differences_of_means_of_the_stored_results(monkeypatch):
     frame = pd.read_csv(ROOT / "data" / "results" / "without_labels.csv", keep_default_na=False)
     frame = frame[(frame.stage == "result") & (frame.shots == 5)]
     means = frame.groupby(frame.backbone.str.rsplit(", ", n=1).str[0]).test.mean()
@@ -155,7 +158,12 @@ def test_leads_are_differences_of_means_of_the_stored_results():
         assert lesson_12.accuracy(name)[0] == pytest.approx(means[name], abs=1e-5)
         if name in lesson_12.WAYS:
             assert lesson_12.table().loc[name, 5] == pytest.approx(means[name], abs=6e-4)
+    ways = (lesson_12.OWN, BARE, LABELLED)
+    assert all(lesson_12.over(one, other)[1] <= 0 for one in ways for other in ways if one != other)
     assert lesson_12.best() == "too close to tell"
+    monkeypatch.setattr(lesson_12, "over", lambda one, other, _: (1, 1 if one == BARE else -1, 2))
+    assert lesson_12.best() == BARE
+    monkeypatch.undo()
     frame = pd.read_csv(ROOT / "data" / "results" / "three_blocks.csv", keep_default_na=False)
     frame = frame[(frame.stage == "result") & (frame.shots == 5)]
     for name, weights_ in ((lesson_12.RANDOM, "weights=random"), (lesson_12.SHIPPED, "weights=letters")):

@@ -212,21 +212,21 @@ def curves(axis, runs: Sequence[tuple]) -> str:
 
 
 def accuracies(
-    results: dict[str, Evaluation | Sequence], xlabel: str = "accuracy on the test images", n: int | None = None
+    results: dict[str, Evaluation | Sequence], xlabel: str = "", n: int | None = None, images: str = "test images"
 ) -> Figure:
     """A row for each method: one evaluation with its interval, or several draws with their mean and its interval.
 
     Args:
         results: evaluations, or what `mean_interval` takes: accuracies with n, answers, or other numbers.
-        n: how many images the accuracies were measured on.
+        xlabel: if it is not "accuracy on the" and then the images.
+        n: how many images the accuracies were measured on; images: what they are.
     """
     if not isinstance(results, dict) or not results:
         raise ValueError(f"results must be accuracies or evaluations by their names; not {brief(results)}.")
     figure = Figure(7.0, 0.9 + 0.4 * len(results))
     axis = figure.axes_of()
     words, covers = intervals(axis, results, n)
-    if "validation" in str(xlabel):
-        covers = covers.replace("test images", "validation images")
+    covers, xlabel = covers.replace("test images", str(images)), xlabel or f"accuracy on the {images}"
     figure.alt = f"{xlabel}, with 95% intervals ({covers}): {words}"
     axis.set(xlabel=f"{xlabel}\n95% intervals: {covers}")
     return figure

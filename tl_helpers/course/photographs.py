@@ -104,8 +104,8 @@ def _watched(body: nn.Module, task: Task) -> nn.Module:
     return watch(body, pixels[torch.randperm(len(pixels), generator=order)][:256], batch=32)
 
 
-class Suited(NamedTuple):
-    """How a network is fine-tuned as suits the pictures: at `side` pixels, with smaller rates towards the input or not."""
+class Tuning(NamedTuple):
+    """How a whole network is trained: on pictures of `side` pixels, with smaller rates towards the input or not."""
 
     side: int
     epochs: int
@@ -117,9 +117,9 @@ class Suited(NamedTuple):
 # Where fine-tuning might pay: far from ImageNet, with the most labels, in a size and with changes that suit the pictures.
 RECIPE = "recipe=suited"
 SUITED = {
-    ("clothes", LETTERS): Suited(32, 15),
-    ("clothes", LITE0): Suited(64, 6),
-    ("solar-cells", LITE0): Suited(160, 12, layer_decay=0.7),
+    ("clothes", LETTERS): Tuning(32, 15),
+    ("clothes", LITE0): Tuning(64, 6),
+    ("solar-cells", LITE0): Tuning(160, 12, layer_decay=0.7),
 }
 
 
@@ -161,9 +161,9 @@ def _whole(model: nn.Module, cell: Cell) -> nn.Module:
 def _trained(model: nn.Module, cell: Cell) -> nn.Module:
     """What of a network may learn, trained: 8 epochs or 60 steps of 16, whichever takes longer, or as the recipe has it."""
     few = _few(squares(cell.task, side_of(cell), pool(cell)), cell)
-    how = Suited(SIDE, max(8, math.ceil(60 / math.ceil(len(few.train) / 16))), augment=crop_and_flip, batch_size=16)
-    how = (SUITED[cell.task, cell.backbone] if cell.variant else how)._asdict()
-    del how["side"]
+    plain = Tuning(SIDE, max(8, math.ceil(60 / math.ceil(len(few.train) / 16))), augment=crop_and_flip, batch_size=16)
+    _, epochs, layer_decay, augment, batch_size = SUITED[cell.task, cell.backbone] if cell.variant else plain
+    how = {"epochs": epochs, "layer_decay": layer_decay, "augment": augment, "batch_size": batch_size}
     return fit(model, few, **how, lr=cell.lr, seed=cell.seed, progress=False).model
 
 

@@ -21,6 +21,7 @@ from ..models import backbone, freeze, input_of
 
 RESNET = "resnet10t.letters"
 TEMPERATURE, RATE, DECAY = 0.2, 3e-3, 0.05
+LOOP = 3  # to be raised with every change of `learn`, so that what was pretrained before is made anew
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,12 +87,12 @@ def learn(images: Tensor, labels: Tensor | None = None, seed: int = 0, recipe: R
     Returns: a bare backbone (its features are N x 1,024), in evaluation mode.
     """
     body = three_blocks(backbone(RESNET, pretrained=False, seed=seed))
-    normalise = input_of(body).normalise
+    normalise, size = input_of(body).normalise, body.num_features
     with seeded(seed):
         if labels is None:
-            top = nn.Sequential(nn.Linear(1024, 1024), nn.BatchNorm1d(1024), nn.ReLU(), nn.Linear(1024, 256))
+            top = nn.Sequential(nn.Linear(size, size), nn.BatchNorm1d(size), nn.ReLU(), nn.Linear(size, 256))
         else:
-            top = nn.Linear(1024, int(labels.max()) + 1)
+            top = nn.Linear(size, int(labels.max()) + 1)
         optimizer = torch.optim.AdamW([*body.parameters(), *top.parameters()], RATE, weight_decay=DECAY)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=recipe.steps)
         body.train()
@@ -115,26 +116,28 @@ def three_blocks(body: nn.Module) -> nn.Module:
     get, 256 maps of 2 x 2 places, as 1,024 numbers. Its weights are stored channels-last, a sixth faster on a CPU.
 
     Raises:
-        ValueError: this is no resnet10t.
+        ValueError: this is no resnet10t, or one of other images.
     """
-    if body.pretrained_cfg.get("architecture") != "resnet10t":
-        raise ValueError("three_blocks takes a resnet10t only.")
+    if getattr(body, "pretrained_cfg", {}).get("architecture") != "resnet10t" or input_of(body).size[1:] != (32, 32):
+        raise ValueError("three_blocks takes a resnet10t only, for images of 32 x 32 pixels.")
     body = copy.deepcopy(body).to(memory_format=torch.channels_last)
     body.layer4, body.num_features = nn.PixelUnshuffle(2), 1024  # N x 256 x 2 x 2 to N x 1,024 x 1 x 1
     return body
 
 
 def pretrained(name: str) -> nn.Module:
-    """The frozen backbone of one of PRETRAININGS; kept in the folder `pretrained`, made where it is not there."""
+    """The frozen backbone of one of PRETRAININGS; kept in the folder `pretrained`, made where no file of its recipe is."""
+    from safetensors import safe_open
     from safetensors.torch import load_file, save_file
 
     path = DATA.parent / "pretrained" / f"{name.replace(',', '').replace(' ', '_')}.safetensors"
-    if not path.exists():
-        recipe, seed = PRETRAININGS[name]
+    recipe, seed = PRETRAININGS[name]
+    facts = {"recipe": f"{RECIPES[recipe]}, loop {LOOP}"}
+    if not path.exists() or safe_open(path, "pt").metadata() != facts:
         images, labels = images_of(RECIPES[recipe].images)
         body = learn(images, labels if RECIPES[recipe].labels else None, seed, RECIPES[recipe])
         path.parent.mkdir(exist_ok=True)
-        save_file({k: v.contiguous() for k, v in body.state_dict().items()}, path.with_suffix(".part"))
+        save_file({k: v.contiguous() for k, v in body.state_dict().items()}, path.with_suffix(".part"), facts)
         path.with_suffix(".part").replace(path)
     body = three_blocks(backbone(RESNET, pretrained=False))
     body.load_state_dict(load_file(path))

@@ -76,11 +76,12 @@ SOURCES = {
 }
 WEIGHTS = {"mobilenetv2_100.ra_in1k": 14, "resnet50.a1_in1k": 102}  # megabytes of weights that lessons propose
 NEEDS = {"09": ("ants-and-bees", "clothes", "pets")}
+PETS = "the Oxford-IIIT pets, Parkhi and others, Cats and Dogs, 2012 (CC BY-SA 4.0)"
 CREDITS = {  # whose they are, and what one may do with them: the report of each task
     "ants-and-bees": "hymenoptera_data of PyTorch's tutorial, taken from ImageNet: for research and teaching",
-    "cats-and-dogs": "the Oxford-IIIT pets, Parkhi and others, Cats and Dogs, 2012 (CC BY-SA 4.0)",
+    "cats-and-dogs": PETS,
     "clothes": "Fashion-MNIST, Xiao, Rasul and Vollgraf, 2017 (MIT)",
-    "pets": "the Oxford-IIIT pets, Parkhi and others, Cats and Dogs, 2012 (CC BY-SA 4.0)",
+    "pets": PETS,
     "solar-cells": "elpv-dataset, Buerhop-Lutz and others, 2018, and Deitsch and others, 2021 (CC BY-NC-SA 4.0: not for "
     "commercial use)",
 }

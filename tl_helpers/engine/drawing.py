@@ -6,15 +6,11 @@ what learns has a thick edge, a pencil and the word.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.image import AxesImage
 from matplotlib.patches import Arc, FancyArrowPatch, FancyBboxPatch
 from matplotlib.patheffects import withStroke
-
-from .figure import Figure
 
 INK, QUIET = "#222222", "#555555"
 FILLS = {"": "#F2F2F2", "learns": "#CBE3F3", "frozen": "white", "partly": "#CBE3F3"}
@@ -92,20 +88,20 @@ def scale(axis, top: float) -> None:
 
 
 class _Page(AxesImage):
-    """An image of as many dots as it gets on the screen. Agg copies it; matplotlib would resample it, five times as long."""
+    """An image that gets as many dots as it has is copied; matplotlib would resample it even so, which takes long."""
 
-    def draw(self, renderer):
-        left, _, _, top = self.get_extent()
-        if not isinstance(renderer, RendererAgg) or (dpi := self.figure.dpi) != Figure.DPI:
-            return super().draw(renderer)
+    def make_image(self, renderer, magnification=1.0, unsampled=False):
+        box = self.get_window_extent(renderer)
+        if not isinstance(renderer, RendererAgg) or (round(box.height), round(box.width)) != self.get_size():
+            return super().make_image(renderer, magnification, unsampled)
         dots = np.dstack([self.get_array(), np.full(self.get_size(), 255, np.uint8)])[::-1]
-        graphics = renderer.new_gc()
-        renderer.draw_image(graphics, round(left * dpi), math.ceil(renderer.height) - round(top * dpi) - len(dots), dots)
-        graphics.restore()
+        return dots, round(box.x0), round(box.y0), None
 
 
 def paste(axis, pixels: np.ndarray, left: float = 0, top: float = 0) -> None:
-    """Lay an image on a `sheet`, dot for dot: what does not change need not be drawn again (see `Figure.pixels`)."""
+    """Lay an image (uint8, H x W x 3) on a `sheet`, dot for dot: what does not change need not be drawn again (see
+    `Figure.pixels`).
+    """
     height, width = np.divide(pixels.shape[:2], axis.figure.dpi)
     page = _Page(axis, extent=(left, left + width, top + height, top), interpolation="nearest")
     page.set_data(pixels)

@@ -47,14 +47,11 @@ def as_examples(values, prepared: bool) -> Tensor:
 
 def check_order(who: str, learned: Sequence[str], counted: Sequence[str]) -> None:
     """Raise a ValueError where labels count a class by another number than a model or a task (`who`) does."""
-    if tuple(learned) == tuple(counted):  # of two tasks joined, some names stand in it twice
-        return
-    places = {name: i for i, name in enumerate(learned)}
     for i, name in enumerate(counted):
-        if places.get(name, i) != i:
+        if name in learned and name not in learned[i : i + 1]:  # of two tasks joined, some names stand in it twice
             raise ValueError(
-                f"{who} counts {name!r} as class {places[name]}, and these labels count it as class {i}: number them by the "
-                f"classes of {who.lower()}, in their order, and make the split anew with tl.Split(x, y)."
+                f"{who} counts {name!r} as class {learned.index(name)}, and these labels count it as class {i}: number them "
+                f"by the classes of {who.lower()}, in their order, and make the split anew with tl.Split(x, y)."
             )
 
 

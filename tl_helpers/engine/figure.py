@@ -19,10 +19,9 @@ class Figure(matplotlib.figure.Figure):
     """
 
     alt = ""
-    DPI = 120
 
     def __init__(self, width: float = 7.0, height: float = 3.0):
-        super().__init__(figsize=(width, height), dpi=self.DPI, layout="constrained")
+        super().__init__(figsize=(width, height), dpi=120, layout="constrained")
 
     def axes_of(self, *args, **kwargs):
         """`subplots` in the style of the course."""
@@ -50,7 +49,7 @@ class Figure(matplotlib.figure.Figure):
         return axis
 
     def pixels(self) -> np.ndarray:
-        """The figure as an image, uint8, height x width x 3, DPI dots to the inch."""
+        """The figure as an image, uint8, height x width x 3, 120 dots to the inch."""
         canvas = FigureCanvasAgg(self)
         canvas.draw()
         return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])

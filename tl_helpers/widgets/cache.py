@@ -18,19 +18,21 @@ from ..models import input_of
 def cached(most: int, contents: bool = True) -> Callable:
     """Keeps the last answers of a function of (model, split, ...), by what these hold and not by which objects they are.
 
-    contents: the answer depends on the numbers in the network and on the pictures; else only on how the network is built.
+    contents: the answer depends on the numbers in the network and in the pictures; else only on how the network is built,
+    and the function is one of (model, ...).
 
-    A network that was changed in place, in whatever way, is asked anew. Neither it nor the pictures are kept alive, unless
-    one of its functions was replaced by one that holds them.
+    A network whose numbers, settings, functions or hooks were changed in place is asked anew. Neither it nor the pictures
+    are kept alive, unless one of its functions was replaced by one that holds them.
     """
 
     def decorate(function: Callable) -> Callable:
         answers = {}
 
         @functools.wraps(function)
-        def ask(model: nn.Module, split: Split, *more, **named):
-            key = (*_building(model), *(_contents(model, split) if contents else ()), more, *named.items())
-            answers[key] = answers.pop(key) if key in answers else function(model, split, *more, **named)
+        def ask(model: nn.Module, *given, **named):
+            more = (_contents(model, given[0]), *given[1:]) if contents else given
+            key = (*_building(model), more, *named.items())
+            answers[key] = answers.pop(key) if key in answers else function(model, *given, **named)
             while len(answers) > most:
                 del answers[next(iter(answers))]
             return answers[key]
@@ -41,13 +43,17 @@ def cached(most: int, contents: bool = True) -> Callable:
 
 
 def _building(model: nn.Module) -> tuple:
-    """How a network is built: kinds, settings, functions and hooks of the modules."""
+    """How a network is built: names, kinds, settings, functions and hooks of the modules."""
     modules = [*model.modules()]
     settings = [[(name, value) for name, value in vars(module).items() if _is_setting(name, value)] for module in modules]
     # The functions themselves: of one that was let go, another may have the address.
     called = tuple((name, value) for module in modules for name, value in vars(module).items() if callable(value))
     hooks = [[*module._forward_pre_hooks, *module._forward_hooks] for module in modules]  # torch gives each number once
-    return tuple(map(type, modules)), called, repr((settings, hooks, input_of(model)))
+    return (
+        tuple((name, type(module)) for name, module in model.named_modules()),
+        called,
+        repr((settings, hooks, input_of(model))),
+    )
 
 
 def _contents(model: nn.Module, split: Split) -> tuple:

@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from .. import plots
 from ..data import Files, InputConfig, Split, in_floats
 from ..engine.drawing import WIDE, scale
+from ..engine.examples import check_order
+from ..engine.parts import facts_of
 from ..images import prepare
 from ..models import input_of
 from ..training import predict
@@ -275,11 +277,11 @@ def walk(models: nn.Module | dict[str, nn.Module], split: Split) -> Widget:
 
 
 @cached(2, contents=False)  # found by a run of the network, which takes a fifth of the time of a picture
-def _last_with_places(model: nn.Module, split: Split) -> str | None:
-    """The last convolution or stage whose maps of these pictures have at least 4 x 4 places."""
+def _last_with_places(model: nn.Module) -> str | None:
+    """The last convolution or stage whose maps have at least 4 x 4 places."""
     modules, stages = dict(model.named_modules()), [stage["module"] for stage in getattr(model, "feature_info", [])]
     with torch.no_grad():
-        maps = feature_maps(model, _normalised(model, split[:1]))
+        maps = feature_maps(model, torch.zeros(1, *input_of(model).size, device=next(model.parameters()).device))
     convolutions = [name for name in maps if isinstance(modules.get(name), nn.Conv2d)]
     blocks = {name: maps[f"block {i}"].shape for i, name in enumerate(stages) if f"block {i}" in maps}
     sizes = blocks if len(blocks) == len(stages) > 0 else {name: maps[name].shape for name in convolutions}
@@ -306,7 +308,7 @@ def grad_cam(model: nn.Module, split: Split, classes: Sequence[int], layer: str 
     modules = dict(model.named_modules())
     with _at_rest(model):
         x = _normalised(model, split)
-        layer = _last_with_places(model, split) if layer is None else layer
+        layer = _last_with_places(model) if layer is None else layer
         if layer not in modules:
             raise ValueError(f"This network has no layer {layer!r} with feature maps to look at; name one.")
         found = LayerGradCam(model, modules[layer]).attribute(
@@ -321,6 +323,7 @@ def grad_cam(model: nn.Module, split: Split, classes: Sequence[int], layer: str 
 @cached(2)
 def _judged(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
     """How sure the model is of its answer to each picture, and the answer."""
+    check_order("The model", facts_of(model).classes, split.classes)
     return predict(model, split).max(1)
 
 

@@ -23,7 +23,7 @@ from ..course.methods import BEND, METHODS
 from ..data import Split, Task, digits, letters
 from ..device import seeded
 from ..engine import diagram
-from ..engine.drawing import WIDE
+from ..engine.drawing import WIDE, paste
 from ..engine.memory import predict_logits
 from ..engine.parts import keep_frozen_still
 from ..engine.style import looks
@@ -247,7 +247,7 @@ def rates(
         axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), labelspacing=0.2)
     if values is not None:
         drawn, words = _mapped(np.ascontiguousarray(values, dtype=float).tobytes(), len(values))
-        plots.paste(sheet, drawn, left=0.1 if beside else 3.7, top=3.5 * beside)
+        paste(sheet, drawn, left=0.1 if beside else 3.7, top=3.5 * beside)
         figure.alt += f". {words}"
     return figure
 
@@ -332,7 +332,7 @@ def sampled(shots: int, seed: int = 0, grid: str = "digits") -> plots.Figure:
     below = 0.45 + 10 * shots / columns * (sides[columns] + 0.02)
     figure = plots.Figure(WIDE, below + len(drawn) / 120)
     sheet = figure.sheet()
-    plots.paste(sheet, drawn, top=below)
+    paste(sheet, drawn, top=below)
     pictures = plots.shades(digits(shots, seed).train.x)
     plots.tiles(sheet, pictures, columns, sides[columns], left=0.1, top=0.35)
     sheet.text(0.1, 0.25, f"{shots} of each digit, draw {seed}", fontsize=9)
