@@ -453,6 +453,9 @@ def test_views_of_a_letter_and_bits_of_a_network_are_changed_by_keys(widgets):
     line.fill("7")
     line.press("Enter")
     cell.get_by_text("'7' is none of the 172 letters").wait_for()
+    line.fill("Ж")  # the page serves other tests, which wait for a picture
+    line.press("Enter")
+    expect(cell.locator(".widget-html img")).to_have_attribute("alt", words)
     cell = show("bits")
     picture_changes(page, cell, lambda: press(page, cell, "bits", "ArrowLeft"))
     assert "in 7 bits: 127 steps" in cell.locator("img").get_attribute("alt")
