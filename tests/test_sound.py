@@ -195,7 +195,7 @@ CALLS = {
     ),
     "plots.accuracies": lambda: (
         tl.plots.accuracies,
-        {"results": {"a": [0.5, 0.6], "b": tl.results.Evaluation(0.5, 1.0, 9)}, "xlabel": "x"},
+        {"results": {"a": [0.5, 0.6], "b": tl.results.Evaluation(0.5, 1.0, 9)}, "xlabel": "x", "images": "x"},
     ),
     "plots.lines": lambda: (
         tl.plots.lines,

@@ -226,7 +226,7 @@ def accuracies(
     figure = Figure(7.0, 0.9 + 0.4 * len(results))
     axis = figure.axes_of()
     words, covers = intervals(axis, results, n)
-    covers, xlabel = covers.replace("test images", str(images)), xlabel or f"accuracy on the {images}"
+    covers, xlabel = covers.replace("test images", str(images)), str(xlabel) or f"accuracy on the {images}"
     figure.alt = f"{xlabel}, with 95% intervals ({covers}): {words}"
     axis.set(xlabel=f"{xlabel}\n95% intervals: {covers}")
     return figure
