@@ -247,6 +247,19 @@ def test_augment_on_vectors_is_said(task):
         fit(vectors, augment=tl.glyphs.augment)
 
 
+def test_what_names_no_class_is_refused(task):
+    """Of 512 features the largest is no answer, and neither is the first of ten that are no numbers."""
+    body, damaged = tl.backbone("resnet10t.letters"), tl.RawCNN()
+    with torch.no_grad():
+        damaged.conv1.weight.fill_(torch.nan)
+    for ask in (tl.evaluate, tl.predict, tl.calibrate):
+        for split in (task.test[:9], tl.Split(torch.zeros(9, 512), task.test.y[:9])):
+            with pytest.raises(ValueError, match="a bare backbone, which names no classes: give it a head"):
+                ask(body, split)
+        with pytest.raises(ValueError, match="answers with NaN"):
+            ask(damaged, task.test[:9])
+
+
 def test_evaluate_and_predict_agree(task):
     run = fit(task)
     chances = tl.predict(run.model, task.test)
