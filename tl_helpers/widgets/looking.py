@@ -23,7 +23,7 @@ from .. import plots
 from ..data import Files, InputConfig, Split, in_floats
 from ..engine.drawing import WIDE, scale
 from ..engine.examples import check_order
-from ..engine.parts import facts_of
+from ..engine.parts import check_names, facts_of
 from ..images import prepare
 from ..models import input_of
 from ..training import predict
@@ -327,11 +327,21 @@ def _judged(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
     return predict(model, split).max(1)
 
 
+def _answers(model: nn.Module, split: Split, classes: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """The same, where these are names for all of its classes."""
+    check_names(model, classes)
+    sure, said = _judged(model, split)
+    most = max([*split.y.tolist(), *said.tolist()], default=0)
+    if most >= len(classes):
+        raise ValueError(f"There are {len(classes)} names of classes, and a label or an answer is {most} (counted from 0).")
+    return sure, said
+
+
 def confusion(model: nn.Module, split: Split, classes: Sequence[str]) -> np.ndarray:
     """How often each class (rows) was named as each class (columns): int, classes x classes."""
     from sklearn.metrics import confusion_matrix
 
-    return confusion_matrix(split.y, _judged(model, split)[1], labels=range(len(classes)))
+    return confusion_matrix(split.y, _answers(model, split, classes)[1], labels=range(len(classes)))
 
 
 def mistakes(
@@ -347,7 +357,7 @@ def mistakes(
     Raises:
         ValueError: there is no such picture.
     """
-    sure, said = _judged(model, split)
+    sure, said = _answers(model, split, classes)
     if cell and not _is_cell(cell, classes):
         raise ValueError(f"A cell is two classes, each from 0 to {len(classes) - 1}; not {list(cell)}.")
     mask = (split.y == cell[0]) & (said == cell[1]) if cell else split.y != said
