@@ -228,6 +228,13 @@ def test_names_of_classes_are_those_of_the_model_all_of_them_and_in_its_order():
         widgets.answers(model, widgets.drawn(widgets.SEVEN), "jihgfedcba")
 
 
+def test_of_an_empty_split_there_is_nothing_to_see():
+    asked = (widgets.gallery, widgets.confusion, widgets.mistakes)
+    for ask in (widgets.walk, widgets.seen, *(functools.partial(ask, classes=TASK.classes) for ask in asked)):
+        with pytest.raises(ValueError, match="no pictures to look at"):
+            ask(copied(), PART[:0])
+
+
 def test_pictures_that_were_changed_are_looked_at_anew_too(tmp_path):
     split, model = tl.Split(PART.x.clone(), PART.y.clone()), copied()
     ask = lambda: (widgets.confusion(model, split, TASK.classes).tolist(), widgets.seen(model, split).alt)

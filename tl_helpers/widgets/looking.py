@@ -71,6 +71,11 @@ def _normalised(model: nn.Module, split: Split) -> Tensor:
     return input_of(model).normalise(_pixels(model, split))
 
 
+def _check_some(split: Split) -> None:
+    if not len(split):
+        raise ValueError("There are no pictures to look at: this split is empty.")
+
+
 class _Enough(Exception):
     """What was asked for has been computed; the rest of the network need not run."""
 
@@ -124,6 +129,7 @@ def _known(model: nn.Module, split: Split) -> tuple[dict, dict]:
 
 def _loudest(model: nn.Module, split: Split) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
     """For every layer and unit the pictures that excite it most: how much, which, and where in the map; C x PATCHES each."""
+    _check_some(split)
     parts = []
     with _at_rest(model), torch.no_grad():
         for start in range(0, len(split), 128):
@@ -330,8 +336,9 @@ def _judged(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
 def _answers(model: nn.Module, split: Split, classes: Sequence[str]) -> tuple[Tensor, Tensor]:
     """The same, where these are names for all of its classes."""
     check_names(model, classes)
+    _check_some(split)
     sure, said = _judged(model, split)
-    most = max([*split.y.tolist(), *said.tolist()], default=0)
+    most = max(*split.y.tolist(), *said.tolist())
     if most >= len(classes):
         raise ValueError(f"There are {len(classes)} names of classes, and a label or an answer is {most} (counted from 0).")
     return sure, said
@@ -436,7 +443,7 @@ def gallery(model: nn.Module, split: Split, classes: Sequence[str]) -> Widget:
         split: pictures that it did not learn from.
         classes: their names.
     """
-    start = [] if (_judged(model, split)[1] != split.y).any() else [int(split.y[0])] * 2
+    start = [] if (_answers(model, split, classes)[1] != split.y).any() else [int(split.y[0])] * 2
     matrix = Matrix(classes=[*map(str, classes)], value=start)
     slider = ipywidgets.IntSlider(0, 0, 0, description="picture")
     matrix.observe(lambda _: setattr(slider, "value", 0), "value")
