@@ -200,6 +200,8 @@ def test_a_stop_works_from_another_thread_too(task, interruptible):
         ({"augment": lambda x, g: x.double()}, "it returned torch.float64, 25 x 1 x 28 x 28"),
         ({"augment": lambda x, g: x / 0}, "it returned NaN or infinite numbers"),
         ({"augment": lambda x, g: x.numpy()}, "it returned ndarray"),
+        ({"augment": lambda x, g: x * 255}, "from 0 to 1 and must return such; it returned 0 to 2.6e.02"),
+        ({"augment": lambda x, g: (x - 0.5) / 0.5}, "it returned -1 to 1. The model's own mean and std come after it"),
         ({"device": "tpu9"}, "cannot be used on this machine"),
         ({"model": tl.RawCNN(classes=7)}, "answers with 7 numbers .* 10 classes"),
         ({"model": tl.backbone("resnet10t.letters")}, "give it a head"),
