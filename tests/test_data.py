@@ -115,6 +115,18 @@ def test_whole_numbers_of_any_kind_are_labels(kind):
     assert Split(np.zeros((3, 2)), [1, 0, 1]).x.dtype == torch.float32
 
 
+@pytest.mark.parametrize("kind", [">i4", "uint16", "uint32", "uint64"])
+def test_an_array_of_any_kind_becomes_a_tensor_of_its_own(kind, recwarn):
+    x, y = np.arange(6, dtype=np.uint8).reshape(3, 1, 1, 2), np.array([2, 1, 0], kind)
+    mirrored = Split(x[..., ::-1], y)
+    x[:], y[:] = 0, 0  # as a buffer is filled again and again
+    assert mirrored.x.flatten().tolist() == [1, 0, 3, 2, 5, 4] and mirrored.y.tolist() == [2, 1, 0]
+    x.flags.writeable = False
+    assert not Split(x, y).x.any() and not recwarn.list
+    with pytest.raises(ValueError, match="finite"):
+        Split(np.full((3, 2), 1e300), y)
+
+
 @pytest.mark.parametrize("y", [[0, -1, 2], [0.5, 1, 2], [0, 1, np.nan], np.eye(3), ["a", "b", "c"], None, [1j, 0, 0]])
 def test_what_is_no_label_is_said(y):
     with pytest.raises(ValueError, match="Labels must be whole numbers from 0, one per image") as caught:
@@ -137,6 +149,9 @@ def test_a_task_holds_labels_within_its_classes_and_one_kind_of_examples():
         Task("mine", ["cat", "dog"], images, images.x, images)
     with pytest.raises(TypeError, match="takes the names of its classes; this is 2"):
         Task("mine", 2, images, images, images)
+    for classes in ({"cat", "dog"}, {0: "cat", 1: "dog"}, {"dog": 1, "cat": 0}):
+        with pytest.raises(TypeError, match="in order, as a list"):
+            Task("mine", classes, images, images, images)
     assert Task("mine", ["cat", 3], vectors, images[:0], images[:0]).classes == ("cat", "3")
 
 
@@ -144,6 +159,8 @@ def test_parts_of_a_split():
     split = Split(torch.arange(5).view(5, 1, 1, 1).byte(), torch.arange(5))
     for index, wanted in ((2, [2]), (-1, [4]), ([], []), ([3, 1], [3, 1]), (split.y > 2, [3, 4]), (slice(1, 3), [1, 2])):
         assert split[index].y.tolist() == split[index].x.flatten().tolist() == wanted
+    for places in (np.array([3, 1], np.uint8), np.array([4, 3, 2, 1, 0], np.uint8)):  # small numbers are no mask
+        assert split[places].y.tolist() == split[places].x.flatten().tolist() == places.tolist()
 
 
 def test_prepare_brings_any_image_to_any_input():

@@ -184,6 +184,14 @@ def test_a_checkpoint_of_norms_that_moved_is_not_one_of_norms_that_keep_still(ta
         fit(task, tl.freeze(tl.RawCNN(norm="batch")), checkpoint=tmp_path / "x", epochs=1)
 
 
+def test_a_checkpoint_of_images_fed_otherwise_is_refused(task, tmp_path):
+    fit(task, tl.RawCNN(), checkpoint=tmp_path / "x", epochs=1)
+    misfed = tl.RawCNN()
+    misfed.pretrained_cfg = {**misfed.pretrained_cfg, "mean": (0.5,)}
+    with pytest.raises(ValueError, match=r"x holds another training \(another input\)"):
+        fit(task, misfed, checkpoint=tmp_path / "x", epochs=1)
+
+
 def test_a_checkpoint_tells_photographs_by_what_they_show(tmp_path):
     def photographs(shade: int, folder: str) -> tl.Task:
         (tmp_path / folder).mkdir(exist_ok=True)

@@ -57,3 +57,6 @@ def test_claims_say_which_hold():
     both = tl.check.claims({"water is wet": True, "fire is cold": False})
     assert not both and "✔ holds:       water is wet" in repr(both) and "✘ not here:    fire is cold" in repr(both)
     assert tl.check.claims({"water is wet": True})
+    for no_answer in ("False", lambda: False):
+        with pytest.raises(TypeError, match="of 'fire is cold' it is"):
+            tl.check.claims({"fire is cold": no_answer})

@@ -15,6 +15,7 @@ FORMS = {
     "choices": ({"choices": ["letters", "scratch"]}, "scratch", "letters", "letters, where you guessed scratch."),
     "the right choice": ({"choices": ["letters", "scratch"]}, "letters", "letters", "letters, as you guessed."),
     "order": ({"order": ["a", "b", "c"]}, ["b", "a", "c"], ["a", "b", "c"], "Of 3 pairs, 2 are in the measured order."),
+    "an order of numbers": ({"order": [1, 5, 10]}, [5, 1, 10], [10, 5, 1], "Of 3 pairs, 1 are in the measured order."),
     "the same order": ({"order": ["a", "b"]}, ["b", "a"], ["b", "a"], "You guessed the same order."),
     "curve": ({"curve": [1, 10]}, [0.5, 0.5], [0.6, 0.9], "On average your curve is 0.25 away, at most 0.40."),
 }
@@ -55,7 +56,7 @@ def test_what_is_no_answer_gets_a_sentence_and_changes_nothing(form, wrong):
     assert asked.value == mine
 
 
-@pytest.mark.parametrize("wrong", [None, "b and more", float("nan"), [1], []])
+@pytest.mark.parametrize("wrong", [None, "b and more", float("nan"), [1], [], {1: 0.6, 10: 0.9}, {"a": 1, "b": 3, "c": 2}])
 @pytest.mark.parametrize("form", ["number", "choices", "order", "curve"])
 def test_what_was_measured_must_answer_the_question(form, wrong):
     with pytest.raises(ValueError, match="What was measured (is|has) "):

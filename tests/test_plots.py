@@ -315,3 +315,10 @@ def test_pictures_are_laid_on_a_figure_dot_for_dot_and_in_place_at_any_other_siz
     assert large.shape == (360, 480, 3) and (large[61:179:2, 121:299:2] == pixels[:59, :89]).mean() > 0.99
     figure.savefig(tmp_path / "drawn.svg")
     assert "<image" in (tmp_path / "drawn.svg").read_text()
+
+
+def test_lines_leave_no_run_out():
+    rows = pd.DataFrame({"shots": [1, 5, 1, 5], "accuracy": [0.1, 0.3, 0.2, 0.4], "backbone": [None, None, "a", "a"]})
+    assert "nan: 0.100 at 1, 0.300 at 5; a: 0.200 at 1, 0.400 at 5" in plots.lines(rows, "shots", by="backbone").alt
+    with pytest.raises(ValueError, match="must hold numbers"):
+        plots.lines(rows.assign(shots=[1, None, 1, 5]), "shots")

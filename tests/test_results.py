@@ -147,7 +147,15 @@ def test_no_interval_of_test_images_is_without_width():
 WRONG = {
     "There are no draws": ([], [[]], ()),
     "infinite or no numbers": ([0.5, np.nan], [np.inf], [[1, np.nan]]),
-    "a list of numbers": (0.5, None, ["good"], [[1, 0], [1]]),
+    "a list of numbers": (
+        0.5,
+        None,
+        ["good"],
+        [[1, 0], [1]],
+        {0.9, 0.8},
+        {0: 0.9, 1: 0.8},
+        pd.DataFrame([[0.9, 0.8]]),
+    ),
     "a row of n for each draw": ([[0.5, 0.7]], [[[1]]], [[2, 0]]),
 }
 

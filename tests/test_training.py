@@ -200,6 +200,8 @@ def test_a_stop_works_from_another_thread_too(task, interruptible):
         ({"augment": lambda x, g: x.double()}, "it returned torch.float64, 25 x 1 x 28 x 28"),
         ({"augment": lambda x, g: x / 0}, "it returned NaN or infinite numbers"),
         ({"augment": lambda x, g: x.numpy()}, "it returned ndarray"),
+        ({"augment": lambda x, g: x * 255}, "from 0 to 1 and must return such; it returned 0 to 2.6e.02"),
+        ({"augment": lambda x, g: (x - 0.5) / 0.5}, "it returned -1 to 1. The model's own mean and std come after it"),
         ({"device": "tpu9"}, "cannot be used on this machine"),
         ({"model": tl.RawCNN(classes=7)}, "answers with 7 numbers .* 10 classes"),
         ({"model": tl.backbone("resnet10t.letters")}, "give it a head"),
@@ -245,6 +247,19 @@ def test_augment_on_vectors_is_said(task):
     vectors = tl.features(tl.RawCNN(), task)
     with pytest.raises(ValueError, match="augment changes images, and .* has vectors: give it to tl.features"):
         fit(vectors, augment=tl.glyphs.augment)
+
+
+def test_what_names_no_class_is_refused(task):
+    """Of 512 features the largest is no answer, and neither is the first of ten that are no numbers."""
+    body, damaged = tl.backbone("resnet10t.letters"), tl.RawCNN()
+    with torch.no_grad():
+        damaged.conv1.weight.fill_(torch.nan)
+    for ask in (tl.evaluate, tl.predict, tl.calibrate):
+        for split in (task.test[:9], tl.Split(torch.zeros(9, 512), task.test.y[:9])):
+            with pytest.raises(ValueError, match="a bare backbone, which names no classes: give it a head"):
+                ask(body, split)
+        with pytest.raises(ValueError, match="answers with NaN"):
+            ask(damaged, task.test[:9])
 
 
 def test_evaluate_and_predict_agree(task):

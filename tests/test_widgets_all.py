@@ -214,6 +214,27 @@ def test_classes_in_another_order_are_not_counted_as_mistakes():
         widgets.confusion(model, moved, moved.classes)
 
 
+def test_names_of_classes_are_those_of_the_model_all_of_them_and_in_its_order():
+    model = copied()
+    model.facts = Facts(tuple("abcdefghij"))
+    assert "network: " in (said := widgets.answers(model, widgets.drawn(widgets.SEVEN)).alt)
+    assert said.partition("network: ")[2][0] in "abcdefghij", "not the digits, which it has never seen"
+    for ask in (widgets.confusion, widgets.mistakes, widgets.gallery):
+        with pytest.raises(ValueError, match="learned its classes in another order: a, b, c"):
+            ask(model, PART, "jihgfedcba")
+        with pytest.raises(ValueError, match="There are 5 names of classes, and a label or an answer is 9"):
+            ask(model, PART, "abcde")
+    with pytest.raises(ValueError, match="learned its classes in another order: a, b, c"):
+        widgets.answers(model, widgets.drawn(widgets.SEVEN), "jihgfedcba")
+
+
+def test_of_an_empty_split_there_is_nothing_to_see():
+    asked = (widgets.gallery, widgets.confusion, widgets.mistakes)
+    for ask in (widgets.walk, widgets.seen, *(functools.partial(ask, classes=TASK.classes) for ask in asked)):
+        with pytest.raises(ValueError, match="no pictures to look at"):
+            ask(copied(), PART[:0])
+
+
 def test_pictures_that_were_changed_are_looked_at_anew_too(tmp_path):
     split, model = tl.Split(PART.x.clone(), PART.y.clone()), copied()
     ask = lambda: (widgets.confusion(model, split, TASK.classes).tolist(), widgets.seen(model, split).alt)

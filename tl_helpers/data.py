@@ -19,7 +19,7 @@ from torch import Tensor
 
 from . import glyphs
 from .engine.examples import as_examples, as_labels, as_tensor, check_input, check_order, described
-from .engine.validate import brief, check_kind, check_number, check_seed
+from .engine.validate import brief, check_kind, check_listed, check_number, check_seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,8 +89,8 @@ class Files(Sequence):
 
 
 def _as_index(index) -> slice | np.ndarray:
-    index = index if isinstance(index, slice) else np.atleast_1d(index)
-    return index if isinstance(index, slice) or index.size else index.astype(int)  # an empty list would be one of floats
+    index = index if isinstance(index, slice) else np.atleast_1d(index)  # an empty list is of floats, and uint8 torch's mask
+    return index if isinstance(index, slice) else index.astype(bool if index.dtype == bool else int)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # compared and hashed by identity: tensors do not say yes or no
@@ -159,7 +159,7 @@ class Task:
     report: object = dataclasses.field(default=None, repr=False, compare=False)
 
     def __post_init__(self):
-        check_kind("A task", self.classes, Iterable, "the names of its classes")
+        check_listed("A task", self.classes, "the names of its classes")
         vars(self).update(name=str(self.name), classes=tuple(map(str, self.classes)))
         splits = {name: getattr(self, name) for name in ("train", "val", "test")}
         for name, split in splits.items():

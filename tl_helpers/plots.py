@@ -275,12 +275,12 @@ def lines(
     check_choice("log", log, (False, True))
     for name, column in (("x", x), ("y", y), ("by", y if by is None else by)):
         check_choice(name, column, list(frame.columns))
-    if not len(frame) or not pd.api.types.is_numeric_dtype(frame[x]) or log and frame[x].min() <= 0:
+    if not len(frame) or frame[x].hasnans or not pd.api.types.is_numeric_dtype(frame[x]) or log and frame[x].min() <= 0:
         raise ValueError(f"The column {x!r} must hold numbers{', above 0 on a logarithmic axis' * log}.")
     figure = Figure(8.0, 3.8)
     axis = figure.axes_of()
     texts, covers = [], {}
-    groups = [(None, frame)] if by is None else list(frame.groupby(by, sort=False))
+    groups = [(None, frame)] if by is None else list(frame.groupby(by, sort=False, dropna=False))
     for (name, part), style in zip(groups, looks(name for name, _ in groups)):
         found = {at: mean_interval(group[y], n) for at, group in part.groupby(x)}
         covers |= {interval.covers: True for interval in found.values() if np.isfinite(interval[1])}  # of one run none

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .engine.validate import check_kind, check_number
+from .engine.validate import check_kind, check_listed, check_number
 
 SKEWED = 1.1  # by so much grows the square of a margin over draws, which are not quite Gaussian, least of all near 1
 
@@ -138,6 +138,7 @@ def _checked(values: Sequence[ArrayLike], n: int | None, level: float) -> np.nda
     if n is not None:
         check_number("n", n, "the number of test images that each draw was tested on", 1, whole=True)
     try:
+        check_listed("mean_interval", values, "numbers")
         draws = np.stack([np.asarray(value, dtype=float) for value in values]) if len(values) else np.empty(0)
     except (TypeError, ValueError):
         raise ValueError("Give a list of numbers, or for each draw its answers to the same test images.") from None

@@ -26,7 +26,7 @@ from .engine.checkpoint import Checkpoint
 from .engine.distributed import Distributed
 from .engine.loading import Batches, load
 from .engine.memory import MicroBatches, predict_logits, to_device
-from .engine.parts import Facts, classifier
+from .engine.parts import Facts, answering, classifier, no_nan
 from .engine.progress import Progress
 from .engine.validate import as_path, check_choice, check_kind
 from .models import count_parameters, parameter_groups
@@ -178,7 +178,9 @@ def evaluate(model: nn.Module, split: Split, device: str | None = None) -> Evalu
     check_kind("evaluate", split, Split, "a split, as task.test is one")
     device = find_device(device)
     model = to_device(model, device)
-    return _evaluate(classifier(model) if split.are_vectors else model, *load(model, split, device))
+    found = _evaluate(answering(model, split.are_vectors), *load(model, split, device))
+    no_nan(torch.tensor(found.loss if found.n else 0.0))
+    return found
 
 
 def predict(
@@ -199,8 +201,7 @@ def predict(
     device = find_device(device)
     model = to_device(model, device)
     x, _, normalise = load(model, images, device, judged=False)
-    forward = classifier(model) if images.are_vectors else model
-    return _logits(forward, x, normalise).softmax(1).cpu()
+    return no_nan(_logits(answering(model, images.are_vectors), x, normalise).softmax(1).cpu())
 
 
 def _evaluate(

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ..data import Files, Task
+from ..models import input_of
 from .parts import at_rest
 from .validate import brief, check_choice, check_number, check_seed
 
@@ -75,6 +76,7 @@ class Settings:
         plain = {k: v if v is None or isinstance(v, str) else float(v) for k, v in vars(self).items() if k != "augment"}
         learns = torch.tensor([w.requires_grad for w in model.parameters()] + [at_rest(part) for part in model.modules()])
         plain |= {"model": _fingerprint(learns, *model.state_dict().values()), "layers": str(model), "device": device.type}
+        plain["input"] = None if task.train.are_vectors else repr(input_of(model))
         plain |= {"data": _fingerprint(task.train.x, task.train.y), "validation data": _fingerprint(task.val.x, task.val.y)}
         return plain | {"augment": None if self.augment is None else described(self.augment)}
 

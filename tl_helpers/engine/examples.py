@@ -12,8 +12,12 @@ from .validate import brief, check_choice, check_number
 
 
 def as_tensor(values, wanted: str) -> Tensor:
+    """A tensor on the CPU: of an array a copy, so that what is written into the array later changes nothing here."""
     try:
-        return torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values)).detach().cpu()
+        if isinstance(values, Tensor):
+            return values.detach().cpu()
+        values = np.asarray(values)
+        return torch.from_numpy(values.astype(values.dtype.newbyteorder("="), order="C"))  # torch takes no other order
     except (TypeError, ValueError) as error:  # texts, None, lists of unequal lengths
         raise ValueError(f"{wanted}, in a tensor or an array; this is something else.") from error
 
@@ -24,6 +28,7 @@ def described(x: Tensor) -> str:
 
 def as_labels(values) -> Tensor:
     y = as_tensor(values, wanted := "Labels must be whole numbers from 0, one per image")
+    y = y if y.is_floating_point() or y.is_complex() else y.long()
     if y.ndim != 1 or y.is_complex() or (y != y.long()).any() or (y < 0).any():
         raise ValueError(
             f"{wanted}; these are {described(y)}{f', from {y.real.min():g}' if y.ndim == 1 and len(y) else ''}."
@@ -34,9 +39,10 @@ def as_labels(values) -> Tensor:
 def as_examples(values, prepared: bool) -> Tensor:
     x = as_tensor(values, wanted := "Examples must be images (uint8, N x C x H x W, C 1 or 3) or vectors (floats, N x D)")
     if x.ndim == 2 and x.is_floating_point():
+        x = x.float()
         if not x.isfinite().all():
             raise ValueError("Vectors must be of finite numbers; some of these are infinite or no number (NaN).")
-        return x.float()
+        return x
     floats = prepared and x.dtype == torch.float32 and (x.clamp(0, 1) == x).all()
     if x.ndim != 4 or x.shape[1] not in (1, 3) or 0 in x.shape[2:] or not (floats or x.dtype == torch.uint8):
         more = f" with {x.shape[1]} channels" if x.ndim == 4 else ""

@@ -85,7 +85,8 @@ def augmented(augment: Callable, images: Tensor, generator: torch.Generator, loo
     """What `augment` makes of a batch of images.
 
     Args:
-        look: for numbers that are none, too; to look in each step would make a GPU wait.
+        look: for numbers that are none, and for pixels that are not from 0 to 1, too; to look in each step would make a GPU
+            wait.
 
     Raises:
         ValueError: it does not take (images, generator), or returns something else than images of the same kind.
@@ -100,6 +101,11 @@ def augmented(augment: Callable, images: Tensor, generator: torch.Generator, loo
         what = "NaN or infinite numbers" if alike else what
         raise ValueError(
             f"augment must return images as it gets them ({images.dtype}, {shape(images)}); it returned {what}."
+        )
+    if look and len(found) and not -0.05 <= found.mean() <= 1.05:  # noise may reach beyond 0 and 1
+        raise ValueError(
+            f"augment gets pixels from 0 to 1 and must return such; it returned {found.min():.2g} to {found.max():.2g}. The "
+            "model's own mean and std come after it."
         )
     return found
 

@@ -20,7 +20,7 @@ from ..models import RawCNN, backbone, count_parameters, input_of
 from ..results import Evaluation
 from .lite0 import NAMES as LITE0
 from .memory import predict_logits
-from .parts import Facts, classifier, facts_of
+from .parts import Facts, check_names, classifier, facts_of
 from .validate import brief, check_kind, shown
 from .weights import LETTERS
 
@@ -44,8 +44,7 @@ def known(model: nn.Module, task: Task | Sequence[str] | None, threshold: float 
     many, names = getattr(classifier(model), "out_features", getattr(model, "num_classes", 0)), tuple(map(str, names))
     if many != len(names):
         raise ValueError(f"The model tells {many} classes apart, and there are {len(names)} names.")
-    if names != facts.classes and sorted(names) == sorted(facts.classes):
-        raise ValueError(f"The model learned its classes in another order: {', '.join(facts.classes)}.")
+    check_names(model, names)
     return Facts(names, facts.temperature, facts.threshold if threshold is None else threshold)
 
 

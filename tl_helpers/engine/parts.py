@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import math
 import zlib
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -100,6 +101,25 @@ def classifier(model: nn.Module) -> nn.Module:
     return linear[0] if len(linear) == 1 else last  # some architectures count the pooling before it as well
 
 
+def answering(model: nn.Module, vectors: bool) -> nn.Module:
+    """What answers for a model: all of it, or of vectors its head.
+
+    Raises:
+        ValueError: it has none: the largest of a backbone's features would be taken for a class.
+    """
+    last = classifier(model)
+    if isinstance(last, nn.Identity):
+        raise ValueError("This is a bare backbone, which names no classes: give it a head with tl.head(body, task).")
+    return last if vectors else model
+
+
+def no_nan(answers: Tensor) -> Tensor:
+    """The answers, if they are numbers; else a ValueError, since the largest of those that are none is the first class."""
+    if answers.isnan().any():
+        raise ValueError("The model answers with NaN, no numbers: its training diverged, or its weights are damaged.")
+    return answers
+
+
 def blocks(model: nn.Module) -> list[list[str]]:
     """The names of a model's parameters, block by block from the input to the last block; the head is in none of them.
 
@@ -184,3 +204,10 @@ class Facts:
 def facts_of(model: nn.Module) -> Facts:
     """What is known of a model; of one that has learned nothing here, nothing."""
     return getattr(model, "facts", Facts())
+
+
+def check_names(model: nn.Module, names: Sequence[str]) -> None:
+    """Raise a ValueError for the names of a model's classes in another order than it learned them."""
+    learned = facts_of(model).classes
+    if (*names,) != learned and sorted(names) == sorted(learned):
+        raise ValueError(f"The model learned its classes in another order: {', '.join(learned)}.")

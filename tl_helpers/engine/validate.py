@@ -7,7 +7,7 @@ import math
 import numbers
 import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 
 
@@ -21,6 +21,13 @@ def check_kind(function: str, value, kind: type | tuple[type, ...], wanted: str)
     """Raise a TypeError that says what a function takes in place of a value of another kind."""
     if not isinstance(value, kind):
         raise TypeError(f"{function} takes {wanted}; this is {brief(value)}.")
+
+
+def check_listed(function: str, value, wanted: str) -> None:
+    """Raise a TypeError for what cannot be gone through, or not by its values in an order: sets, dicts and tables."""
+    check_kind(function, value, Iterable, wanted)
+    if isinstance(value, (Set, Mapping)) or hasattr(value, "columns"):
+        raise TypeError(f"{function} takes {wanted} in order, as a list; this is {brief(value)}.")
 
 
 def check_number(name: str, value, wanted: str, low: float, high: float = math.inf, whole: bool = False) -> None:

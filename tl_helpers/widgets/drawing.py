@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from .. import plots
 from ..data import Split, Task
+from ..engine.parts import check_names, facts_of
 from ..extraction import features
 from ..models import head
 from ..training import fit, predict
@@ -90,8 +91,11 @@ def _grey(ink) -> np.ndarray:
     return ink.clip(0, None)
 
 
-def answers(models: nn.Module | dict[str, nn.Module], ink, classes: Sequence[str] = DIGITS) -> plots.Figure:
+def answers(models: nn.Module | dict[str, nn.Module], ink, classes: Sequence[str] | None = None) -> plots.Figure:
     """What each of several models makes of one drawing (see `as_digit`), as a figure. Its text is `.alt`.
+
+    Args:
+        classes: their names; None for what the models learned, or the digits.
 
     Raises:
         ValueError: there is no ink in the drawing, or a model has another number of classes.
@@ -101,12 +105,14 @@ def answers(models: nn.Module | dict[str, nn.Module], ink, classes: Sequence[str
     return named(models, Split(picture, torch.zeros(1, dtype=torch.long)), picture[0], classes)
 
 
-def named(models: dict[str, nn.Module], split: Split, picture: Tensor, classes: Sequence[str]) -> plots.Figure:
+def named(models: dict[str, nn.Module], split: Split, picture: Tensor, classes: Sequence[str] | None) -> plots.Figure:
     """What each model makes of the one image in a split, shown as `picture`."""
+    classes = classes or next(filter(None, (facts_of(model).classes for model in models.values())), DIGITS)
     found = {name: predict(model, split)[0] for name, model in models.items()}
     for name, shares in found.items():
         if len(shares) != len(classes):
             raise ValueError(f"{name} tells {len(shares)} classes apart, and {len(classes)} names were given.")
+        check_names(models[name], classes)
     return plots.probabilities(picture, found, classes)
 
 
@@ -208,7 +214,7 @@ class PadWidget(Widget):
 class Drawing(PadWidget):
     """A pad with the answers beside it."""
 
-    def __init__(self, models, classes: Sequence[str], task: Task | None):
+    def __init__(self, models, classes: Sequence[str] | None, task: Task | None):
         self.given, self.models, self.task, self.classes = (models, task), models, task, classes
         more = {}
         if task:
@@ -246,7 +252,7 @@ def draw(
 
     Args:
         models: a trained model, or several by their names.
-        classes: the names of their classes; None for those of the task, or the digits.
+        classes: the names of their classes; None for those of the task, or what the models learned, or the digits.
         task: what the models were trained on; with it a drawing can be kept as a training example.
     """
-    return Drawing(models, classes or (task.classes if task else DIGITS), task)
+    return Drawing(models, classes or (task.classes if task else None), task)

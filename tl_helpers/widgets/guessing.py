@@ -6,7 +6,7 @@ import contextlib
 import html
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 
 import anywidget
@@ -53,10 +53,13 @@ class Guess(anywidget.AnyWidget):
             if answer not in self.options:
                 raise ValueError(f"{who} is one of {', '.join(self.options)}; this is {answer!r}.")
             return answer
+        if isinstance(answer, (Mapping, Set)):
+            raise ValueError(f"{who} is a list, in order; this is a {type(answer).__name__}.")
         answer = list(answer) if isinstance(answer, Iterable) and not isinstance(answer, str) else [answer]
         if self.kind == "order":
-            if sorted(map(str, answer)) != sorted(self.options):
-                raise ValueError(f"{who} has each of {', '.join(self.options)} once; this is {', '.join(map(str, answer))}.")
+            answer = list(map(str, answer))
+            if sorted(answer) != sorted(self.options):
+                raise ValueError(f"{who} has each of {', '.join(self.options)} once; this is {', '.join(answer)}.")
             return answer
         if len(answer) != len(self.options):
             raise ValueError(

@@ -23,7 +23,7 @@ from .. import plots
 from ..data import Files, InputConfig, Split, in_floats
 from ..engine.drawing import WIDE, scale
 from ..engine.examples import check_order
-from ..engine.parts import facts_of
+from ..engine.parts import check_names, facts_of
 from ..images import prepare
 from ..models import input_of
 from ..training import predict
@@ -69,6 +69,11 @@ def _pixels(model: nn.Module, split: Split) -> Tensor:
 def _normalised(model: nn.Module, split: Split) -> Tensor:
     """The same as the model takes them."""
     return input_of(model).normalise(_pixels(model, split))
+
+
+def _check_some(split: Split) -> None:
+    if not len(split):
+        raise ValueError("There are no pictures to look at: this split is empty.")
 
 
 class _Enough(Exception):
@@ -124,6 +129,7 @@ def _known(model: nn.Module, split: Split) -> tuple[dict, dict]:
 
 def _loudest(model: nn.Module, split: Split) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
     """For every layer and unit the pictures that excite it most: how much, which, and where in the map; C x PATCHES each."""
+    _check_some(split)
     parts = []
     with _at_rest(model), torch.no_grad():
         for start in range(0, len(split), 128):
@@ -327,11 +333,22 @@ def _judged(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
     return predict(model, split).max(1)
 
 
+def _answers(model: nn.Module, split: Split, classes: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """The same, where these are names for all of its classes."""
+    check_names(model, classes)
+    _check_some(split)
+    sure, said = _judged(model, split)
+    most = max(*split.y.tolist(), *said.tolist())
+    if most >= len(classes):
+        raise ValueError(f"There are {len(classes)} names of classes, and a label or an answer is {most} (counted from 0).")
+    return sure, said
+
+
 def confusion(model: nn.Module, split: Split, classes: Sequence[str]) -> np.ndarray:
     """How often each class (rows) was named as each class (columns): int, classes x classes."""
     from sklearn.metrics import confusion_matrix
 
-    return confusion_matrix(split.y, _judged(model, split)[1], labels=range(len(classes)))
+    return confusion_matrix(split.y, _answers(model, split, classes)[1], labels=range(len(classes)))
 
 
 def mistakes(
@@ -347,7 +364,7 @@ def mistakes(
     Raises:
         ValueError: there is no such picture.
     """
-    sure, said = _judged(model, split)
+    sure, said = _answers(model, split, classes)
     if cell and not _is_cell(cell, classes):
         raise ValueError(f"A cell is two classes, each from 0 to {len(classes) - 1}; not {list(cell)}.")
     mask = (split.y == cell[0]) & (said == cell[1]) if cell else split.y != said
@@ -426,7 +443,7 @@ def gallery(model: nn.Module, split: Split, classes: Sequence[str]) -> Widget:
         split: pictures that it did not learn from.
         classes: their names.
     """
-    start = [] if (_judged(model, split)[1] != split.y).any() else [int(split.y[0])] * 2
+    start = [] if (_answers(model, split, classes)[1] != split.y).any() else [int(split.y[0])] * 2
     matrix = Matrix(classes=[*map(str, classes)], value=start)
     slider = ipywidgets.IntSlider(0, 0, 0, description="picture")
     matrix.observe(lambda _: setattr(slider, "value", 0), "value")

@@ -20,18 +20,18 @@ from ..data import Split
 from ..images import in_rgb, open_photograph, prepare
 from ..models import input_of
 from .base import Widget
-from .drawing import DIGITS, SEVEN, as_digit, drawn, named
+from .drawing import SEVEN, as_digit, drawn, named
 
 
 def recognise(
-    models: nn.Module | dict[str, nn.Module], picture, classes: Sequence[str] = DIGITS, drawing: bool | None = None
+    models: nn.Module | dict[str, nn.Module], picture, classes: Sequence[str] | None = None, drawing: bool | None = None
 ) -> plots.Figure:
     """What each of several models makes of a picture in a file, as a figure. Its text is `.alt`.
 
     Args:
         models: a trained model, or several by their names.
         picture: a path, the bytes of a file, or an image of PIL's.
-        classes: the names of the models' classes.
+        classes: their names; None for what the models learned, or the digits.
         drawing: True to take the picture as a drawing, dark on light or light on dark (see `as_digit`); False as a
             photograph; None: a drawing for models that take grey images, a photograph for others.
 
@@ -76,7 +76,7 @@ class Picker(anywidget.AnyWidget):
 
 def upload(
     models: nn.Module | dict[str, nn.Module],
-    classes: Sequence[str] = DIGITS,
+    classes: Sequence[str] | None = None,
     drawing: bool | None = None,
     example: str | os.PathLike | None = None,
 ) -> Widget:

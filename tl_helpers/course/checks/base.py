@@ -165,6 +165,9 @@ class Claims:
     """Sentences, and for each whether the numbers at hand bear it out."""
 
     def __init__(self, sentences: dict[str, bool]):
+        for text, holds in sentences.items():
+            if callable(holds) or isinstance(holds, str):  # which are true, whatever they say
+                raise TypeError(f"A claim is a sentence with true or false; of {text!r} it is {holds!r}.")
         self.sentences = {text: bool(holds) for text, holds in sentences.items()}
 
     def __bool__(self) -> bool:
