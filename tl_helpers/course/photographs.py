@@ -25,6 +25,7 @@ from .. import plots
 from ..data import InputConfig, Split, Task, draw
 from ..datasets.photos import photos
 from ..engine.figure import Figure
+from ..engine.parts import keep_frozen_still
 from ..extraction import features
 from ..images import crop_and_flip, prepare
 from ..models import backbone, count_parameters, head, input_of, unfreeze
@@ -105,11 +106,14 @@ def _watched(body: nn.Module, task: Task) -> nn.Module:
 
 
 class Tuning(NamedTuple):
-    """How a whole network is trained: on pictures of `side` pixels, with smaller rates towards the input or not."""
+    """How a whole network is trained: on pictures of `side` pixels, with smaller rates towards the input or not, its batch
+    norms learning or as ImageNet left them.
+    """
 
     side: int
     epochs: int
     layer_decay: float | None = None
+    norms: bool = True
     augment: Callable = functools.partial(crop_and_flip, area=0.7)
     batch_size: int = 32
 
@@ -119,7 +123,7 @@ RECIPE = "recipe=suited"
 SUITED = {
     ("clothes", LETTERS): Tuning(32, 15),
     ("clothes", LITE0): Tuning(64, 6),
-    ("solar-cells", LITE0): Tuning(160, 12, layer_decay=0.7),
+    ("solar-cells", LITE0): Tuning(160, 12, layer_decay=0.7, norms=False),
 }
 
 
@@ -154,16 +158,22 @@ def _linear(body: nn.Module, task: Task, cell: Cell, lr: float) -> nn.Module:
 
 
 def _whole(model: nn.Module, cell: Cell) -> nn.Module:
-    """All of a network trained."""
-    return _trained(unfreeze(model), cell)
+    """All of a network trained, or all but its batch norms."""
+    model = unfreeze(model)
+    if cell.variant and not SUITED[cell.task, cell.backbone].norms:
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.requires_grad_(False)
+        keep_frozen_still(model)
+    return _trained(model, cell)
 
 
 def _trained(model: nn.Module, cell: Cell) -> nn.Module:
     """What of a network may learn, trained: 8 epochs or 60 steps of 16, whichever takes longer, or as the recipe has it."""
     few = _few(squares(cell.task, side_of(cell), pool(cell)), cell)
     plain = Tuning(SIDE, max(8, math.ceil(60 / math.ceil(len(few.train) / 16))), augment=crop_and_flip, batch_size=16)
-    _, epochs, layer_decay, augment, batch_size = SUITED[cell.task, cell.backbone] if cell.variant else plain
-    how = {"epochs": epochs, "layer_decay": layer_decay, "augment": augment, "batch_size": batch_size}
+    how = (SUITED[cell.task, cell.backbone] if cell.variant else plain)._asdict()
+    del how["side"], how["norms"]
     return fit(model, few, **how, lr=cell.lr, seed=cell.seed, progress=False).model
 
 
