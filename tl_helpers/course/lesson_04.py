@@ -5,7 +5,7 @@ Lesson 04 opens this file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,15 +49,15 @@ def centred(task: Task) -> Task:
     return Task(task.name, task.classes, *parts)
 
 
-def problems(make: Make | None, seeds: Iterable[int] = range(5), scaled: bool = True) -> list[tuple[nn.Module, Task]]:
-    """For each seed a linear layer to train, and ten vectors per class to train it on; the seed draws both.
+def problems(make: Make | None, scaled: bool = True) -> list[tuple[nn.Module, Task]]:
+    """For each of five seeds a linear layer to train, and ten vectors per class to train it on; the seed draws both.
 
     Args:
         make: gives the backbone whose features are the vectors; None for the pixels themselves.
         scaled: whether the vectors are `centred`.
     """
     found = []
-    for seed in seeds:
+    for seed in range(5):
         task = digits(shots=10, seed=seed)
         if make is None:
             rows = [Split(part.x.flatten(1) / 255, part.y) for part in (task.train, task.val, task.test)]
@@ -141,11 +141,11 @@ def show_photographs() -> plots.Figure:
     return figure
 
 
-def asked(models: dict[str, nn.Module], path: Path, classes: Sequence[str], top: int = 3) -> pd.DataFrame:
-    """What classifiers of ImageNet's thousand classes say to a photograph: their likeliest answers, a row each."""
+def asked(models: dict[str, nn.Module], path: Path, classes: Sequence[str]) -> pd.DataFrame:
+    """What classifiers of ImageNet's thousand classes say to a photograph: their three likeliest answers, a row each."""
     rows = []
     for name, model in models.items():
-        for share, label in zip(*map(Tensor.tolist, predict(model, path)[0].topk(top))):
+        for share, label in zip(*map(Tensor.tolist, predict(model, path)[0].topk(3))):
             rows.append((name, classes[label].split(",")[0], round(share, 4)))
     return pd.DataFrame(rows, columns=["network", "answer", "probability"])
 
