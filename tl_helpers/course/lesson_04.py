@@ -49,6 +49,14 @@ def centred(task: Task) -> Task:
     return Task(task.name, task.classes, *parts)
 
 
+def seen_by(body: nn.Module | None, task: Task) -> Task:
+    """The features a backbone makes of a task (see `features`); for None its pixels, as vectors in [0, 1]."""
+    if body is not None:
+        return features(body, task)
+    parts = [Split(part.x.flatten(1) / 255, part.y) for part in (task.train, task.val, task.test)]
+    return Task("pixels", task.classes, *parts)
+
+
 def problems(make: Make | None, scaled: bool = True) -> list[tuple[nn.Module, Task]]:
     """For each of five seeds a linear layer to train, and ten vectors per class to train it on; the seed draws both.
 
@@ -58,14 +66,10 @@ def problems(make: Make | None, scaled: bool = True) -> list[tuple[nn.Module, Ta
     """
     found = []
     for seed in range(5):
-        task = digits(shots=10, seed=seed)
-        if make is None:
-            rows = [Split(part.x.flatten(1) / 255, part.y) for part in (task.train, task.val, task.test)]
-            torch.manual_seed(seed)
-            layer, vectors = nn.Linear(784, 10), Task("pixels", task.classes, *rows)
-        else:
-            body = make(seed)
-            layer, vectors = head(body, task, seed=seed).get_classifier(), features(body, task)
+        task, body = digits(shots=10, seed=seed), make(seed) if make else None
+        torch.manual_seed(seed)
+        layer = head(body, task, seed=seed).get_classifier() if make else nn.Linear(784, 10)
+        vectors = seen_by(body, task)
         found.append((layer, centred(vectors) if scaled else vectors))
     return found
 

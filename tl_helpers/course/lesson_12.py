@@ -15,15 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import glyphs, plots
-from ..data import Split, Task, digits
+from ..data import Task, digits
 from ..engine.figure import Figure
 from ..engine.style import looks_of_rows
-from ..extraction import features
 from ..results import Interval
 from ..training import evaluate, fit
 from . import experiments
 from .experiments import CENTRED, FIVE
-from .lesson_04 import centred, random_body
+from .lesson_04 import centred, random_body, seen_by
 from .lesson_05 import few
 from .lesson_07 import rows, shifted
 from .methods import SHIFTS, apply_shift
@@ -74,14 +73,6 @@ def find_the_pairs(names: str = "kRБЖS", seed: int = 11) -> Figure:
         f"{i + 1} is {names[k % len(names)]}" for i, k in enumerate(order.tolist())
     )
     return figure
-
-
-def seen_by(body: nn.Module | None, task: Task) -> Task:
-    """The features a backbone makes of a task (see `features`); for None its pixels, as vectors in [0, 1]."""
-    if body is not None:
-        return features(body, task)
-    parts = [Split(part.x.flatten(1).float() / 255, part.y) for part in (task.train, task.val, task.test)]
-    return Task("pixels", task.classes, *parts)
 
 
 def probes(bodies: dict[str, nn.Module | None], shots: Sequence[int] = (1, 5, 10), draws: int = 5) -> pd.DataFrame:
