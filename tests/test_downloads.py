@@ -324,8 +324,8 @@ def start(server, **more) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", SCRIPT, server.address], **how, **more)
 
 
-def wait_for(condition, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
+def wait_for(condition) -> None:
+    end = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)

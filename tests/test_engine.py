@@ -16,6 +16,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from test_training import fit, same
 from torch import nn
 
 import tl_helpers as tl
@@ -29,15 +30,6 @@ HERE = Path(__file__).resolve().parent
 @pytest.fixture(scope="module")
 def task():
     return tl.digits(shots=5)
-
-
-def fit(task, model=None, **arguments):
-    arguments = {"epochs": 3, "progress": False, "device": "cpu", **arguments}
-    return tl.fit(model or tl.RawCNN(), task, **arguments)
-
-
-def same(one: nn.Module, other: nn.Module) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values()))
 
 
 def script(*arguments, **environment) -> subprocess.CompletedProcess:

@@ -95,14 +95,14 @@ def _bent(stored):
     return all(within(lead, 17.5, 20) and above(lead, 10) for lead in leads)
 
 
-def _of_turned(stored, grid, **only):
+def _of_turned(stored, **only):
     """The accuracy on turned digits of each seed."""
-    return stored.rows(grid, **only).set_index("seed")[[f"rotation {strength}" for strength in STRENGTHS]].mean(axis=1)
+    return stored.rows("bending", **only).set_index("seed")[[f"rotation {strength}" for strength in STRENGTHS]].mean(axis=1)
 
 
 def _turned(stored, bend):
     """The lead of the shipped letters over the same network from scratch on turned digits, in points."""
-    one, other = (_of_turned(stored, "bending", method=method, variant=f"bend={bend}") for method in (TUNED, SCRATCH))
+    one, other = (_of_turned(stored, method=method, variant=f"bend={bend}") for method in (TUNED, SCRATCH))
     return tuple(100 * value for value in mean_interval(one, minus=other))
 
 
@@ -156,9 +156,9 @@ def _over_scratch(stored, source, method):
     return points(stored.rows("sources", backbone=source, method=method), stored.rows(method=SCRATCH))
 
 
-def _heads(stored, partner, other=SCRATCH):
-    """The lead of two heads with a partner over a method that learns the digits alone, at five labels a class, in points."""
-    return points(stored.rows("two_heads", variant=f"partner={partner}"), stored.rows(method=other))
+def _heads(stored):
+    """The lead of two heads, one for letters, over learning the digits alone, at five labels a class, in points."""
+    return points(stored.rows("two_heads", variant="partner=letters"), stored.rows(method=SCRATCH))
 
 
 def _five(stored):
@@ -173,15 +173,15 @@ def _small(stored, variant):
     return points(stored.rows("together", variant=variant), stored.rows("together", variant="partner=parity,w=0"))
 
 
-def _crowd(stored, task, w):
-    """What a task gains in a crowded network when the other counts w times as much, in points."""
-    beside, alone = f"partner=other,w={w},steps=400", "partner=parity,w=0,steps=400"
-    return points(*(stored.rows("crowded", task=task, variant=variant) for variant in (beside, alone)))
+def _crowd(stored):
+    """What the digits gain in a crowded network when the letters count ten times as much, in points."""
+    beside, alone = "partner=other,w=10,steps=400", "partner=parity,w=0,steps=400"
+    return points(*(stored.rows("crowded", task="digits", variant=variant) for variant in (beside, alone)))
 
 
-def _on_photographs(stored, task, shots):
-    """The lead of ImageNet's weights, fine-tuned, over the same network from scratch, in points; covers the draws."""
-    wide = stored.wide("photographs", index=["seed"], task=task, shots=shots)
+def _on_photographs(stored):
+    """The lead of ImageNet's weights, fine-tuned, over the same network from scratch on cats and dogs; covers the draws."""
+    wide = stored.wide("photographs", index=["seed"], task="cats-and-dogs", shots=20)
     if not {"fine-tuned", "from scratch"} <= set(wide):  # among results that were swapped
         return 0.0, 0.0, 0.0
     return tuple(100 * value for value in mean_interval(wide["fine-tuned"], minus=wide["from scratch"]))
@@ -190,9 +190,7 @@ def _on_photographs(stored, task, shots):
 CLAIMS = {
     "07": {
         "On cats and dogs, with twenty labels per class, ImageNet's weights lead the same network from scratch by about 17 "
-        "points.": lambda s: (
-            within(_on_photographs(s, "cats-and-dogs", 20), 15, 19) and above(_on_photographs(s, "cats-and-dogs", 20))
-        ),
+        "points.": lambda s: within(_on_photographs(s), 15, 19) and above(_on_photographs(s)),
         "With one labelled image per class the letters lead by about 29 points, with five by about 4.5; with fifty the lead "
         "is gone.": lambda s: (
             within(s.lead(1), 27, 31) and above(s.lead(1), 20) and within(s.lead(5), 3.5, 5.5) and abs(s.lead(50)[0]) < 0.6
@@ -235,8 +233,8 @@ CLAIMS = {
         "bent, pretrained just as briefly, lead those by about 18.": _unbent,
         "And you can get more than half of the way without letters: bent as strongly as the letters were, the same network "
         "from scratch reads about .71 of the turned digits, not .52.": lambda s: (
-            abs(_of_turned(s, "bending", method=SCRATCH, variant="bend=1").mean() - 0.71) < 0.015
-            and abs(_of_turned(s, "bending", method=SCRATCH, variant="bend=0").mean() - 0.52) < 0.015
+            abs(_of_turned(s, method=SCRATCH, variant="bend=1").mean() - 0.71) < 0.015
+            and abs(_of_turned(s, method=SCRATCH, variant="bend=0").mean() - 0.52) < 0.015
             and _turned(s, "1")[0] < 0.5 * _turned(s, "0")[0]
         ),
         "With less contrast, too, the raw CNN leads fine-tuned letters, by about 31 points, and logistic regression by "
@@ -312,9 +310,9 @@ CLAIMS = {
             within(_small(s, "partner=letters,w=10"), -3.2, -1.6) and _small(s, "partner=letters,w=10")[2] < 0
         ),
         "There letters help either way: by about 3.3 points if learned together with the digits, by about 4.5 if learned "
-        "first.": lambda s: within(_heads(s, "letters"), 2.8, 3.8) and within(_five(s), 4, 5) and above(_five(s)),
+        "first.": lambda s: within(_heads(s), 2.8, 3.8) and within(_five(s), 4, 5) and above(_five(s)),
         "Beside letters that count ten times as much, the digits fall from about .98 to .91: they lose about 6.3 "
-        "points.": lambda s: within(_crowd(s, "digits", 10), -7.5, -5) and _crowd(s, "digits", 10)[2] < -3,
+        "points.": lambda s: within(_crowd(s), -7.5, -5) and _crowd(s)[2] < -3,
     },
 }
 STORED = Stored()

@@ -269,6 +269,16 @@ def test_head_leaves_the_backbone_as_it_was():
     assert all(torch.equal(value, before[key]) for key, value in body.state_dict().items())
 
 
+def test_whoever_asks_a_network_leaves_each_part_of_it_in_its_mode():
+    model, task = tl.RawCNN().train(), tl.digits(shots=1)
+    model.conv1.eval()  # by hand
+    before = [module.training for module in model.modules()]
+    one = task.val[:1]
+    for ask in (lambda: tl.head(model, task), lambda: tl.predict(model, one), lambda: tl.widgets.grad_cam(model, one, [3])):
+        ask()
+        assert [module.training for module in model.modules()] == before
+
+
 @pytest.mark.parametrize("pooling", ["max", "catavgmax"])
 def test_a_head_pools_as_its_backbone_was_told_to(pooling):
     task, body = tl.digits(shots=1), tl.backbone("resnet10t", pretrained=False, global_pool=pooling)

@@ -483,7 +483,7 @@ def test_a_unit_sees_as_much_as_its_kernel_and_the_loudest_pictures_are_the_loud
     out = widgets.feature_maps(raw(), x)["conv1"]
     top, pictures, places = looking._loudest(raw(), PART)["conv1"]
     assert torch.allclose(top[3], out[:, 3].amax((1, 2)).sort(descending=True)[0][: len(top[3])])
-    left, over, width, height = looking._fields(looking._ends(raw(), PART, "conv1"), places[3])[0]
+    left, over, width, height = looking._fields(looking._ends(raw(), "conv1"), places[3])[0]
     assert (round(width * 28), round(height * 28)) == (5, 5)
     assert [round(over * 28), round(left * 28)] == [places[3, 0].item() // 24, places[3, 0].item() % 24]
 
@@ -494,7 +494,7 @@ def test_a_unit_sees_as_much_as_its_kernel_and_the_loudest_pictures_are_the_loud
      (raw, "act (2)", (16, 12, 4, 4)), (probe, "conv1.0", (2, 29, 2, 16)), (probe, "block 4", (32, 0, 0, 1))],
 )  # fmt: skip
 def test_what_a_unit_sees_is_what_the_layers_before_it_make_of_it(network, layer, expected):
-    found = looking._ends(network(), PART, layer)
+    found = looking._ends(network(), layer)
     assert [part.tolist() for part in found[:4]] == [[number] * 2 for number in expected]
 
 

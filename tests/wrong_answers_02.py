@@ -31,10 +31,10 @@ def _size_with_parts(side, chain):
     return side
 
 
-def _net(relu=nn.ReLU, end=lambda: [nn.LogSoftmax(dim=1)], drop=nn.Dropout, drop2d=nn.Dropout2d, flat=320, maps=20):
+def _net(relu=nn.ReLU, end=lambda: [nn.LogSoftmax(dim=1)], drop=nn.Dropout, flat=320, maps=20):
     return nn.Sequential(
         *(nn.Conv2d(1, 10, 5), nn.MaxPool2d(2), relu()),
-        *(nn.Conv2d(10, maps, 5), drop2d(0.5), nn.MaxPool2d(2), relu()),
+        *(nn.Conv2d(10, maps, 5), nn.Dropout2d(0.5), nn.MaxPool2d(2), relu()),
         *(nn.Flatten(), nn.Linear(flat, 50), relu(), drop(0.5), nn.Linear(50, 10), *end()),
     )
 

@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 
 
-def _loss(unit=True, alone=True, cool=lambda s, t: s / t, half=False, beside=False, reduction="mean", count=None, fill=None):
+def _loss(unit=True, alone=True, cool=lambda s, t: s / t, half=False, beside=False, reduction="mean", fill=None):
     def loss(vectors, temperature):
-        n = count or len(vectors)
+        n = len(vectors)
         vectors = F.normalize(vectors, dim=1) if unit else vectors
         similar = vectors @ vectors.T
         if fill is not None:

@@ -57,19 +57,19 @@ def accuracy(name: str, setting: float, shots: int, seed: int, split: str = "tes
     return evaluate(trained(name, shots, setting, seed).model, part).accuracy
 
 
-def searched(name: str, settings: Iterable[float], shots: int = 10, seeds: Iterable[int] = range(3)) -> pd.Series:
-    """The mean validation accuracy of a learner over the seeds, for each of its settings."""
-    means = {setting: np.mean([accuracy(name, setting, shots, s, "val") for s in seeds]) for setting in settings}
+def searched(name: str, settings: Iterable[float]) -> pd.Series:
+    """The mean validation accuracy of a learner, over three draws of ten labels per class, for each of its settings."""
+    means = {setting: np.mean([accuracy(name, setting, 10, seed, "val") for seed in range(3)]) for setting in settings}
     return pd.Series(means, name=name).rename_axis("setting")
 
 
-def hunger(settings: dict[str, float], shots: Sequence[int], seeds: Iterable[int] = range(5)) -> pd.DataFrame:
-    """Test accuracies of learners, by their names with their settings, for each number of labels per class and each seed."""
+def hunger(settings: dict[str, float], shots: Sequence[int]) -> pd.DataFrame:
+    """Test accuracies of learners, by their names with their settings: for each number of labels per class, five seeds."""
     rows = [
         (name, number, seed, accuracy(name, setting, number, seed))
         for name, setting in settings.items()
         for number in shots
-        for seed in seeds
+        for seed in range(5)
     ]
     return pd.DataFrame(rows, columns=["method", "labels per class", "seed", "accuracy"])
 
@@ -80,14 +80,14 @@ def linear_on(task: Task) -> float:
     return max(fits, key=lambda fitted: fitted.score(*task.val.numpy())).score(*task.test.numpy())
 
 
-def on_features(seeds: Iterable[int] = range(3)) -> dict[str, list[float]]:
+def on_features() -> dict[str, list[float]]:
     """How logistic regression does with ten labels per class on pixels, and on the 50 features of three raw CNNs.
 
-    Of each number of features it is the test accuracy for each seed: of a network with random weights, of one trained on the
-    same 100 images, and of one trained on all 900.
+    Each has the test accuracies of three seeds: with a network of random weights, with one trained on the same 100 images,
+    and with one trained on all 900.
     """
     found = {"pixels": [], "untrained network": [], "trained on 100": [], "trained on 900": []}
-    for seed in seeds:
+    for seed in range(3):
         few, raw = digits(10, seed), RawCNN(seed=seed)
         small = fit(raw, few, lr=3e-3, seed=seed, progress=False).model
         large = fit(raw, digits("all"), epochs=10, lr=3e-3, seed=seed, progress=False).model

@@ -5,7 +5,7 @@ Lesson 04 opens this file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,23 +49,27 @@ def centred(task: Task) -> Task:
     return Task(task.name, task.classes, *parts)
 
 
-def problems(make: Make | None, seeds: Iterable[int] = range(5), scaled: bool = True) -> list[tuple[nn.Module, Task]]:
-    """For each seed a linear layer to train, and ten vectors per class to train it on; the seed draws both.
+def seen_by(body: nn.Module | None, task: Task) -> Task:
+    """The features a backbone makes of a task (see `features`); for None its pixels, as vectors in [0, 1]."""
+    if body is not None:
+        return features(body, task)
+    parts = [Split(part.x.flatten(1) / 255, part.y) for part in (task.train, task.val, task.test)]
+    return Task("pixels", task.classes, *parts)
+
+
+def problems(make: Make | None, scaled: bool = True) -> list[tuple[nn.Module, Task]]:
+    """For each of five seeds a linear layer to train, and ten vectors per class to train it on; the seed draws both.
 
     Args:
         make: gives the backbone whose features are the vectors; None for the pixels themselves.
         scaled: whether the vectors are `centred`.
     """
     found = []
-    for seed in seeds:
-        task = digits(shots=10, seed=seed)
-        if make is None:
-            rows = [Split(part.x.flatten(1) / 255, part.y) for part in (task.train, task.val, task.test)]
-            torch.manual_seed(seed)
-            layer, vectors = nn.Linear(784, 10), Task("pixels", task.classes, *rows)
-        else:
-            body = make(seed)
-            layer, vectors = head(body, task, seed=seed).get_classifier(), features(body, task)
+    for seed in range(5):
+        task, body = digits(shots=10, seed=seed), make(seed) if make else None
+        torch.manual_seed(seed)
+        layer = head(body, task, seed=seed).get_classifier() if make else nn.Linear(784, 10)
+        vectors = seen_by(body, task)
         found.append((layer, centred(vectors) if scaled else vectors))
     return found
 
@@ -141,11 +145,11 @@ def show_photographs() -> plots.Figure:
     return figure
 
 
-def asked(models: dict[str, nn.Module], path: Path, classes: Sequence[str], top: int = 3) -> pd.DataFrame:
-    """What classifiers of ImageNet's thousand classes say to a photograph: their likeliest answers, a row each."""
+def asked(models: dict[str, nn.Module], path: Path, classes: Sequence[str]) -> pd.DataFrame:
+    """What classifiers of ImageNet's thousand classes say to a photograph: their three likeliest answers, a row each."""
     rows = []
     for name, model in models.items():
-        for share, label in zip(*map(Tensor.tolist, predict(model, path)[0].topk(top))):
+        for share, label in zip(*map(Tensor.tolist, predict(model, path)[0].topk(3))):
             rows.append((name, classes[label].split(",")[0], round(share, 4)))
     return pd.DataFrame(rows, columns=["network", "answer", "probability"])
 

@@ -23,9 +23,9 @@ def few(task: Task, shots: int, seed: int) -> Task:
     return dataclasses.replace(task, train=draw(task.train, shots, seed))
 
 
-def one_layer(body: nn.Module, vectors: Task, seed: int = 0, lr: float = 3e-3) -> nn.Module:
+def one_layer(body: nn.Module, vectors: Task, seed: int = 0) -> nn.Module:
     """A classifier of a frozen backbone and one linear layer, which was fitted on vectors."""
-    return fit(head(body, vectors, seed=seed), vectors, lr=lr, seed=seed, progress=False).model
+    return fit(head(body, vectors, seed=seed), vectors, lr=3e-3, seed=seed, progress=False).model
 
 
 def nearest_centroid(vectors: Task, seed: int = 0):

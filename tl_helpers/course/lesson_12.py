@@ -15,15 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import glyphs, plots
-from ..data import Split, Task, digits
+from ..data import Task, digits
 from ..engine.figure import Figure
 from ..engine.style import looks_of_rows
-from ..extraction import features
 from ..results import Interval
 from ..training import evaluate, fit
 from . import experiments
 from .experiments import CENTRED, FIVE
-from .lesson_04 import centred, random_body
+from .lesson_04 import centred, random_body, seen_by
 from .lesson_05 import few
 from .lesson_07 import rows, shifted
 from .methods import SHIFTS, apply_shift
@@ -53,10 +52,10 @@ def letter(name: str = "k") -> Tensor:
     return images[labels == names.index(name)][:1].float() / 255
 
 
-def views(name: str = "k", strength: float = 1.0, without: str | None = None, seed: int = 0) -> Figure:
+def views(name: str = "k", strength: float = 1.0, without: str | None = None) -> Figure:
     """A letter, and nine views of it."""
     image = letter(name)
-    seen = glyphs.augment(image.repeat(9, 1, 1, 1), torch.Generator().manual_seed(seed), strength, without)
+    seen = glyphs.augment(image.repeat(9, 1, 1, 1), torch.Generator().manual_seed(0), strength, without)
     figure = plots.images((torch.cat([image, seen]) * 255).byte(), ["as printed", *["view"] * 9], columns=5, size=1.1)
     figure.alt = f"The letter {name} as printed, and nine views of it, made with strength {strength:g}." + (
         f" They leave out {without}." if without else ""
@@ -74,14 +73,6 @@ def find_the_pairs(names: str = "kRБЖS", seed: int = 11) -> Figure:
         f"{i + 1} is {names[k % len(names)]}" for i, k in enumerate(order.tolist())
     )
     return figure
-
-
-def seen_by(body: nn.Module | None, task: Task) -> Task:
-    """The features a backbone makes of a task (see `features`); for None its pixels, as vectors in [0, 1]."""
-    if body is not None:
-        return features(body, task)
-    parts = [Split(part.x.flatten(1).float() / 255, part.y) for part in (task.train, task.val, task.test)]
-    return Task("pixels", task.classes, *parts)
 
 
 def probes(bodies: dict[str, nn.Module | None], shots: Sequence[int] = (1, 5, 10), draws: int = 5) -> pd.DataFrame:
@@ -129,14 +120,14 @@ def neighbours(vectors: Tensor, task: Task, which: int = 0) -> Figure:
     return figure
 
 
-def nearest_shares(bodies: dict[str, nn.Module | None], turned: int = 2) -> pd.DataFrame:
+def nearest_shares(bodies: dict[str, nn.Module | None]) -> pd.DataFrame:
     """How often the training digit nearest to a test digit shows the same digit (0 to 1): a row for each backbone, a column
-    for the test digits as they are, and one for them turned (the rotation of lesson 07, `turned` times 10 degrees).
+    for the test digits as they are, and one for them turned by 20 degrees (the rotation of lesson 07).
 
     None in place of a backbone stands for the pixels. The labels only judge; nothing has learned them.
     """
     task, found = digits("all"), {}
-    asked = {"as they are": task.test, f"turned by {10 * turned} degrees": apply_shift(task.test, "rotation", turned)}
+    asked = {"as they are": task.test, "turned by 20 degrees": apply_shift(task.test, "rotation", 2)}
     for name, body in bodies.items():
         for how, test in asked.items():
             vectors = seen_by(body, dataclasses.replace(task, test=test))
@@ -150,7 +141,7 @@ def nearest_shares(bodies: dict[str, nn.Module | None], turned: int = 2) -> pd.D
 # The stored grids: three pretrainings of each kind, each probed on the same five draws of labelled digits.
 
 
-def stored(name: str, shots: int = 5, seeds: Sequence[int] = SEEDS) -> pd.DataFrame:
+def stored(name: str, shots: int = 5) -> pd.DataFrame:
     """The results of one of WAYS or of another recipe, on the draws that all have in common: a row for each draw, of each
     pretraining. (Each draw has random weights of its own in RANDOM; SHIPPED is one pretraining; PIXELS is logistic
     regression, stored in the grid `digits`.)
@@ -161,7 +152,7 @@ def stored(name: str, shots: int = 5, seeds: Sequence[int] = SEEDS) -> pd.DataFr
         found = rows("three_blocks", shots=shots, method=CENTRED, variant=FAIR[name]).assign(pretraining=0)
     else:
         frame = rows("without_labels", shots=shots)
-        parts = [frame[frame.backbone == f"{name}, {seed}"].assign(pretraining=seed) for seed in seeds]
+        parts = [frame[frame.backbone == f"{name}, {seed}"].assign(pretraining=seed) for seed in SEEDS]
         found = pd.concat(parts)
     return found[found.seed.isin(FIVE)].sort_values(["pretraining", "seed"])
 

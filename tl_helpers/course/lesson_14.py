@@ -252,9 +252,9 @@ def quiet(task: Task) -> Task:
     return dataclasses.replace(task, val=task.val[:0])
 
 
-def rate(way: str, task: str = "digits") -> float:
-    """The learning rate that did best on validation images, in draws that are used for nothing else."""
-    return float(of(way, task).lr.iloc[0])
+def rate(way: str) -> float:
+    """The learning rate that did best on validation digits, in draws that are used for nothing else."""
+    return float(of(way).lr.iloc[0])
 
 
 def in_both(model: nn.Module, task: Task) -> pd.DataFrame:
@@ -278,6 +278,6 @@ def in_both(model: nn.Module, task: Task) -> pd.DataFrame:
     return pd.DataFrame(found, ["kB", "milliseconds", "accuracy"]).T
 
 
-def megabytes(way: str, task: str = "digits") -> float:
+def megabytes(way: str) -> float:
     """What has to be kept for one task, beside the backbone (of fine-tuning, in its place)."""
-    return of(way, task).bytes.mean() / 1e6
+    return of(way).bytes.mean() / 1e6

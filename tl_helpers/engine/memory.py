@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..device import autocast
+from .parts import in_evaluation
 
 
 def short_of_memory(error: Exception) -> bool:
@@ -53,14 +54,8 @@ def predict_logits(model: nn.Module, forward: Callable, x: Tensor) -> Tensor:
     device = next(model.parameters(), x).device
     numbers = 1_250_000 if device.type == "cpu" else 5_000_000
     batch_size = max(1, min(256, numbers // max(1, x[0:1].numel())))
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with autocast(device):
-            return torch.cat([halving(forward, to_device(part, device)).float() for part in x.split(batch_size)])
-    finally:  # each part as it was: some may have been put into evaluation mode by hand
-        for module, mode in modes.items():
-            module.training = mode
+    with in_evaluation(model), autocast(device):
+        return torch.cat([halving(forward, to_device(part, device)).float() for part in x.split(batch_size)])
 
 
 class MicroBatches:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import math
@@ -13,6 +14,19 @@ from torch import Tensor, nn
 
 from ..device import seeded
 from .validate import check_number
+
+
+@contextlib.contextmanager
+def in_evaluation(*models: nn.Module):
+    """Inside the `with` block models are in evaluation mode; then each part is as it was: some may have been set by hand."""
+    modes = [(module, module.training) for model in models for module in model.modules()]
+    try:
+        for model in models:
+            model.eval()
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 @torch.no_grad()
@@ -28,22 +42,19 @@ def check_parts(body: nn.Module, model: nn.Module, size: tuple[int, int, int]) -
     last, weights = classifier(model), next(body.parameters())
     if not isinstance(last, nn.Linear):
         refuse(f"it does not end in one linear layer, but in a {type(last).__name__}")
-    modes = [(module, module.training) for module in (*body.modules(), *model.modules())]
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     initial = [parameter.clone() for parameter in last.parameters()]
-    with seeded(0):
+    with seeded(0), in_evaluation(body, model):
         images = torch.randn(2, *size).to(weights)
         for parameter in last.parameters():  # some architectures begin with zeros, which hide what comes before
             nn.init.normal_(parameter)
         try:
-            vectors = before_head(body.eval(), images)
-            parts, whole = last(vectors).log_softmax(1), model.eval()(images).log_softmax(1)  # RawCNN's are logs already
+            vectors = before_head(body, images)
+            parts, whole = last(vectors).log_softmax(1), model(images).log_softmax(1)  # RawCNN's are logs already
             again = before_head(model.train(), images)
         except Exception as error:  # architectures fail in many ways
             refuse(f"on images of {' x '.join(map(str, images.shape[1:]))} it says {str(error).strip(' .')!r}")
         finally:
-            for module, mode in modes:
-                module.training = mode
             for parameter, value in zip(last.parameters(), initial):
                 parameter.copy_(value)
     if not _near(parts, whole):

@@ -5,7 +5,6 @@ Lessons 04 and 10 show them.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from .. import plots
 from ..data import Files, InputConfig, Split, in_floats
 from ..engine.drawing import WIDE, scale
 from ..engine.examples import check_order
-from ..engine.parts import check_names, facts_of
+from ..engine.parts import check_names, facts_of, in_evaluation
 from ..images import prepare
 from ..models import input_of
 from ..training import predict
@@ -33,17 +32,6 @@ from .cache import cached
 PATCHES = 8
 FEW = 10  # pictures in a view
 _LAYERS = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.ReLU, nn.Sigmoid, nn.Tanh, nn.GELU, nn.SiLU, nn.Hardswish)
-
-
-@contextlib.contextmanager
-def _at_rest(model: nn.Module):
-    """Inside the `with` block the model is in evaluation mode."""
-    modes = {module: module.training for module in model.modules()}
-    try:
-        yield model.eval()
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 @functools.lru_cache(256)  # at 224 pixels 39 MB
@@ -131,7 +119,7 @@ def _loudest(model: nn.Module, split: Split) -> dict[str, tuple[Tensor, Tensor, 
     """For every layer and unit the pictures that excite it most: how much, which, and where in the map; C x PATCHES each."""
     _check_some(split)
     parts = []
-    with _at_rest(model), torch.no_grad():
+    with in_evaluation(model), torch.no_grad():
         for start in range(0, len(split), 128):
             found = feature_maps(model, _normalised(model, split[start : start + 128]))
             parts.append({name: out.flatten(2).max(2) for name, out in found.items()})
@@ -143,7 +131,7 @@ def _loudest(model: nn.Module, split: Split) -> dict[str, tuple[Tensor, Tensor, 
     return best
 
 
-def _ends(model: nn.Module, split: Split, layer: str) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _ends(model: nn.Module, layer: str) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """What the units of a layer see, each way: where the part of the first ends and that of the last begins, and how far
     apart those of neighbours are; and the sizes of its maps and of the picture.
 
@@ -153,7 +141,7 @@ def _ends(model: nn.Module, split: Split, layer: str) -> tuple[Tensor, Tensor, T
     size = input_of(model).size
     many = max(1, 256 // max(size))
     noise = torch.randn(many, *size, generator=torch.Generator().manual_seed(0)).to(next(model.parameters()).device)
-    with _at_rest(model), torch.enable_grad():
+    with in_evaluation(model), torch.enable_grad():
         x = noise.repeat(3, 1, 1, 1).requires_grad_()
         out = feature_maps(model, x, layer)[layer]
         second = [min(1, side - 1) for side in out.shape[2:]]
@@ -198,7 +186,7 @@ def seen(model: nn.Module, split: Split, picture: int = 0, layer: str | None = N
         if not 0 <= number < many:
             raise ValueError(f"{what} must lie between 0 and {many - 1}; not {number!r}.")
     loud, one = pictures[unit].tolist(), split[picture : picture + 1]
-    with _at_rest(model), torch.no_grad():
+    with in_evaluation(model), torch.no_grad():
         maps = feature_maps(model, _normalised(model, one), layer)[layer][0]
     n = min(len(maps), 64)
     first = max(0, min(unit - n // 2, len(maps) - n))
@@ -232,7 +220,7 @@ def seen(model: nn.Module, split: Split, picture: int = 0, layer: str | None = N
     labels = [f"{value:.2g}" for value in top[unit].tolist()]
     plots.tiles(sheet, plots.shades(_pixels(model, split[loud])), PATCHES, patch, labels, top=low + 0.02)
     if layer not in ends:
-        ends[layer] = _ends(model, split, layer)
+        ends[layer] = _ends(model, layer)
     for i, box in enumerate(_fields(ends[layer], places[unit])):
         if top[unit, i]:  # else it is silent everywhere
             left, top_, width, height = np.array(box) * 0.94 * patch  # of a tile without its gap
@@ -312,7 +300,7 @@ def grad_cam(model: nn.Module, split: Split, classes: Sequence[int], layer: str 
     from captum.attr import LayerAttribution, LayerGradCam
 
     modules = dict(model.named_modules())
-    with _at_rest(model):
+    with in_evaluation(model):
         x = _normalised(model, split)
         layer = _last_with_places(model) if layer is None else layer
         if layer not in modules:
