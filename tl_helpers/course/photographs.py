@@ -120,6 +120,7 @@ class Tuning(NamedTuple):
 
 # Where fine-tuning might pay: far from ImageNet, with the most labels, in a size and with changes that suit the pictures.
 RECIPE = "recipe=suited"
+NORMS = "norms=frozen"  # the plain recipe, but for the batch norms
 SUITED = {
     ("clothes", LETTERS): Tuning(32, 15),
     ("clothes", LITE0): Tuning(64, 6),
@@ -144,7 +145,7 @@ def _vectors(name: str, body_name: str, side: int, random: bool, most: int) -> t
 
 def side_of(cell: Cell) -> int:
     """Of the pictures that a whole network sees, in pixels."""
-    return SUITED[cell.task, cell.backbone].side if cell.variant else SIDE
+    return _tuning(cell).side
 
 
 def _few(task: Task, cell: Cell) -> Task:
@@ -157,10 +158,17 @@ def _linear(body: nn.Module, task: Task, cell: Cell, lr: float) -> nn.Module:
     return fit(head(body, few, seed=cell.seed), few, epochs=epochs, lr=lr, seed=cell.seed, progress=False).model
 
 
+def _tuning(cell: Cell, examples: int = 1) -> Tuning:
+    if cell.variant == RECIPE:
+        return SUITED[cell.task, cell.backbone]
+    epochs = max(8, math.ceil(60 / math.ceil(examples / 16)))
+    return Tuning(SIDE, epochs, norms=cell.variant != NORMS, augment=crop_and_flip, batch_size=16)
+
+
 def _whole(model: nn.Module, cell: Cell) -> nn.Module:
     """All of a network trained, or all but its batch norms."""
     model = unfreeze(model)
-    if cell.variant and not SUITED[cell.task, cell.backbone].norms:
+    if not _tuning(cell).norms:
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.requires_grad_(False)
@@ -171,8 +179,7 @@ def _whole(model: nn.Module, cell: Cell) -> nn.Module:
 def _trained(model: nn.Module, cell: Cell) -> nn.Module:
     """What of a network may learn, trained: 8 epochs or 60 steps of 16, whichever takes longer, or as the recipe has it."""
     few = _few(squares(cell.task, side_of(cell), pool(cell)), cell)
-    plain = Tuning(SIDE, max(8, math.ceil(60 / math.ceil(len(few.train) / 16))), augment=crop_and_flip, batch_size=16)
-    how = (SUITED[cell.task, cell.backbone] if cell.variant else plain)._asdict()
+    how = _tuning(cell, len(few.train))._asdict()
     del how["side"], how["norms"]
     return fit(model, few, **how, lr=cell.lr, seed=cell.seed, progress=False).model
 
@@ -234,6 +241,8 @@ def _plan() -> Iterator[tuple]:
         yield task, method, LITE0, WHOLE_SHOTS[task], ""
     for task, body in SUITED:
         yield task, AFTER, body, TASKS[task][-1:], RECIPE
+    for task, shots in WHOLE_SHOTS.items():
+        yield task, TUNED, LITE0, shots, NORMS
 
 
 def cells(rows: pd.DataFrame | None = None) -> Iterator[Cell]:
