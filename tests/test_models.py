@@ -243,6 +243,22 @@ def test_unfreeze_thaws_from_the_head_backwards_and_wakes_the_norms_again(name):
     assert models.count_parameters(model)[0] == whole and all(module.training for module in model.modules())
 
 
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet_b0"])
+def test_norms_can_stay_as_they_are_while_all_else_learns(name):
+    model = tl.unfreeze(timm.create_model(name, num_classes=2), norms=False).train()
+    norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm2d)]
+    before = [value.clone() for part in norms for value in part.state_dict().values()]
+    others = {id(p) for p in model.parameters()} - {id(p) for part in norms for p in part.parameters()}
+    learns = {id(p) for p in model.parameters() if p.requires_grad}
+    assert norms and learns == others
+    model(torch.randn(4, 3, 64, 64)).sum().backward()
+    torch.optim.SGD((p for p in model.parameters() if p.requires_grad), 0.1, weight_decay=0.1).step()
+    assert all(map(torch.equal, before, (value for part in norms for value in part.state_dict().values())))
+    tl.unfreeze(model).train()(torch.randn(4, 3, 64, 64))
+    assert all(p.requires_grad for p in model.parameters())
+    assert norms[0].num_batches_tracked == before[4] + 1  # awake again
+
+
 def test_a_frozen_model_keeps_its_parameter_names_and_can_be_copied():
     model = tl.backbone("resnet10t.letters", classes=3)
     names = set(model.state_dict())

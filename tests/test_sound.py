@@ -147,7 +147,7 @@ CALLS = {
     "backbone": lambda: (tl.backbone, {"name": "resnet10t.letters", "classes": 0, "pretrained": False, "seed": 0}),
     "head": lambda: (tl.head, {"body": tl.RawCNN(), "task": few(), "seed": 0}),
     "freeze": lambda: (tl.freeze, {"model": tl.RawCNN()}),
-    "unfreeze": lambda: (tl.unfreeze, {"model": tl.RawCNN(), "last": 1}),
+    "unfreeze": lambda: (tl.unfreeze, {"model": tl.RawCNN(), "last": 1, "norms": True}),
     "features": lambda: (
         tl.features,
         {"body": tl.RawCNN(), "task": few(), "views": 1, "augment": None, "seed": 0, "device": "cpu", "progress": False},

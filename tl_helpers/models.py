@@ -248,26 +248,28 @@ def freeze(model: nn.Module) -> nn.Module:
     return unfreeze(model, last=0)
 
 
-def unfreeze(model: nn.Module, last: int | None = None) -> nn.Module:
+def unfreeze(model: nn.Module, last: int | None = None, norms: bool = True) -> nn.Module:
     """Let the head and the last so many blocks learn, and nothing before them. Changes the model, and returns it.
 
     Args:
         model: RawCNN or any timm model.
         last: how many blocks, counted from the head; None for all. What a block is, timm says (`blocks` lists them).
+        norms: False to leave the batch norms as they are, weights and statistics, which small batches may spoil.
 
     Raises:
         ValueError: the model has fewer blocks.
     """
     check_kind("unfreeze", model, nn.Module, "a model; of a run take run.model")
-    if last is None:
-        frozen = set()
-    else:
-        parts = blocks(model)
+    check_choice("norms", norms, (True, False))
+    parts = [] if last is None else blocks(model)
+    if last is not None:
         wanted = f"None or a whole number between 0 and {len(parts)}, the number of this model's blocks"
         check_number("last", last, wanted, 0, len(parts), whole=True)
-        frozen = {name for part in parts[: len(parts) - last] for name in part}
+    frozen = {name for part in parts[: len(parts) - (last or 0)] for name in part}
     for name, weights in model.named_parameters():
         weights.requires_grad_(name not in frozen)
+    if not norms:
+        nn.ModuleList(part for part in model.modules() if isinstance(part, nn.BatchNorm2d)).requires_grad_(False)
     keep_frozen_still(model)
     return model
 
@@ -284,9 +286,9 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float, layer_dec
     check_kind("parameter_groups", model, nn.Module, "a model; of a run take run.model")
     check_number("lr", lr, "a learning rate, a number above 0", math.ulp(0))
     check_number("weight_decay", weight_decay, "a number from 0", 0)
+    spared = spared_by_decay(model)
     if layer_decay is None:  # what timm.optim.param_groups_weight_decay does; to import timm takes seconds
         groups = [{"params": [], "weight_decay": weight_decay, "lr": lr}, {"params": [], "weight_decay": 0.0, "lr": lr}]
-        spared = spared_by_decay(model)
         for name, p in model.named_parameters():
             if p.requires_grad:
                 groups[p.ndim <= 1 or name in spared]["params"].append(p)
@@ -294,9 +296,7 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float, layer_dec
     check_number("layer_decay", layer_decay, "None, or a number above 0 and up to 1", math.ulp(0), 1)
     from timm.optim import param_groups_layer_decay
 
-    groups = param_groups_layer_decay(
-        model, weight_decay, no_weight_decay_list=spared_by_decay(model), layer_decay=layer_decay
-    )
+    groups = param_groups_layer_decay(model, weight_decay, no_weight_decay_list=spared, layer_decay=layer_decay)
     return [{**group, "lr": lr * group["lr_scale"]} for group in groups]
 
 

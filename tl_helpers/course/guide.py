@@ -54,6 +54,10 @@ def _suited(task: str, body: str, level: float) -> Interval:
     return in_points(photographs.suited(task, body, level=level))
 
 
+def _norms(task: str, over: str, level: float) -> Interval:
+    return in_points(photographs.norms_frozen(task, over, level=level))
+
+
 def _named(measure: str, level: float) -> Interval:
     """The share that stored towers got right, in per cent; to be compared with guessing."""
     return in_points(lesson_13.stored(measure, level=level))
@@ -286,6 +290,11 @@ CLAIMS: dict[str, Sequence[Claim]] = {
                 partial(_suited, task, body),
             )
             for task, body in photographs.SUITED
+        ),
+        *(
+            (f"Fine-tuned with the norms frozen leads {says}", f"{task}, {_labels(shots[0])}", partial(_norms, task, over))
+            for over, says in ((photographs.TUNED, "fine-tuned whole"), (photographs.SMALL, "a probe (96 pixels)"))
+            for task, shots in photographs.WHOLE_SHOTS.items()
         ),
     ),
 }

@@ -25,7 +25,6 @@ from .. import plots
 from ..data import InputConfig, Split, Task, draw
 from ..datasets.photos import photos
 from ..engine.figure import Figure
-from ..engine.parts import keep_frozen_still
 from ..extraction import features
 from ..images import crop_and_flip, prepare
 from ..models import backbone, count_parameters, head, input_of, unfreeze
@@ -167,13 +166,7 @@ def _tuning(cell: Cell, examples: int = 1) -> Tuning:
 
 def _whole(model: nn.Module, cell: Cell) -> nn.Module:
     """All of a network trained, or all but its batch norms."""
-    model = unfreeze(model)
-    if not _tuning(cell).norms:
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.requires_grad_(False)
-        keep_frozen_still(model)
-    return _trained(model, cell)
+    return _trained(unfreeze(model, norms=_tuning(cell).norms), cell)
 
 
 def _trained(model: nn.Module, cell: Cell) -> nn.Module:
@@ -355,7 +348,8 @@ def table(task: str) -> pd.DataFrame:
     rows, found = experiments.select(load(), stage="result", task=task), {}
     rows = rows.sort_values("method", key=lambda methods: methods.map(order.index))
     for (method, body, variant, shots), part in rows.groupby(["method", "backbone", "variant", "shots"], sort=False):
-        name = method + (", letters" if body == LETTERS else "") + (", as suits the pictures" if variant else "")
+        how = {RECIPE: ", as suits the pictures", NORMS: ", norms frozen", "": ""}[variant]
+        name = method + (", letters" if body == LETTERS else "") + how
         found.setdefault(name, {})[shots] = "{:.3f} ({:.3f} to {:.3f})".format(*interval(part))
     return pd.DataFrame(found).T.sort_index(axis=1).rename_axis(columns="labels per class").fillna("")
 
@@ -367,7 +361,7 @@ def gains() -> pd.DataFrame:
     """
     rows, found = load(), []
     for (task, shots), group in rows[rows.stage == "result"].groupby(["task", "shots"], sort=False):
-        group = group[(group.method != CHANCE) & (group.backbone != LETTERS)]
+        group = group[(group.method != CHANCE) & (group.backbone != LETTERS) & (group.variant != NORMS)]
         val = group.groupby("method").val.mean()
         with_, without = (val[val.index.isin(WITHOUT) == side].idxmax() for side in (False, True))
         ours, theirs = (group[group.method == name] for name in (with_, without))
@@ -382,6 +376,13 @@ def suited(task: str, body: str, over: str | None = None, level: float = 0.95) -
     rows = experiments.select(load(), stage="result", task=task, shots=TASKS[task][-1])
     frozen = experiments.select(rows, method=PROBE, backbone=over or body)
     return interval(experiments.select(rows, variant=RECIPE, backbone=body), minus=frozen, level=level)
+
+
+def norms_frozen(task: str, over: str | None = None, level: float = 0.95) -> Interval:
+    """The accuracy of fine-tuning on small pictures that leaves the batch norms alone, or its lead over another method."""
+    rows = experiments.select(load(), stage="result", task=task, backbone=LITE0, shots=WHOLE_SHOTS[task][0])
+    minus = None if over is None else experiments.select(rows, method=over, variant="")
+    return interval(experiments.select(rows, method=TUNED, variant=NORMS), minus=minus, level=level)
 
 
 def figure() -> Figure:

@@ -244,7 +244,7 @@ def stored_rate(method: str, task: str, shots: int) -> float:
     """The learning rate that another grid chose for fine-tuning or a probe."""
     rows = experiments.load("digits") if task == "digits" else photographs.load()
     body = RESNET if task == "digits" else LITE0
-    found = experiments.select(rows, stage="result", method=method, task=task, shots=shots, backbone=body)
+    found = experiments.select(rows, stage="result", method=method, task=task, shots=shots, backbone=body, variant="")
     return float(found.lr.iloc[0])
 
 
