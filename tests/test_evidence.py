@@ -181,7 +181,7 @@ def _crowd(stored):
 
 def _on_photographs(stored):
     """The lead of ImageNet's weights, fine-tuned, over the same network from scratch on cats and dogs; covers the draws."""
-    wide = stored.wide("photographs", index=["seed"], task="cats-and-dogs", shots=20)
+    wide = stored.wide("photographs", index=["seed"], task="cats-and-dogs", shots=20, variant="")
     if not {"fine-tuned", "from scratch"} <= set(wide):  # among results that were swapped
         return 0.0, 0.0, 0.0
     return tuple(100 * value for value in mean_interval(wide["fine-tuned"], minus=wide["from scratch"]))

@@ -156,11 +156,19 @@ def test_what_the_lessons_say_of_where_fine_tuning_pays(rows, lesson):
     said = re.search(r"EfficientNet-Lite0's gain there, (\S+) \((\S+) to (\S+)\), is (not )?clear", text)
     assert said.groups()[:3] == tuple(f"{value:.3f}".replace("0.", ".", 1) for value in gain)
     assert bool(said[4]) == (gain[1] <= 0 <= gain[2])
+    solar = photographs.suited("solar-cells", photographs.LITE0)
+    said = re.search(r"(?:it|fine-tuning) was (\S+) \((\S+) to (\S+)\) ahead of (?:the frozen|a) probe", text)
+    assert said.groups() == tuple(f"{value:.3f}"[1:] for value in solar) and solar[1] > 0
+    frozen = f"{photographs.norms_frozen('cats-and-dogs')[0]:.3f}"[1:]
     if lesson == "09_photographs":
-        mean, low, high = photographs.suited("solar-cells", photographs.LITE0)
-        said = re.search(r"fine-tuning stayed (\.\d+) behind \((\S+) to (\S+)\), not clearly", text)
-        told = tuple(f"{-value:.3f}".replace("0.", ".", 1) for value in (mean, high, low))
-        assert said.groups() == told and low < 0 < high
+        assert f"and fine-tuning gets {frozen}; still not .88" in text
+    else:
+        leads = [photographs.norms_frozen(task, photographs.TUNED) for task in ("cats-and-dogs", "pets")]
+        said = re.search(
+            r"it got (\S+) more on cats and dogs \((\S+) to (\S+)\) and (\S+) more on pets \((\S+) to (\S+)\)", text
+        )
+        assert said.groups() == tuple(f"{value:.3f}"[1:] for lead in leads for value in lead)
+        assert all(photographs.norms_frozen(task, photographs.SMALL)[1] < 0 for task in photographs.WHOLE_SHOTS)
 
 
 def test_a_verdict_needs_an_interval_that_leaves_zero_out():

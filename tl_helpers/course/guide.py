@@ -292,8 +292,11 @@ CLAIMS: dict[str, Sequence[Claim]] = {
             for task, body in photographs.SUITED
         ),
         *(
-            (f"Fine-tuned with the norms frozen leads {says}", f"{task}, {_labels(shots[0])}", partial(_norms, task, over))
-            for over, says in ((photographs.TUNED, "fine-tuned whole"), (photographs.SMALL, "a probe (96 pixels)"))
+            (
+                "Fine-tuned with the norms frozen leads fine-tuned whole",
+                f"{task}, {_labels(shots[0])}",
+                partial(_norms, task, photographs.TUNED),
+            )
             for task, shots in photographs.WHOLE_SHOTS.items()
         ),
     ),
@@ -373,6 +376,7 @@ def decisions_page() -> str:
     )
     int8 = "; ".join(f"{name}: {lesson_14.in_words(name)}" for name in lesson_14.EXPORTED)
     share = lambda measure: f"{lesson_13.stored(measure)[0]:.2f}"
+    norms = lambda over: _points(_norms("cats-and-dogs", over, 0.95))
     return f"""# What should I do?
 
 How many labels, how far from the source, how much computing: find your line. Each rests on stored results of this course,
@@ -419,6 +423,10 @@ at 10 labels: .001 {_rate(PROBE, 1e-3)}, .003 {_rate(PROBE, 3.16e-3)}, .01 {_rat
 | which **rate** to train from scratch with | try .003 first | \
 at 10 labels the same network: .001 {_rate(SCRATCH, 1e-3)}, .003 {_rate(SCRATCH, 3.16e-3)}, .01 {_rate(SCRATCH, 1e-2)}; \
 the raw CNN falls to {_rate(RAW, 3.16e-2)} at .03 | {csv("rates")} |
+| you **fine-tune on photographs**, few or in small batches | leave the batch norms as they are: \
+`tl.unfreeze(model, norms=False)` | cats and dogs, 20 labels: minus fine-tuning whole {norms(photographs.TUNED)}, \
+minus a probe on as small pictures {norms(photographs.SMALL)}; solar cells, 200 labels: minus a probe \
+{_points(_suited("solar-cells", photographs.LITE0, 0.95))} | {csv("photographs")} |
 | you want **two answers** from one image | one body with two heads; for one answer, transfer | \
 digits with letters minus digits alone {_points(_partner("letters"))}; \
 minus fine-tuning {_points(_partner("letters", TUNED))} | {csv("two_heads")} |
