@@ -322,3 +322,16 @@ def test_lines_leave_no_run_out():
     assert "nan: 0.100 at 1, 0.300 at 5; a: 0.200 at 1, 0.400 at 5" in plots.lines(rows, "shots", by="backbone").alt
     with pytest.raises(ValueError, match="must hold numbers"):
         plots.lines(rows.assign(shots=[1, None, 1, 5]), "shots")
+
+
+def test_a_figure_made_quickly_is_the_same_picture_and_leaves_no_setting_behind():
+    figure, hinting = plots.Figure(2.0, 1.0), matplotlib.rcParams["text.hinting"]
+    figure.sheet().plot([0, 2], [0, 1])
+
+    def shown(quick: bool) -> np.ndarray:
+        kind, data = re.search(r'src="data:image/(\w+);base64,([^"]+)', figure.html(quick)).groups()
+        assert kind == ("webp" if quick else "png")
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
+
+    assert (shown(True) == figure.pixels()).all() and (shown(False) == figure.pixels()).all() and figure.pixels().min() < 200
+    assert matplotlib.rcParams["text.hinting"] == hinting

@@ -219,6 +219,9 @@ def test_names_of_classes_are_those_of_the_model_all_of_them_and_in_its_order():
     model.facts = Facts(tuple("abcdefghij"))
     assert "network: " in (said := widgets.answers(model, widgets.drawn(widgets.SEVEN)).alt)
     assert said.partition("network: ")[2][0] in "abcdefghij", "not the digits, which it has never seen"
+    for classes in (np.array([*"abcdefghij"]), []):
+        with pytest.raises(ValueError, match="names"):
+            widgets.answers(model, widgets.drawn(widgets.SEVEN), classes)
     for ask in (widgets.confusion, widgets.mistakes, widgets.gallery):
         with pytest.raises(ValueError, match="learned its classes in another order: a, b, c"):
             ask(model, PART, "jihgfedcba")

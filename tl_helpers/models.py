@@ -269,7 +269,7 @@ def unfreeze(model: nn.Module, last: int | None = None, norms: bool = True) -> n
     for name, weights in model.named_parameters():
         weights.requires_grad_(name not in frozen)
     if not norms:
-        nn.ModuleList(part for part in model.modules() if isinstance(part, nn.BatchNorm2d)).requires_grad_(False)
+        nn.ModuleList(m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)).requires_grad_(False)
     keep_frozen_still(model)
     return model
 

@@ -129,7 +129,7 @@ SUITED = {
 
 def vectors(cell: Cell) -> tuple[nn.Module, Task]:
     """A cell's backbone, and what it makes of the set."""
-    side = 0 if cell.method in (CENTROID, PROBE, RANDOM) else side_of(cell)
+    side = 0 if cell.method in (CENTROID, PROBE, RANDOM) else _tuning(cell).side
     return _vectors(cell.task, cell.backbone, side, cell.method == RANDOM, pool(cell))
 
 
@@ -140,11 +140,6 @@ def _vectors(name: str, body_name: str, side: int, random: bool, most: int) -> t
     task = squares(name, side, most) if side else whole_task(name, most)
     body = at_size(body, side) if side else _watched(body, task) if random else body
     return body, features(body, task, progress=False)
-
-
-def side_of(cell: Cell) -> int:
-    """Of the pictures that a whole network sees, in pixels."""
-    return _tuning(cell).side
 
 
 def _few(task: Task, cell: Cell) -> Task:
@@ -158,6 +153,7 @@ def _linear(body: nn.Module, task: Task, cell: Cell, lr: float) -> nn.Module:
 
 
 def _tuning(cell: Cell, examples: int = 1) -> Tuning:
+    """As suits the pictures, or plain: then 8 epochs of so many examples or 60 steps of 16, whichever takes longer."""
     if cell.variant == RECIPE:
         return SUITED[cell.task, cell.backbone]
     epochs = max(8, math.ceil(60 / math.ceil(examples / 16)))
@@ -170,8 +166,8 @@ def _whole(model: nn.Module, cell: Cell) -> nn.Module:
 
 
 def _trained(model: nn.Module, cell: Cell) -> nn.Module:
-    """What of a network may learn, trained: 8 epochs or 60 steps of 16, whichever takes longer, or as the recipe has it."""
-    few = _few(squares(cell.task, side_of(cell), pool(cell)), cell)
+    """What of a network may learn, trained."""
+    few = _few(squares(cell.task, _tuning(cell).side, pool(cell)), cell)
     how = _tuning(cell, len(few.train))._asdict()
     del how["side"], how["norms"]
     return fit(model, few, **how, lr=cell.lr, seed=cell.seed, progress=False).model
@@ -182,10 +178,10 @@ def _learn(cell: Cell) -> tuple[nn.Module | None, Task]:
     if cell.method in (PROBE, RANDOM, SMALL):
         body, task = vectors(cell)
         return _linear(body, task, cell, cell.lr), task
-    task = squares(cell.task, side_of(cell), pool(cell))
+    task = squares(cell.task, _tuning(cell).side, pool(cell))
     if cell.method == AFTER:
         return _whole(_linear(*vectors(cell), cell, 3e-3), cell), task
-    body = at_size(backbone(cell.backbone, pretrained=cell.method == TUNED, seed=cell.seed), side_of(cell))
+    body = at_size(backbone(cell.backbone, pretrained=cell.method == TUNED, seed=cell.seed), _tuning(cell).side)
     return _whole(head(body, task, seed=cell.seed), cell), task
 
 
@@ -361,13 +357,14 @@ def gains() -> pd.DataFrame:
     """
     rows, found = load(), []
     for (task, shots), group in rows[rows.stage == "result"].groupby(["task", "shots"], sort=False):
-        group = group[(group.method != CHANCE) & (group.backbone != LETTERS) & (group.variant != NORMS)]
-        val = group.groupby("method").val.mean()
-        with_, without = (val[val.index.isin(WITHOUT) == side].idxmax() for side in (False, True))
-        ours, theirs = (group[group.method == name] for name in (with_, without))
+        group = group[(group.method != CHANCE) & (group.backbone != LETTERS)]
+        val = group.groupby(["method", "variant"]).val.mean()
+        bare = val.index.get_level_values("method").isin(WITHOUT)
+        with_, without = (val[bare == side].idxmax() for side in (False, True))
+        ours, theirs = (group[(group.method == one) & (group.variant == variant)] for one, variant in (with_, without))
         seeds = set(ours.seed) & set(theirs.seed)
         lead = interval(ours[ours.seed.isin(seeds)], minus=theirs[theirs.seed.isin(seeds)])
-        found.append((task, shots, with_, without, *lead))
+        found.append((task, shots, with_[0], without[0], *lead))
     return pd.DataFrame(found, columns=["task", "labels per class", "with", "without", "lead", "low", "high"])
 
 

@@ -107,7 +107,8 @@ def answers(models: nn.Module | dict[str, nn.Module], ink, classes: Sequence[str
 
 def named(models: dict[str, nn.Module], split: Split, picture: Tensor, classes: Sequence[str] | None) -> plots.Figure:
     """What each model makes of the one image in a split, shown as `picture`."""
-    classes = classes or next(filter(None, (facts_of(model).classes for model in models.values())), DIGITS)
+    if classes is None:
+        classes = next(filter(None, (facts_of(model).classes for model in models.values())), DIGITS)
     found = {name: predict(model, split)[0] for name, model in models.items()}
     for name, shares in found.items():
         if len(shares) != len(classes):
@@ -255,4 +256,4 @@ def draw(
         classes: the names of their classes; None for those of the task, or what the models learned, or the digits.
         task: what the models were trained on; with it a drawing can be kept as a training example.
     """
-    return Drawing(models, classes or (task.classes if task else None), task)
+    return Drawing(models, task.classes if classes is None and task else classes, task)
