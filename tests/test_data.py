@@ -1,8 +1,11 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from sklearn.datasets import load_digits
 
 import tl_helpers as tl
 from tl_helpers.data import Files, InputConfig, Split, Task
@@ -74,6 +77,25 @@ def test_a_task_of_arrays():
             Task.of("mine", ["cat", "dog"], (grey[0], labels), colour, grey)
     with pytest.raises(ValueError, match="4 examples and 3 labels"):
         Task.of("mine", ["cat", "dog"], (grey[0], [0, 1, 1]), colour, grey)
+
+
+def test_images_that_are_black_to_a_network_are_refused():
+    """As scikit-learn's digits, 0 to 16, are when they are made bytes."""
+    raw = load_digits()
+    images = raw.images.astype(np.uint8)
+    with pytest.raises(ValueError, match="brightest pixel of all training images is 16, and white is 255"):
+        Task.of("digits", range(10), *[(images, raw.target)] * 3)
+    with warnings.catch_warnings(action="ignore"):  # that all are copies
+        Task.of("black", "ab", *[(np.zeros((2, 8, 8), np.uint8), [0, 1])] * 3)
+
+
+def test_images_that_are_learned_from_and_tested_on_are_told():
+    images, labels = np.arange(6 * 64, dtype=np.uint32).astype(np.uint8).reshape(6, 8, 8), [0, 1] * 3
+    images[:, 0, 0] = range(6)
+    with pytest.warns(UserWarning, match="Of the 3 test images 2 are training images too"):
+        Task.of("mine", "ab", (images[:2], [0, 1]), (images[2:3], [0]), (images[[0, 1, 4]], [0, 1, 0]))
+    with warnings.catch_warnings(action="error"):
+        Task.of("mine", "ab", *[(images[part::3], labels[part::3]) for part in range(3)])
 
 
 @pytest.mark.parametrize(

@@ -147,9 +147,10 @@ def test_every_kind_of_picture_becomes_rgb_of_8_bits(tmp_path):
     ramp = np.linspace(0, 255, 400).reshape(20, 20)
     Image.fromarray(grey16).save(tmp_path / "16.png")
     Image.fromarray(grey16).save(tmp_path / "16.tif")
+    Image.fromarray(grey16 // 16).save(tmp_path / "12 of 16.png")
     Image.fromarray(ramp.astype(np.float32) / 255).save(tmp_path / "float.tif")
     Image.fromarray(ramp.astype(np.int32) * 1000).save(tmp_path / "32.tif")
-    for name in ("16.png", "16.tif", "float.tif", "32.tif"):
+    for name in ("16.png", "16.tif", "12 of 16.png", "float.tif", "32.tif"):
         read = open_photograph(tmp_path / name)
         assert read.mode == "RGB" and np.abs(np.asarray(read)[..., 0] - ramp).max() <= 1.5, name
     colour = picture(1)

@@ -335,3 +335,11 @@ def test_a_figure_made_quickly_is_the_same_picture_and_leaves_no_setting_behind(
 
     assert (shown(True) == figure.pixels()).all() and (shown(False) == figure.pixels()).all() and figure.pixels().min() < 200
     assert matplotlib.rcParams["text.hinting"] == hinting
+
+
+def test_pictures_that_were_normalised_or_go_to_255_are_refused():
+    image = tl.digits(1).train.x[:2] / 255
+    for wrong in (image * 255, (image - 0.3) / 0.1, image * torch.nan):
+        with pytest.raises(ValueError, match="Pictures in floats go from 0 to 1; these go from"):
+            plots.images(wrong)
+    plots.images(image + 0.1 * torch.randn(image.shape))

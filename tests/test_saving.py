@@ -449,11 +449,13 @@ def test_an_exported_model_gives_the_same_answers_from_plain_pixels(tmp_path, ma
     import onnxruntime
 
     model = tl.models.freeze(with_statistics(make()))
-    assert tl.export(model, tmp_path / "new" / "model.onnx", CLASSES) < 1e-5
+    model.facts = Facts(CLASSES, threshold=0.6)
+    assert tl.export(model, tmp_path / "new" / "model.onnx") < 1e-5
     assert [entry.name for entry in (tmp_path / "new").iterdir()] == ["model.onnx"]
     session = onnxruntime.InferenceSession(tmp_path / "new" / "model.onnx", providers=["CPUExecutionProvider"])
     facts = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
-    assert facts["classes"] == list(CLASSES) and tuple(facts["input_size"]) == tl.models.input_of(model).size
+    assert facts["classes"] == list(CLASSES) and facts["threshold"] == 0.6
+    assert tuple(facts["input_size"]) == tl.models.input_of(model).size
     for count in (1, 7):
         split = noise(count, *tl.models.input_of(model).size)
         (found,) = session.run(["probabilities"], {"pixels": split.x.numpy().astype(np.float32) / 255})
@@ -501,6 +503,13 @@ def test_calibration_needs_mistakes():
     right = tl.predict(tl.RawCNN(), task.val).argmax(1)
     with pytest.raises(ValueError, match="makes no mistake"):
         tl.calibrate(tl.RawCNN(), tl.Split(task.val.x, right))
+
+
+def test_calibration_on_answers_that_are_nearly_all_wrong_finds_no_temperature():
+    task = tl.digits(shots=5)
+    wrong = tl.predict(tl.RawCNN(), task.val).argmin(1)
+    with pytest.raises(ValueError, match="makes no mistake, or next to no other"):
+        tl.calibrate(tl.RawCNN(), tl.Split(task.val.x, wrong))
 
 
 @pytest.fixture

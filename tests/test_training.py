@@ -16,6 +16,7 @@ from torch import nn
 import tl_helpers as tl
 from tl_helpers import training
 from tl_helpers.data import Split, Task
+from tl_helpers.engine.parts import Facts
 from tl_helpers.results import Evaluation
 from tl_helpers.runs import Diverged
 
@@ -294,8 +295,19 @@ def test_what_a_model_cannot_take_or_tell_apart_is_said(task):
             call(linear, task.test)
         with pytest.raises(ValueError, match="answers with 10 x 24 x 24 numbers for each image"):
             call(convolution, task.test)
-    with pytest.raises(ValueError, match="tells 7 classes apart, and a label here is 9"):
+    with pytest.raises(ValueError, match="tells 7 classes apart, and these labels 10"):
         tl.evaluate(tl.RawCNN(classes=7), task.test)
+
+
+def test_a_model_of_other_classes_is_not_held_against_these_labels(task):
+    """As one of 172 letters against ten digits, where every answer would be wrong."""
+    many = tl.RawCNN(classes=12)
+    for ask in (tl.evaluate, tl.calibrate):
+        with pytest.raises(ValueError, match="tells 12 classes apart, and these labels 10"):
+            ask(many, task.test)
+    assert tl.evaluate(many, Split(task.test.x, task.test.y)).n == len(task.test)  # nobody has said how many there are
+    many.facts = Facts((*task.classes, "letter", "blot"))
+    assert tl.evaluate(many, task.test).n == len(task.test)  # it knows these ten, and two more
 
 
 def test_the_interval_is_wilsons():

@@ -18,7 +18,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import glyphs
-from .engine.examples import as_examples, as_labels, as_tensor, check_input, check_order, described
+from .engine.examples import (
+    as_examples,
+    as_labels,
+    as_tensor,
+    check_bright,
+    check_input,
+    check_order,
+    described,
+    tell_copies,
+)
 from .engine.validate import brief, check_kind, check_listed, check_number, check_seed
 
 
@@ -171,6 +180,7 @@ class Task:
                 )
             check_order("The task", self.classes, split.classes)
             vars(self)[name] = split if split.classes == self.classes else dataclasses.replace(split, classes=self.classes)
+        check_bright(self.train.x)
         kinds = {split.kind if split.are_vectors else "images" for split in splits.values() if len(split)}
         if len(kinds) > 1:
             raise ValueError(f"The splits of a task must hold the same kind of examples, not {' and '.join(sorted(kinds))}.")
@@ -191,6 +201,7 @@ class Task:
             if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] != 3):
                 raise ValueError(f"{wanted}; these are {described(x)}.")
             splits.append(Split(x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2), labels))
+        tell_copies(*splits)
         return cls(name, classes, *splits)
 
 

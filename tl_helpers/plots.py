@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .data import Files, InputConfig, Split
 from .engine.diagram import anatomy  # noqa: F401  (lessons call it plots.anatomy)
-from .engine.drawing import paste, scale
+from .engine.drawing import paste, scale, shades
 from .engine.figure import Figure
 from .engine.style import COLOURS, MARKERS, looks, looks_of_rows
 from .engine.validate import brief, check_choice, check_kind, check_number
@@ -87,20 +87,6 @@ def _checked(count: int, columns: int, size: float, labels: Sequence | None) -> 
     if len(labels := [str(label) for label in labels]) != count:
         raise ValueError(f"There are {count} pictures and {len(labels)} labels; each picture needs one.")
     return labels
-
-
-def shades(pictures: Tensor) -> np.ndarray:
-    """Pictures, uint8 or float in [0, 1], N x C x H x W, as colours for `tiles`: float, N x H x W x 3, in [0, 1]."""
-    fits = (
-        isinstance(pictures, Tensor) and pictures.ndim == 4 and pictures.shape[1] in (1, 3) and 0 not in pictures.shape[2:]
-    )
-    if not fits or not (pictures.dtype == torch.uint8 or pictures.is_floating_point()):
-        what = (
-            f"{pictures.dtype}, {' x '.join(map(str, pictures.shape))}" if isinstance(pictures, Tensor) else brief(pictures)
-        )
-        raise ValueError(f"Pictures are uint8 or floats from 0 to 1, N x C x H x W with C 1 or 3; these are {what}.")
-    pixels = pictures.detach().cpu().float() / (255 if pictures.dtype == torch.uint8 else 1)
-    return pixels.clamp(0, 1).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
 
 
 def signed(values: Tensor | np.ndarray) -> np.ndarray:

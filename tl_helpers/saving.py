@@ -24,7 +24,7 @@ from torch import nn
 from .data import Split, Task
 from .engine import model_folder
 from .engine.examples import check_order
-from .engine.parts import classifier, facts_of
+from .engine.parts import check_outputs, classifier, facts_of
 from .engine.validate import as_path, check_kind, files_in_words, shown
 from .models import input_of
 from .results import Evaluation
@@ -51,16 +51,16 @@ def calibrate(model: nn.Module, split: Split, device: str | None = None) -> nn.M
 
     check_kind("calibrate", split, Split, "a split, as task.val is one")
     check_order("The model", facts_of(model).classes, split.classes)
+    check_outputs(model, split)
     logits = predict(model, split, device).double().clamp_min(1e-45).log()  # up to a constant, which softmax takes out again
-    if len(split) and split.y.max() >= logits.shape[1]:
-        raise ValueError(f"The model tells {logits.shape[1]} classes apart, and a label here is {split.y.max()}.")
-    if not (logits.argmax(1) != split.y).any():
-        raise ValueError(
-            f"Among these {len(split)} examples the model makes no mistake, so they cannot say how sure it may be: "
-            "calibrate it on more examples, or on harder ones."
-        )
     loss = lambda exponent: F.cross_entropy(logits / math.exp(exponent), split.y).item()
-    temperature = math.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x)
+    exponent = minimize_scalar(loss, bounds=(-3, 3), method="bounded").x
+    if (logits.argmax(1) == split.y).all() or abs(exponent) > 2.99:
+        raise ValueError(
+            f"Among these {len(split)} examples the model makes no mistake, or next to no other, so they cannot say how "
+            "sure it may be: calibrate it on more examples, of all classes, or on harder ones."
+        )
+    temperature = math.exp(exponent)
     model = copy.deepcopy(model)
     last = classifier(model)
     if not isinstance(last, nn.Linear):
@@ -150,7 +150,8 @@ def export(model: nn.Module, path: str | os.PathLike, task: Task | Sequence[str]
     """Write a model as ONNX, a format that runs without Python, and check that onnxruntime gives the same answers.
 
     The file's input is "pixels": float32, N x C x H x W, from 0 to 1, in the model's own size; it is normalised inside. Its
-    output is "probabilities": float32, N x classes. Names of the classes and how to resize stand in its metadata.
+    output is "probabilities": float32, N x classes. Names of the classes, the threshold and how to resize stand in its
+    metadata.
 
     Args:
         model: any model that `save` takes; it may have been loaded.
@@ -182,7 +183,7 @@ def export(model: nn.Module, path: str | os.PathLike, task: Task | Sequence[str]
     except Exception as error:  # what cannot be exported fails in many ways
         raise ValueError(f"torch cannot export {config['architecture']} to ONNX: {shorten(str(error), 300)}.") from error
     proto = program.model_proto
-    facts = {"classes": config["label_names"], **config["pretrained_cfg"]}
+    facts = {"classes": config["label_names"], "threshold": config["tl_helpers"]["threshold"], **config["pretrained_cfg"]}
     onnx.helper.set_model_props(proto, {name: json.dumps(fact) for name, fact in facts.items()})
     whole_file = proto.SerializeToString()
     session = onnxruntime.InferenceSession(whole_file, providers=["CPUExecutionProvider"])

@@ -26,7 +26,7 @@ from .engine.checkpoint import Checkpoint
 from .engine.distributed import Distributed
 from .engine.loading import Batches, load
 from .engine.memory import MicroBatches, predict_logits, to_device
-from .engine.parts import Facts, answering, classifier, no_nan
+from .engine.parts import Facts, answering, check_outputs, classifier, no_nan
 from .engine.progress import Progress
 from .engine.validate import as_path, check_choice, check_kind
 from .models import count_parameters, parameter_groups
@@ -176,6 +176,7 @@ def evaluate(model: nn.Module, split: Split, device: str | None = None) -> Evalu
     """Accuracy and loss of a model on a split of images, or of its head on a split of vectors."""
     check_kind("evaluate", model, nn.Module, "a model; of a run take run.model")
     check_kind("evaluate", split, Split, "a split, as task.test is one")
+    check_outputs(model, split)
     device = find_device(device)
     model = to_device(model, device)
     found = _evaluate(answering(model, split.are_vectors), *load(model, split, device))

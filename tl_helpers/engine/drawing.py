@@ -7,10 +7,14 @@ what learns has a thick edge, a pencil and the word.
 from __future__ import annotations
 
 import numpy as np
+import torch
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.image import AxesImage
 from matplotlib.patches import Arc, FancyArrowPatch, FancyBboxPatch
 from matplotlib.patheffects import withStroke
+from torch import Tensor
+
+from .validate import brief
 
 INK, QUIET = "#222222", "#555555"
 FILLS = {"": "#F2F2F2", "learns": "#CBE3F3", "frozen": "white", "partly": "#CBE3F3"}
@@ -106,3 +110,22 @@ def paste(axis, pixels: np.ndarray, left: float = 0, top: float = 0) -> None:
     page = _Page(axis, extent=(left, left + width, top + height, top), interpolation="nearest")
     page.set_data(pixels)
     axis.add_image(page)
+
+
+def shades(pictures: Tensor) -> np.ndarray:
+    """Pictures, uint8 or float in [0, 1], N x C x H x W, as colours for `tiles`: float, N x H x W x 3, in [0, 1]."""
+    fits = (
+        isinstance(pictures, Tensor) and pictures.ndim == 4 and pictures.shape[1] in (1, 3) and 0 not in pictures.shape[2:]
+    )
+    if not fits or not (pictures.dtype == torch.uint8 or pictures.is_floating_point()):
+        what = (
+            f"{pictures.dtype}, {' x '.join(map(str, pictures.shape))}" if isinstance(pictures, Tensor) else brief(pictures)
+        )
+        raise ValueError(f"Pictures are uint8 or floats from 0 to 1, N x C x H x W with C 1 or 3; these are {what}.")
+    pixels = pictures.detach().cpu().float() / (255 if pictures.dtype == torch.uint8 else 1)
+    if len(pixels) and not ((pixels > -0.5) & (pixels < 1.5)).all():  # a little noise may reach beyond 0 and 1
+        raise ValueError(
+            f"Pictures in floats go from 0 to 1; these go from {pixels.min():.3g} to {pixels.max():.3g}: show them as they "
+            "were before they were normalised, or divide by 255."
+        )
+    return pixels.clamp(0, 1).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -49,6 +50,27 @@ def as_examples(values, prepared: bool) -> Tensor:
         advice = ": from 0 to 1 they become images by (x * 255).round().to(torch.uint8)" if x.is_floating_point() else ""
         raise ValueError(f"{wanted}; these are {described(x)}{more}{advice}.")
     return x
+
+
+def check_bright(x) -> None:
+    """Raise a ValueError for images in bytes that are black to a network, as sklearn's digits (0 to 16) are when cast."""
+    if isinstance(x, Tensor) and x.dtype == torch.uint8 and len(x) and 0 < (most := int(x.max())) <= 16:
+        raise ValueError(
+            f"The brightest pixel of all training images is {most}, and white is 255: multiply them by 255 / {most} first."
+        )
+
+
+def tell_copies(train, val, test) -> None:
+    """Say it where images for choosing or testing are also learned from, pixel for pixel."""
+    seen = {image.tobytes() for image in train.x.numpy()}
+    for name, split in (("validation", val), ("test", test)):
+        copies = sum(image.tobytes() in seen for image in split.x.numpy())
+        if copies:
+            warnings.warn(
+                f"Of the {len(split)} {name} images {copies} are training images too, pixel for pixel: accuracy on them "
+                "says little about new ones.",
+                stacklevel=3,
+            )
 
 
 def check_order(who: str, learned: Sequence[str], counted: Sequence[str]) -> None:

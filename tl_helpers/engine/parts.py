@@ -124,6 +124,21 @@ def answering(model: nn.Module, vectors: bool) -> nn.Module:
     return last if vectors else model
 
 
+def check_outputs(model: nn.Module, split) -> None:
+    """Raise a ValueError for labels of a split that a model's last layer cannot be meant for, since these are not as many.
+
+    Of a model that learned the split's classes by name, and others too, they may be a part.
+    """
+    many, learned = getattr(classifier(model), "out_features", None), facts_of(model).classes
+    counted = max(len(split.classes), int(split.y.max()) + 1 if len(split) else 0)
+    whole = not split.classes or {*split.classes} <= {*learned}
+    if many is not None and (counted > many or counted < many and not whole):
+        raise ValueError(
+            f"The model tells {many} classes apart, and these labels {counted}: give it a head for them, with "
+            "tl.head(model, task), or labels by the numbers of its own classes, in a tl.Split(x, y)."
+        )
+
+
 def no_nan(answers: Tensor) -> Tensor:
     """The answers, if they are numbers; else a ValueError, since the largest of those that are none is the first class."""
     if answers.isnan().any():
