@@ -247,6 +247,7 @@ def test_bend_keeps_shape_and_range_follows_its_generator_and_leaves_its_input_a
     assert torch.equal(images, before) and once.shape == images.shape and 0 <= once.min() <= once.max() <= 1
     assert torch.equal(once, again) and not torch.equal(once, other)
     assert torch.allclose(tl.glyphs.augment(images, strength=0.0), images, atol=1e-5)
+    assert torch.equal(tl.glyphs._brightest(images), F.max_pool2d(images, 3, 1, 1))
     gentle = tl.glyphs.augment(images, torch.Generator().manual_seed(0), strength=0.5)
     assert (gentle - images).abs().mean() < (once - images).abs().mean()
 

@@ -18,16 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import glyphs
-from .engine.examples import (
-    as_examples,
-    as_labels,
-    as_tensor,
-    check_bright,
-    check_input,
-    check_order,
-    described,
-    tell_copies,
-)
+from .engine.examples import as_examples, as_labels, as_tensor, check_dark, check_input, check_order, described, tell_copies
 from .engine.validate import brief, check_kind, check_listed, check_number, check_seed
 
 
@@ -180,7 +171,7 @@ class Task:
                 )
             check_order("The task", self.classes, split.classes)
             vars(self)[name] = split if split.classes == self.classes else dataclasses.replace(split, classes=self.classes)
-        check_bright(self.train.x)
+        check_dark(self.train.x)
         kinds = {split.kind if split.are_vectors else "images" for split in splits.values() if len(split)}
         if len(kinds) > 1:
             raise ValueError(f"The splits of a task must hold the same kind of examples, not {' and '.join(sorted(kinds))}.")

@@ -104,8 +104,7 @@ def augment(
     images = F.grid_sample(images, grid + warp.permute(0, 2, 3, 1), align_corners=False)
 
     # Thicker, thinner or as it is, by the brightest or darkest neighbour; mixed, so that every thickness occurs.
-    thicker = F.max_pool2d(images, 3, 1, 1)
-    thinner = -F.max_pool2d(-images, 3, 1, 1)
+    thicker, thinner = _brightest(images), -_brightest(-images)
     weight = uniform(n, 1, 1, 1) * thickness
     images = torch.where(weight > 0, images.lerp(thicker, weight.clamp(0, 1)), images.lerp(thinner, -weight.clamp(-1, 0)))
 
@@ -118,6 +117,13 @@ def augment(
 
     ink = uniform(n, 1, 1, 1, low=1 - 0.4 * strength, high=1.0)
     return (images.clamp(0, 1) * ink).clamp(0, 1)
+
+
+def _brightest(images: Tensor) -> Tensor:
+    """Each pixel's brightest neighbour or itself: F.max_pool2d(images, 3, 1, 1), on a CPU in a fraction of its time."""
+    wide = F.pad(images, (1, 1, 1, 1), value=-torch.inf)
+    rows = wide[:, :, :-2].maximum(wide[:, :, 1:-1]).maximum(wide[:, :, 2:])
+    return rows[..., :-2].maximum(rows[..., 1:-1]).maximum(rows[..., 2:])
 
 
 def check_augmentable(images: Tensor, generator: torch.Generator | None, least: int = 1) -> None:

@@ -153,9 +153,14 @@ def _linear(body: nn.Module, task: Task, cell: Cell, lr: float) -> nn.Module:
 
 
 def _tuning(cell: Cell, examples: int = 1) -> Tuning:
-    """As suits the pictures, or plain: then 8 epochs of so many examples or 60 steps of 16, whichever takes longer."""
+    """As suits the pictures, or plain: then 8 epochs of so many examples or 60 steps of 16, whichever takes longer.
+
+    From scratch, as suits the pictures, it takes longer: 60 epochs, or 1,000 steps.
+    """
     if cell.variant == RECIPE:
-        return SUITED[cell.task, cell.backbone]
+        how = SUITED[cell.task, cell.backbone]
+        longer = max(60, math.ceil(1000 / math.ceil(examples / how.batch_size)))
+        return how._replace(epochs=longer) if cell.method == SCRATCH else how
     epochs = max(8, math.ceil(60 / math.ceil(examples / 16)))
     return Tuning(SIDE, epochs, norms=cell.variant != NORMS, augment=crop_and_flip, batch_size=16)
 
@@ -232,6 +237,7 @@ def _plan() -> Iterator[tuple]:
         yield task, AFTER, body, TASKS[task][-1:], RECIPE
     for task, shots in WHOLE_SHOTS.items():
         yield task, TUNED, LITE0, shots, NORMS
+    yield "clothes", SCRATCH, LETTERS, TASKS["clothes"], RECIPE  # a small network of that architecture
 
 
 def cells(rows: pd.DataFrame | None = None) -> Iterator[Cell]:

@@ -52,7 +52,7 @@ def as_examples(values, prepared: bool) -> Tensor:
     return x
 
 
-def check_bright(x) -> None:
+def check_dark(x) -> None:
     """Raise a ValueError for images in bytes that are black to a network, as sklearn's digits (0 to 16) are when cast."""
     if isinstance(x, Tensor) and x.dtype == torch.uint8 and len(x) and 0 < (most := int(x.max())) <= 16:
         raise ValueError(
