@@ -58,6 +58,10 @@ def _norms(task: str, over: str, level: float) -> Interval:
     return in_points(photographs.norms_frozen(task, over, level=level))
 
 
+def _over_scratch(shots: int, level: float) -> Interval:
+    return in_points(photographs.over_scratch(shots, level))
+
+
 def _named(measure: str, level: float) -> Interval:
     """The share that stored towers got right, in per cent; to be compared with guessing."""
     return in_points(lesson_13.stored(measure, level=level))
@@ -282,6 +286,10 @@ CLAIMS: dict[str, Sequence[Claim]] = {
             for says, one, other, where in PHOTOGRAPHS
             for task, shots in where.items()
             for n in shots
+        ),
+        *(
+            ("A probe leads a small network from scratch", f"clothes, {_labels(n)}", partial(_over_scratch, n))
+            for n in (1, 10, 100)
         ),
         *(
             (
