@@ -33,6 +33,14 @@ def shown(tmp_path_factory):
     return folder
 
 
+def test_the_survey_is_printed_on_one_sheet(shown, browser):  # noqa: F811
+    page = browser.new_page()
+    page.goto((shown / "SURVEY.html").as_uri())
+    sheets = page.pdf(format="A4", margin={side: "1cm" for side in ("top", "right", "bottom", "left")})
+    assert len(re.findall(rb"/Type /Page\b", sheets)) == 1
+    page.close()
+
+
 def solved(lesson) -> str:
     return "\n".join(cell.source for cell in lesson.cells if "solution" in cell.metadata.get("tags", []))
 

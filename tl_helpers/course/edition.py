@@ -39,6 +39,12 @@ SLIDES = """{%- extends 'lab/index.html.j2' -%}
   section { min-height: 100vh; padding: 4vh 0; box-sizing: border-box; }
   .jp-InputPrompt, .jp-OutputPrompt { display: none; }
   details > summary { cursor: pointer; padding: 0.5em 1em; font: 18px var(--jp-content-font-family); }
+  .jp-RenderedHTMLCommon table { font-size: 18px; }
+  @media print {
+    :root { --jp-content-font-size1: 14px; --jp-code-font-size: 12px; }
+    section { min-height: 0; padding: 0; }
+    .jp-RenderedHTMLCommon table { font-size: 13px; }
+  }
 </style>
 {%- endblock -%}
 {%- block body_loop -%}<section>{{ super() }}</section>{%- endblock -%}
