@@ -117,15 +117,18 @@ def test_what_lesson_09_says_of_the_grid(gains):
         return f"{100 * leads.min():.0f} to {100 * leads.max():.0f}"
 
     near = points(at.loc[["ants-and-bees", "cats-and-dogs", "pets"]].lead)
-    clothes, far = points(at.loc["clothes"].lead), points(solar.lead[solar.low > 0])
+    clothes, far = at.loc["clothes"], points(solar.lead[solar.low > 0])
+    assert (clothes.low > 0).to_dict() == {shots: shots < 100 for shots in photographs.TASKS["clothes"]}
+    few, fifty = points(clothes.lead[clothes.index <= 20]), f"{100 * clothes.lead[50]:.0f}"
     lesson = nbformat.read(ROOT / "notebooks" / "09_photographs.ipynb", as_version=4)
     lesson = " ".join(cell.source for cell in lesson.cells if cell.cell_type == "markdown")
-    assert f"(37 breeds) gain {near} points" in lesson and f"gain {clothes}." in lesson
+    assert f"(37 breeds) gain {near} points" in lesson
+    assert f"gain {few} with up to twenty labels, {fifty} with fifty, and at a hundred nothing that can be shown" in lesson
     assert f"with one, two, five or ten labels, and {far} points from twenty on" in lesson
     assert f"was {near.split()[0]} points and more" in lesson and f"and was {far} points from there on" in lesson
     assert f"There are {len(gains)} of them" in lesson
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert f"the lead is {near} points. On clothes it is {clothes}." in readme
+    assert f"the lead is {near} points. On clothes it is {few} with up to twenty labels per class, {fifty} with fifty" in readme
     assert f"up to ten labels per class; from twenty on it is {far} points" in readme
 
 
@@ -150,7 +153,9 @@ def test_what_the_lessons_say_of_where_fine_tuning_pays(rows, lesson):
     text = (ROOT / "notebooks" / f"{lesson}.ipynb").read_text(encoding="utf-8")
     said = re.search(r"letters backbone got (\.\d+).*?a lead of (\.\d+) \((\.\d+) to (\.\d+)\)", text)
     suited = rows[(rows.stage == "result") & (rows.variant == photographs.RECIPE)]
-    right = suited[suited.backbone == photographs.LETTERS].test.mean()
+    scratch = f"{suited[(suited.method == photographs.SCRATCH) & (suited.shots == 100)].test.mean():.3f}"[1:]
+    assert f"from scratch got {scratch}" in text and photographs.over_scratch(100)[1] < 0 < photographs.over_scratch(50)[1]
+    right = suited[(suited.backbone == photographs.LETTERS) & (suited.method == photographs.AFTER)].test.mean()
     assert said.groups() == tuple(f"{value:.3f}"[1:] for value in (right, *ahead))
     gain = photographs.suited("clothes", photographs.LITE0)
     said = re.search(r"EfficientNet-Lite0's gain there, (\S+) \((\S+) to (\S+)\), is (not )?clear", text)

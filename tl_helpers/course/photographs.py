@@ -126,8 +126,8 @@ SUITED = {
     ("solar-cells", LITE0): Tuning(160, 12, layer_decay=0.7, norms=False),
 }
 
-# From scratch a small network suits these better than EfficientNet-Lite0: one of the shape of the letters backbone, for so many
-# epochs or 1,000 steps, whichever takes longer. With ten labels it is behind plain pixels, so that fewer were not tried.
+# From scratch a small network suits these better than EfficientNet-Lite0: one of the shape of the letters backbone, for so
+# many epochs or 1,000 steps, whichever takes longer. With ten labels it is behind plain pixels: fewer were not tried.
 BARE = {"clothes": Tuning(32, 60)}
 BARE_SHOTS = {"clothes": (10, 20, 50, 100)}
 
@@ -387,7 +387,7 @@ def suited(task: str, body: str, over: str | None = None, level: float = 0.95) -
     """The lead of fine-tuning, as suits the pictures and with the most labels, over a probe on this backbone or another."""
     rows = experiments.select(load(), stage="result", task=task, shots=TASKS[task][-1])
     frozen = experiments.select(rows, method=PROBE, backbone=over or body)
-    return interval(experiments.select(rows, variant=RECIPE, backbone=body), minus=frozen, level=level)
+    return interval(experiments.select(rows, method=AFTER, variant=RECIPE, backbone=body), minus=frozen, level=level)
 
 
 def norms_frozen(task: str, over: str | None = None, level: float = 0.95) -> Interval:

@@ -17,7 +17,7 @@ from ..course.checks import base as checks
 from ..engine.figure import Figure
 from .base import SLIDERS, close_those_of_the_last_run
 
-NONE = "You made no guess: guess above, then run this cell again."
+NONE = "You had made no guess: make one above, and the button below it compares the two."
 
 
 class Guess(anywidget.AnyWidget):
