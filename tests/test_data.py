@@ -83,9 +83,9 @@ def test_images_that_are_black_to_a_network_are_refused():
     """As scikit-learn's digits, 0 to 16, are when they are made bytes."""
     raw = load_digits()
     images = raw.images.astype(np.uint8)
-    with pytest.raises(ValueError, match="brightest pixel of all training images is 16, and white is 255"):
-        Task.of("digits", range(10), *[(images, raw.target)] * 3)
     with warnings.catch_warnings(action="ignore"):  # that all are copies
+        with pytest.raises(ValueError, match="brightest pixel of all training images is 16, and white is 255"):
+            Task.of("digits", range(10), *[(images, raw.target)] * 3)
         Task.of("black", "ab", *[(np.zeros((2, 8, 8), np.uint8), [0, 1])] * 3)
 
 

@@ -128,7 +128,9 @@ def test_what_lesson_09_says_of_the_grid(gains):
     assert f"was {near.split()[0]} points and more" in lesson and f"and was {far} points from there on" in lesson
     assert f"There are {len(gains)} of them" in lesson
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert f"the lead is {near} points. On clothes it is {few} with up to twenty labels per class, {fifty} with fifty" in readme
+    assert (
+        f"the lead is {near} points. On clothes it is {few} with up to twenty labels per class, {fifty} with fifty" in readme
+    )
     assert f"up to ten labels per class; from twenty on it is {far} points" in readme
 
 

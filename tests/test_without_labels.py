@@ -19,7 +19,7 @@ from tl_helpers.course.without_labels import BARE, LABELLED, RECIPES, Recipe, le
 from tl_helpers.results import mean_interval
 from tl_helpers.widgets.base import Widget
 
-TINY = Recipe(steps=2, batch=8)
+TINY = Recipe(steps=4, batch=8)
 LETTERS, NAMES = without_labels.images_of("letters")
 
 
