@@ -25,7 +25,7 @@ FORMS = {
 def test_a_guess_and_the_result_are_shown_together(form):
     options, mine, measured, words = FORMS[form]
     asked = tl.widgets.guess("What will it be?", **options)
-    assert asked.value is None and "You had made no guess" in repr(asked.reveal(measured)) and asked.beside == ""
+    assert asked.value is None and "You had not made a guess" in repr(asked.reveal(measured)) and asked.beside == ""
     asked.value = mine
     assert asked.beside.endswith(words)  # of a guess after Run All: what was measured need not be measured again
     shown = asked.reveal(measured)

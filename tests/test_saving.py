@@ -508,7 +508,7 @@ def test_calibration_needs_mistakes():
 def test_calibration_on_answers_that_are_nearly_all_wrong_finds_no_temperature():
     task = tl.digits(shots=5)
     wrong = tl.predict(tl.RawCNN(), task.val).argmin(1)
-    with pytest.raises(ValueError, match="makes no mistake, or next to no other"):
+    with pytest.raises(ValueError, match="names so few rightly that no temperature helps"):
         tl.calibrate(tl.RawCNN(), tl.Split(task.val.x, wrong))
 
 

@@ -166,9 +166,7 @@ def in_rgb(image: Image) -> Image:
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):  # convert("RGB") would cut at 255
         values = np.asarray_chkfinite(image, dtype=np.float64)
-        low, high = values.min(), values.max()
-        if image.mode.startswith("I;16"):  # of 12 bits, as X-ray and other cameras write them, 4095 is white
-            low, high = 0, 4095 if high <= 4095 else 65535
+        low, high = (0, 65535) if image.mode.startswith("I;16") else (values.min(), values.max())
         image = Image.fromarray(((values - low) * (255 / max(high - low, 1e-9))).round().astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")

@@ -42,7 +42,8 @@ def calibrate(model: nn.Module, split: Split, device: str | None = None) -> nn.M
         split: labelled examples that the model has not learned from: task.val.
 
     Raises:
-        ValueError: the model makes no mistake there, so that no temperature can be found, or its last layer is not linear.
+        ValueError: the model makes no mistake there, or hardly anything else, so that no temperature can be found; or its
+            last layer is not linear.
 
     Source: Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, 2017,
     https://arxiv.org/abs/1706.04599.
@@ -52,21 +53,22 @@ def calibrate(model: nn.Module, split: Split, device: str | None = None) -> nn.M
     check_kind("calibrate", split, Split, "a split, as task.val is one")
     check_order("The model", facts_of(model).classes, split.classes)
     check_outputs(model, split)
+    if not isinstance(last := classifier(model), nn.Linear):
+        raise ValueError(f"calibrate divides the weights of a last layer that is linear; this is a {type(last).__name__}.")
     logits = predict(model, split, device).double().clamp_min(1e-45).log()  # up to a constant, which softmax takes out again
-    loss = lambda exponent: F.cross_entropy(logits / math.exp(exponent), split.y).item()
-    exponent = minimize_scalar(loss, bounds=(-3, 3), method="bounded").x
-    if (logits.argmax(1) == split.y).all() or abs(exponent) > 2.99:
+    if (logits.argmax(1) == split.y).all():
         raise ValueError(
-            f"Among these {len(split)} examples the model makes no mistake, or next to no other, so they cannot say how "
-            "sure it may be: calibrate it on more examples, of all classes, or on harder ones."
+            f"Among these {len(split)} examples the model makes no mistake, so they cannot say how sure it may be: "
+            "calibrate it on more examples, or on harder ones."
         )
+    loss = lambda exponent: F.cross_entropy(logits / math.exp(exponent), split.y).item()
+    exponent = minimize_scalar(loss, bounds=(-7, 7), method="bounded").x
+    if exponent > 6.9:
+        raise ValueError(f"Of these {len(split)} examples the model names so few rightly that no temperature helps it.")
     temperature = math.exp(exponent)
     model = copy.deepcopy(model)
-    last = classifier(model)
-    if not isinstance(last, nn.Linear):
-        raise ValueError(f"calibrate divides the weights of a last layer that is linear; this is a {type(last).__name__}.")
     with torch.no_grad():
-        for weights in last.parameters():
+        for weights in classifier(model).parameters():
             weights /= temperature
     model.facts = dataclasses.replace(facts_of(model), temperature=temperature, threshold=None)
     return model

@@ -126,8 +126,8 @@ SUITED = {
     ("solar-cells", LITE0): Tuning(160, 12, layer_decay=0.7, norms=False),
 }
 
-# From scratch a small network suits these better than EfficientNet-Lite0: one of the shape of the letters backbone, for so
-# many epochs or 1,000 steps, whichever takes longer. With ten labels it is behind plain pixels: fewer were not tried.
+# From scratch these are learned by a small network, of the shape of the letters backbone, for so many epochs or 1,000 steps,
+# whichever takes longer. With ten labels it is behind plain pixels: fewer were not tried.
 BARE = {"clothes": Tuning(32, 60)}
 BARE_SHOTS = {"clothes": (10, 20, 50, 100)}
 
@@ -309,12 +309,7 @@ def load() -> pd.DataFrame:
 def results(task: str, **only) -> pd.DataFrame:
     """The stored results on a set, of these only: results("pets", shots=4); nothing on letters, nothing by RECIPE."""
     rows = experiments.select(load(), stage="result", task=task, variant="", **only)
-    return rows[_no_letters(rows)]
-
-
-def _no_letters(rows: pd.DataFrame) -> pd.Series:
-    """Which rows have nothing to do with letters: from scratch, a network only has the shape of theirs."""
-    return (rows.backbone != LETTERS) | (rows.method == SCRATCH)
+    return rows[rows.backbone != LETTERS]
 
 
 def run() -> pd.DataFrame:
@@ -372,7 +367,8 @@ def gains() -> pd.DataFrame:
     """
     rows, found = load(), []
     for (task, shots), group in rows[rows.stage == "result"].groupby(["task", "shots"], sort=False):
-        group = group[(group.method != CHANCE) & _no_letters(group)]
+        letters = (group.backbone == LETTERS) & (group.method != SCRATCH)  # from scratch, it only has the shape of theirs
+        group = group[(group.method != CHANCE) & ~letters]
         val = group.groupby(["method", "variant"]).val.mean()
         bare = val.index.get_level_values("method").isin(WITHOUT)
         with_, without = (val[bare == side].idxmax() for side in (False, True))

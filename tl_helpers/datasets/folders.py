@@ -145,6 +145,8 @@ def folder(path: str | os.PathLike, *, val: float = 0.2, test: float = 0.2, seed
     lost = sorted(set(frame.label) - set(classes))
     notes += [f"No image of the class {label!r} can be read: it is no class here." for label in lost]
     notes += _alike(classes)
+    dark = sum(look[3].max() <= 16 for look in looks if not isinstance(look, str))  # bytes: of 12 bits in files of 16, say
+    notes += [f"Images that are nearly black all over: {dark}. Make them brighter if more is in them."] if dark else []
     near, pairs = _near(frame, looks)
     report = Report(frame.drop(columns=["path", "picture"]), copies, near, notes, pairs)
     splits = {}

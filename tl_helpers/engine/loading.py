@@ -40,8 +40,8 @@ def load(
     own = marks_of(model) if split.body else {}  # none of a head alone
     if own and not split.body.items() <= own.items():  # a new head may come with a norm of its own before it
         raise ValueError(
-            "These vectors were made by another backbone, or by this model's before it was trained further: make them anew "
-            "with tl.features(model, task), or give the images."
+            "These vectors were made by another backbone, by this model's before it was trained further, or of images "
+            "prepared otherwise: make them anew with tl.features(model, task), or give the images."
         )
     x, normalise = split.x, lambda x: x
     if not split.are_vectors:

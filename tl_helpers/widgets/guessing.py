@@ -17,7 +17,7 @@ from ..course.checks import base as checks
 from ..engine.figure import Figure
 from .base import SLIDERS, close_those_of_the_last_run
 
-NONE = "You had made no guess: make one above, and the button below it compares the two."
+NONE = "You had not made a guess. Make one above: a button then appears that shows both."
 
 
 class Guess(anywidget.AnyWidget):
