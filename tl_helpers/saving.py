@@ -53,9 +53,9 @@ def calibrate(model: nn.Module, split: Split, device: str | None = None) -> nn.M
     check_kind("calibrate", split, Split, "a split, as task.val is one")
     check_order("The model", facts_of(model).classes, split.classes)
     check_outputs(model, split)
+    logits = predict(model, split, device).double().clamp_min(1e-45).log()  # up to a constant, which softmax takes out again
     if not isinstance(last := classifier(model), nn.Linear):
         raise ValueError(f"calibrate divides the weights of a last layer that is linear; this is a {type(last).__name__}.")
-    logits = predict(model, split, device).double().clamp_min(1e-45).log()  # up to a constant, which softmax takes out again
     if (logits.argmax(1) == split.y).all():
         raise ValueError(
             f"Among these {len(split)} examples the model makes no mistake, so they cannot say how sure it may be: "
