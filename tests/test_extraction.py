@@ -110,16 +110,6 @@ def test_vectors_of_another_backbone_or_of_an_earlier_one_are_refused():
     assert tl.evaluate(tuned, tl.features(tuned, task).test).accuracy == tl.evaluate(tuned, task.test).accuracy
 
 
-def test_vectors_of_images_prepared_otherwise_are_refused():
-    """The same weights, and another mean: an answer would be as wrong as with other weights."""
-    task, body = tl.digits(1), tl.backbone("resnet10t.letters")
-    vectors = tl.features(body, task)
-    probe = tl.fit(tl.head(body, task), vectors, epochs=1, progress=False).model
-    probe.pretrained_cfg = probe.pretrained_cfg | {"mean": (0.3,)}
-    with pytest.raises(ValueError, match="made by another backbone"):
-        tl.evaluate(probe, vectors.test)
-
-
 def test_vectors_are_refused_by_whatever_has_other_weights_or_other_names_and_taken_by_a_head_alone():
     task, body = tl.digits(1), tl.backbone("resnet10t.letters")
     vectors = tl.features(body, task)

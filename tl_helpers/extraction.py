@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from .data import Files, Split, Task, in_floats
 from .device import device as find_device
-from .engine.loading import augmented, marks_of
+from .engine.loading import augmented
 from .engine.memory import predict_logits, to_device
-from .engine.parts import before_head
+from .engine.parts import before_head, checksums_before_head
 from .engine.progress import Progress
 from .engine.validate import check_choice, check_kind, check_number, check_seed
 from .images import prepare
@@ -59,7 +59,7 @@ def features(
     check_choice("progress", progress, (True, False))
     where = find_device(device)
     body = to_device(body, where)
-    many, marks = sum(map(len, (task.train, task.val, task.test))), marks_of(body)
+    many, marks = sum(map(len, (task.train, task.val, task.test))), checksums_before_head(body)
     bar = Progress(many, shown=progress and isinstance(task.train.x, Files))
 
     def of_batch(x: Tensor) -> Tensor:  # of none as well, which architectures of one fixed size do not take

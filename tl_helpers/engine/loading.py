@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterator
 
 import torch
@@ -37,11 +36,11 @@ def load(
     learned = facts_of(model).classes
     if judged or {*split.classes} <= {*learned}:
         check_order("The model", learned, split.classes)
-    own = marks_of(model) if split.body else {}  # none of a head alone
+    own = checksums_before_head(model) if split.body else {}  # none of a head alone
     if own and not split.body.items() <= own.items():  # a new head may come with a norm of its own before it
         raise ValueError(
-            "These vectors were made by another backbone, by this model's before it was trained further, or of images "
-            "prepared otherwise: make them anew with tl.features(model, task), or give the images."
+            "These vectors were made by another backbone, or by this model's before it was trained further: make them anew "
+            "with tl.features(model, task), or give the images."
         )
     x, normalise = split.x, lambda x: x
     if not split.are_vectors:
@@ -51,12 +50,6 @@ def load(
     if x.is_floating_point() and not raw:
         x, normalise = normalise(x), lambda x: x
     return x, split.y.to(x.device), normalise
-
-
-def marks_of(model: nn.Module) -> dict[str, int]:
-    """Checksums of all that makes a backbone's vectors what they are: its weights, and how images are prepared for it."""
-    own = checksums_before_head(model)
-    return own and own | {"pretrained_cfg": zlib.crc32(repr(input_of(model)).encode())}
 
 
 class Batches:
