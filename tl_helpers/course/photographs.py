@@ -127,9 +127,8 @@ SUITED = {
 }
 
 # From scratch these are learned by a small network, of the shape of the letters backbone, for so many epochs or 1,000 steps,
-# whichever takes longer. With ten labels it is behind plain pixels: fewer were not tried.
-BARE = {"clothes": Tuning(32, 60)}
-BARE_SHOTS = {"clothes": (10, 20, 50, 100)}
+# whichever takes longer; with so many labels per class. With ten it is behind plain pixels: fewer were not tried.
+BARE = {"clothes": (Tuning(32, 60), (10, 20, 50, 100))}
 
 
 def vectors(cell: Cell) -> tuple[nn.Module, Task]:
@@ -160,7 +159,7 @@ def _linear(body: nn.Module, task: Task, cell: Cell, lr: float) -> nn.Module:
 def _tuning(cell: Cell, examples: int = 1) -> Tuning:
     """As suits the pictures, or plain: then 8 epochs of so many examples or 60 steps of 16, whichever takes longer."""
     if cell.variant == RECIPE and cell.method == SCRATCH:
-        how = BARE[cell.task]
+        how, _ = BARE[cell.task]
         return how._replace(epochs=max(how.epochs, math.ceil(1000 / math.ceil(examples / how.batch_size))))
     if cell.variant == RECIPE:
         return SUITED[cell.task, cell.backbone]
@@ -240,8 +239,8 @@ def _plan() -> Iterator[tuple]:
         yield task, AFTER, body, TASKS[task][-1:], RECIPE
     for task, shots in WHOLE_SHOTS.items():
         yield task, TUNED, LITE0, shots, NORMS
-    for task in BARE:
-        yield task, SCRATCH, LETTERS, BARE_SHOTS[task], RECIPE
+    for task, (_, shots) in BARE.items():
+        yield task, SCRATCH, LETTERS, shots, RECIPE
 
 
 def cells(rows: pd.DataFrame | None = None) -> Iterator[Cell]:

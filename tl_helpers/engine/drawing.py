@@ -123,7 +123,8 @@ def shades(pictures: Tensor) -> np.ndarray:
         )
         raise ValueError(f"Pictures are uint8 or floats from 0 to 1, N x C x H x W with C 1 or 3; these are {what}.")
     pixels = pictures.detach().cpu().float() / (255 if pictures.dtype == torch.uint8 else 1)
-    if len(pixels) and ((pixels > -0.5) & (pixels < 1.5)).float().mean() < 0.98:  # noise may reach beyond 0 and 1
+    floats = pictures.is_floating_point() and len(pixels)
+    if floats and ((pixels > -0.5) & (pixels < 1.5)).float().mean() < 0.98:  # noise may reach beyond 0 and 1
         raise ValueError(
             f"Pictures in floats go from 0 to 1; these go from {pixels.min():.3g} to {pixels.max():.3g}: show them as they "
             "were before they were normalised, or divide by 255."

@@ -56,7 +56,8 @@ def check_dark(x) -> None:
     """Raise a ValueError for images in bytes that are black to a network, as sklearn's digits (0 to 16) are when cast."""
     if isinstance(x, Tensor) and x.dtype == torch.uint8 and len(x) and 0 < (most := int(x.max())) <= 16:
         raise ValueError(
-            f"The brightest pixel of all training images is {most}, and white is 255: multiply them by 255 / {most} first."
+            f"The brightest pixel of all training images is {most}, and white is 255: if {most} is white, give "
+            f"(images * (255 / {most})).round(), as uint8 again."
         )
 
 
