@@ -71,7 +71,7 @@ WRONG = {
         (("both", 2.9), "Choose one of"),
         (("from scratch", 2.9), "reads 0.58 of the turned digits; both ways of using the letters read at least 0.78"),
         (("fine-tune", 0.9), "by 0.9 points at ten labels. These come turned"),
-        (("probe", "because it is cheap"), "needs a figure"),
+        (("probe", "because it is cheap"), "needs a number"),
         (("probe", 0.029), "a hundred times"),
         (("probe", 22.0), "its reason is not"),
     ],

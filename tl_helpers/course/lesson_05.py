@@ -116,9 +116,9 @@ def planted_faults(task: Task) -> pd.DataFrame:
         large = evaluate(fit(learns, unwatched, epochs=24, lr=3e-3, progress=False).model, given.val)
         rows[fault] = {
             "features and head": small.accuracy,
-            "its seconds": between - start,
+            "seconds, features and head": between - start,
             "whole network": large.accuracy,
-            "whole, seconds": time.perf_counter() - between,
+            "seconds, whole network": time.perf_counter() - between,
         }
     return pd.DataFrame(rows).T
 

@@ -103,4 +103,4 @@ def against_transfer() -> pd.DataFrame:
         "large network: transfer over alone": large(TUNED, SCRATCH),
         "large network: transfer over together": large(TUNED, "letters"),
     }
-    return pd.DataFrame(found, COLUMNS).T.round(1)
+    return pd.DataFrame(found, COLUMNS).T.round(1) + 0.0  # no "-0.0"

@@ -238,7 +238,7 @@ def in_bits(model: nn.Module, split: Split, bits: int = 8) -> Figure:
     right = evaluate(coarse, split).accuracy
     weights = [module.weight.numel() for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     size = math.ceil(sum(weights) * bits / 8) / 1000
-    figure = plots.maps(first.weight[:9, 0], columns=9, size=0.75)
+    figure = plots.maps(first.weight[:9, 0], columns=9, size=0.75, titles=[""] * 9)
     words = f"{bits} bits: {2**bits - 1} steps, {size:,.0f} kB of weights, validation accuracy {right:.3f}"
     figure.set_figheight(figure.get_figheight() + 0.4)
     figure.axes[0].set_ylim(figure.get_figheight() - 0.4, -0.4)

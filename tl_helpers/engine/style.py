@@ -43,7 +43,7 @@ METHODS = {
 # What lessons call them, where they are called otherwise: the whole name, or what stands before a comma or a colon in it.
 OTHER_NAMES = {
     "chance": "always the same answer; always the largest class; guessing",
-    "logistic regression on pixels": "linear; linear model; logistic regression; pixels",
+    "logistic regression on pixels": "linear; linear model; logistic regression; pixels; pixels alone",
     "random forest on pixels": "random forest; forest",
     "raw CNN from scratch": "raw cnn; the article's network; article's network; as in the article; network from scratch",
     "same backbone from scratch": "from scratch; scratch; only digits; resnet10t from scratch; no source",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 from collections.abc import Sequence
 
 import ipywidgets
@@ -41,7 +42,8 @@ def found(towers: Towers, letters: Letters, name: str, most: int = 8) -> Figure:
     fits = towers.see(letters.pictures[:, :1]) @ towers.read([name])[0]
     order = fits.argsort(descending=True).tolist()
     best = order[:most]
-    figure = plots.images(letters.pictures[best, :1], [f"{fits[i]:.2f}" for i in best], columns=most, size=0.8)
+    labels = [textwrap.fill(letters.names[i].lower(), 22) + f"\n{fits[i]:.2f}" for i in best]
+    figure = plots.images(letters.pictures[best, :1], labels, columns=4, size=1.7)
     listed = "; ".join(f"{letters.letters[i]} {letters.names[i]}, {fits[i]:.2f}" for i in best)
     meant = [i for i, same in enumerate((bags(letters.names) == bags([name])).all(1)) if same]
     place = f" The letter of that name comes {order.index(meant[0]) + 1} of {len(letters)}." if meant else ""

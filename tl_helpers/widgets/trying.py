@@ -235,7 +235,7 @@ def rates(
     axis.set(xlabel="learning rate", ylabel="validation accuracy", ylim=(0, 1.02))
     ticks = [*means][:: 1 + (len(means) > 5)]  # more would not fit beside each other
     axis.set_xticks(ticks, [f"{lr:g}" for lr in ticks])
-    axis.set_title(f"stored: {method},\n{shots} per class, a dot for each seed", fontsize=9)
+    axis.set_title(f"stored: {method},\n{shots} per class, a mark for each seed, line: mean", fontsize=9)
     figure.alt = f"Stored runs of {method} with {shots} labelled images per class. Mean validation accuracy: " + ", ".join(
         f"{mean:.2f} at learning rate {lr:g} ({len(found[lr])} seeds)" for lr, mean in means.items()
     )

@@ -78,11 +78,11 @@ def decided(choice, lead) -> str:
     if choice == "fine-tune":
         straight = lesson_07.lead_at(10, TUNED, PROBE)[0]
         raise NotYet(
-            f"On straight digits you would be right, by {straight:.1f} points at ten labels. These come turned: which is "
-            "ahead there? Compare the two rows of `under_shifts()` in the column rotation."
+            f"On straight digits you would be right, by {straight:.1f} points at ten labels. These come turned: compare the "
+            "two rows of `under_shifts()` in the column rotation. Where the interval cannot tell, the cheaper way decides."
         )
     if isinstance(lead, bool) or not isinstance(lead, (int, float)):
-        raise NotYet("A decision needs a figure: give the lead over fine-tuning on turned digits in points, as a number.")
+        raise NotYet("A decision needs a number: give the lead over fine-tuning on turned digits in points, as a number.")
     middle, low, high = lesson_07.shift_lead("rotation", PROBE, TUNED)
     if 0 < lead < 0.1:
         raise NotYet("That looks like a share. In points it is a hundred times as much.")
