@@ -309,11 +309,16 @@ CLAIMS = {
         "At w = 10 the letters cost the digits about 2.4 points.": lambda s: (
             within(_small(s, "partner=letters,w=10"), -3.2, -1.6)
             and _small(s, "partner=letters,w=10")[2] < 0
-            and all(_small(s, f"partner=letters,w={w}")[1] < 0 < _small(s, f"partner=letters,w={w}")[2] for w in ("0.3", 1, 3))
+            and all(
+                _small(s, f"partner=letters,w={w}")[1] < 0 < _small(s, f"partner=letters,w={w}")[2] for w in ("0.3", 1, 3)
+            )
         ),
         "There letters help if they are learned first, by about 4.5 points; learned together with the digits, by about 3.3, "
         "whose interval just reaches zero.": lambda s: (
-            within(_five(s), 4, 5) and above(_five(s)) and within(_heads(s), 2.8, 3.8) and abs(lesson_08.large("letters", SCRATCH)[1]) < 0.05
+            within(_five(s), 4, 5)
+            and above(_five(s))
+            and within(_heads(s), 2.8, 3.8)
+            and abs(lesson_08.large("letters", SCRATCH)[1]) < 0.05
         ),
         "Beside letters that count ten times as much, the digits fall from about .98 to .91: they lose about 6.3 "
         "points.": lambda s: within(_crowd(s), -7.5, -5) and _crowd(s)[2] < -3,
