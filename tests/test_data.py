@@ -67,7 +67,7 @@ def test_a_task_of_arrays():
     colour = np.zeros((2, 8, 8, 3), np.uint8), [0, 1]
     task = Task.of("mine", ["cat", "dog"], grey, colour, grey)
     assert task.train.x.shape == (4, 1, 8, 8) and task.val.x.shape == (2, 3, 8, 8)
-    assert "2 classes" in repr(task)
+    assert "2 classes" in repr(task) and repr(task.train) == "Split: 4 images 1 x 8 x 8"
     with pytest.raises(ValueError, match="uint8"):
         Task.of("mine", ["cat", "dog"], (np.zeros((4, 8, 8)), [0, 1, 1, 0]), colour, grey)
     with pytest.raises(ValueError, match="between 0 and 1"):

@@ -160,7 +160,7 @@ def test_what_the_lessons_say_of_where_fine_tuning_pays(rows, lesson):
     scratch, right = (suited[suited.method == method] for method in (photographs.SCRATCH, photographs.AFTER))
     low, high = photographs.interval(right, minus=scratch)[1:]
     assert "the same network from scratch got" in text and low < 0 < high
-    assert photographs.over_scratch(100)[1] < 0 < photographs.over_scratch(50)[1]
+    assert photographs.over_scratch("clothes", 100)[1] < 0 < photographs.over_scratch("clothes", 50)[1]
     solar = photographs.suited("solar-cells", photographs.LITE0)
     said = re.search(r"it was (\S+) \((\S+) to (\S+)\) ahead of (?:the frozen|a) probe", text)
     assert said.groups() == tuple(f"{value:.3f}"[1:] for value in solar) and solar[1] > 0

@@ -121,6 +121,9 @@ class Split:
     def __len__(self) -> int:
         return len(self.y)
 
+    def __repr__(self) -> str:
+        return f"Split: {len(self)} {self.kind}"
+
     def __getitem__(self, index) -> Split:
         """A part of the split: a slice, a position or a list of them, or a mask."""
         index = _as_index(index)

@@ -58,8 +58,8 @@ def _norms(task: str, over: str, level: float) -> Interval:
     return in_points(photographs.norms_frozen(task, over, level=level))
 
 
-def _over_scratch(shots: int, level: float) -> Interval:
-    return in_points(photographs.over_scratch(shots, level))
+def _over_scratch(task: str, shots: int, level: float) -> Interval:
+    return in_points(photographs.over_scratch(task, shots, level))
 
 
 def _named(measure: str, level: float) -> Interval:
@@ -288,8 +288,9 @@ CLAIMS: dict[str, Sequence[Claim]] = {
             for n in shots
         ),
         *(
-            ("A probe leads a small network from scratch", f"clothes, {_labels(n)}", partial(_over_scratch, n))
-            for n in (10, 100)
+            ("A probe leads a small network from scratch", f"{task}, {_labels(n)}", partial(_over_scratch, task, n))
+            for task, (_, shots) in photographs.BARE.items()
+            for n in (shots[0], shots[-1])
         ),
         *(
             (
