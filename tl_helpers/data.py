@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import glyphs
+from .engine import examples
 from .engine.examples import as_examples, as_labels, as_tensor, check_dark, check_input, check_order, described, tell_copies
 from .engine.validate import brief, check_kind, check_listed, check_number, check_seed
 
@@ -79,18 +80,13 @@ class Files(Sequence):
         return len(self.paths)
 
     def __getitem__(self, index) -> Files:
-        return Files(np.array(self.paths, dtype=object)[_as_index(index)])
+        return Files(np.array(self.paths, dtype=object)[examples.as_index(index)])
 
     def __iter__(self) -> Iterator[Path]:
         return iter(self.paths)
 
     def __repr__(self) -> str:
         return f"Files({len(self)} photographs)"
-
-
-def _as_index(index) -> slice | np.ndarray:
-    index = index if isinstance(index, slice) else np.atleast_1d(index)  # an empty list is of floats, and uint8 torch's mask
-    return index if isinstance(index, slice) else index.astype(bool if index.dtype == bool else int)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # compared and hashed by identity: tensors do not say yes or no
@@ -123,7 +119,7 @@ class Split:
 
     def __getitem__(self, index) -> Split:
         """A part of the split: a slice, a position or a list of them, or a mask."""
-        index = _as_index(index)
+        index = examples.as_index(index)
         return dataclasses.replace(self, x=self.x[index], y=self.y[index])
 
     @property
