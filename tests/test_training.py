@@ -299,6 +299,19 @@ def test_what_a_model_cannot_take_or_tell_apart_is_said(task):
         tl.evaluate(tl.RawCNN(classes=7), task.test)
 
 
+def test_a_model_that_answers_with_probabilities_is_told_to_leave_softmax_out(task):
+    """Softmax came twice: of 797 digits the surest answer was .23, where it is .98 without, and the loss 1.70 for .48."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10), nn.Softmax(1))
+    model.pretrained_cfg = tl.RawCNN.pretrained_cfg
+    for ask in (lambda: tl.fit(model, task, progress=False), lambda: tl.evaluate(model, task.test)):
+        with pytest.raises(ValueError, match="leave out the softmax"):
+            ask()
+    with pytest.raises(ValueError, match="leave out the softmax"):
+        tl.predict(model, task.test[:1])
+    model[2] = nn.LogSoftmax(1)
+    assert tl.fit(model, task, epochs=1, progress=False).result.epoch == 1
+
+
 def test_a_model_of_other_classes_is_not_held_against_these_labels(task):
     """As one of 172 letters against ten digits, where every answer would be wrong."""
     many = tl.RawCNN(classes=12)

@@ -139,6 +139,20 @@ def check_outputs(model: nn.Module, split) -> None:
         )
 
 
+def check_logits(answers: Tensor) -> Tensor:
+    """A model's answers, if they are one number for each class, and not what softmax has made of them already."""
+    if answers.ndim != 2:
+        each = " x ".join(map(str, answers.shape[1:]))
+        raise ValueError(f"The model answers with {each} numbers for each image, not with one for each class.")
+    shares = len(answers) and answers.shape[1] > 1 and answers.min() >= 0 and bool(((answers.sum(1) - 1).abs() < 1e-5).all())
+    if shares:  # softmax once more would make all of them nearly alike, and learning from them slow
+        raise ValueError(
+            "The model answers with probabilities already, and is to answer with logits or log-probabilities: leave out the "
+            "softmax at its end, or make it nn.LogSoftmax(dim=1)."
+        )
+    return answers
+
+
 def no_nan(answers: Tensor) -> Tensor:
     """The answers, if they are numbers; else a ValueError, since the largest of those that are none is the first class."""
     if answers.isnan().any():
