@@ -287,6 +287,14 @@ def test_predict_takes_the_path_of_a_photograph_or_a_list_of_them(task, tmp_path
             tl.predict(model, [paths[0], wrong])
 
 
+class Both(tl.RawCNN):
+    """Answers, and what they were made of."""
+
+    def forward(self, x):
+        maps = self.forward_features(x)
+        return self.forward_head(maps), maps
+
+
 def test_what_a_model_cannot_take_or_tell_apart_is_said(task):
     linear, convolution = nn.Linear(5, 10), nn.Conv2d(1, 10, 5)
     linear.pretrained_cfg = convolution.pretrained_cfg = tl.RawCNN.pretrained_cfg
@@ -295,6 +303,8 @@ def test_what_a_model_cannot_take_or_tell_apart_is_said(task):
             call(linear, task.test)
         with pytest.raises(ValueError, match="answers with 10 x 24 x 24 numbers for each image"):
             call(convolution, task.test)
+        with pytest.raises(ValueError, match="it returns a tuple, and is to return one tensor"):
+            call(Both(), task.test)
     with pytest.raises(ValueError, match="tells 7 classes apart, and these labels 10"):
         tl.evaluate(tl.RawCNN(classes=7), task.test)
 
