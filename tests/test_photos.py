@@ -390,6 +390,9 @@ def test_folders_named_as_splits_are_splits_and_no_classes(tmp_path, spell, numb
         ["train/a", "train/b", "Training/a", "other/a"],
         ["Test/a", "Test/b"],
         ["train", "test"],
+        ["training_set/a", "training_set/b", "test_set/a", "test_set/b"],
+        ["seg_train/seg_train/a", "seg_train/seg_train/b", "seg_test/seg_test/a", "seg_pred/seg_pred"],
+        ["1 Train/a", "1 Train/b", "2 Val/a", "3 TestImages/a"],
     ],
 )
 def test_folders_that_look_like_splits_but_cannot_be_matched_are_refused(tmp_path, places):
@@ -402,6 +405,8 @@ def test_folders_that_look_like_splits_but_cannot_be_matched_are_refused(tmp_pat
 def test_a_class_may_be_called_test_beside_others_and_test_images_may_be_without_classes(tmp_path):
     write(tmp_path / "one", {"test": 5, "drive": 5})
     assert tl.folder(tmp_path / "one").classes == ("drive", "test")
+    write(tmp_path / "tubes", {"test tube": 5, "toy train": 5})
+    assert tl.folder(tmp_path / "tubes").classes == ("test tube", "toy train")
     write(tmp_path / "two", {"train/a": 9, "train/b": 9, "test": 4})
     task = tl.folder(tmp_path / "two")
     assert task.classes == ("a", "b") and {path.parts[-3] for path in task.test.x} == {"train"}
