@@ -190,12 +190,13 @@ def _rows_of_folder(root: Path) -> tuple[Path, list[tuple[Path, str, str]], list
             "images are for what: have one folder train with a subfolder per class in it, and if you like one val and one "
             "test."
         )
-    rows, others = [], Counter()
+    rows, others, deep = [], Counter(), []
     for split, place in halves.items() if split_inside else (("", root),):
         for kind in _subfolders(place):
             images, odd = images_below(kind)
             others += odd
             rows += [(image, shown(kind.name), split) for image in images]
+            deep += [image for image in images if image.parent != kind]
             if not images:
                 notes.append(f"The folder {shown(kind.relative_to(root))} holds no images: it is no class here.")
         loose = _loose(place)
@@ -208,6 +209,9 @@ def _rows_of_folder(root: Path) -> tuple[Path, list[tuple[Path, str, str]], list
             notes.append(f"Images beside the class folders, in no class, left out: {len(loose)}.")
     if split_inside:
         notes += [f"The folder {shown(f.name)} stands beside train: left out." for f in folders if f not in halves.values()]
+    if deep:
+        first = shown(deep[0].parent.relative_to(root).as_posix())
+        notes.append(f"Images in folders within class folders, taken into the class: {len(deep):,}, the first of {first}.")
     if others:
         kinds = ", ".join(f"{count} {ending}" for ending, count in others.most_common(5))
         advice = " Save .heic pictures of phones as JPEG to use them." if {".heic", ".heif"} & set(others) else ""
