@@ -94,10 +94,16 @@ def checksum(values: Tensor) -> int:
 
 def checksums_before_head(model: nn.Module) -> dict[str, int]:
     """Of each weight and statistic, by its name, but for those of the last layer."""
+    model = uncompiled(model)
     last = classifier(model)
     head = {id(values) for values in (*last.parameters(), *last.buffers())}
     named = itertools.chain(model.named_parameters(), model.named_buffers())
     return {name: checksum(values) for name, values in named if id(values) not in head}
+
+
+def uncompiled(model: nn.Module) -> nn.Module:
+    """What `torch.compile` was given, whose weights still have the names that tell its blocks apart; else the model."""
+    return getattr(model, "_orig_mod", model)
 
 
 def classifier(model: nn.Module) -> nn.Module:
@@ -167,6 +173,7 @@ def blocks(model: nn.Module) -> list[list[str]]:
     """
     from timm.models import group_parameters
 
+    model = uncompiled(model)
     if not hasattr(model, "get_classifier"):
         raise ValueError(f"{type(model).__name__} has no head by itself: freeze and unfreeze take timm's models and RawCNN.")
     try:
