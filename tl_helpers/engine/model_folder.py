@@ -41,8 +41,8 @@ def known(model: nn.Module, task: Task | Sequence[str] | None, threshold: float 
     names = facts.classes if task is None else task.classes if isinstance(task, Task) else task
     if not isinstance(names, (list, tuple)) or not names:
         raise ValueError("Say which classes the model tells apart: pass the task, or a list of their names in order.")
-    many, names = getattr(classifier(model), "out_features", getattr(model, "num_classes", 0)), tuple(map(str, names))
-    if many != len(names):
+    many, names = getattr(classifier(model), "out_features", getattr(model, "num_classes", None)), tuple(map(str, names))
+    if many not in (None, len(names)):  # of a network of another library nobody knows it before it has answered
         raise ValueError(f"The model tells {many} classes apart, and there are {len(names)} names.")
     check_names(model, names)
     return Facts(names, facts.temperature, facts.threshold if threshold is None else threshold)
