@@ -8,6 +8,7 @@ import types
 
 import IPython
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -282,6 +283,9 @@ def test_predict_takes_the_path_of_a_photograph_or_a_list_of_them(task, tmp_path
     for path in (paths[1], str(paths[1])):
         assert torch.allclose(tl.predict(model, path), expected[1:2], atol=1e-3)
     assert tl.predict(model, []).shape == tl.predict(model, task.test[:0]).shape == (0, 10)
+    for wrong in (set(paths), dict.fromkeys(paths), pd.DataFrame({"file": paths})):  # the rows of a set have no order
+        with pytest.raises(TypeError, match="takes paths of pictures in order, as a list"):
+            tl.predict(model, wrong)
     for wrong, words in ((tmp_path / "none.png", "none.png cannot be read"), (tmp_path, "cannot be read .*directory")):
         with pytest.raises(ValueError, match=words):
             tl.predict(model, [paths[0], wrong])

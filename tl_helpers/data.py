@@ -70,9 +70,9 @@ class Files(Sequence):
     ndim = 4  # once read: N x C x H x W
 
     def __init__(self, paths: str | os.PathLike | Iterable[str | os.PathLike]):
-        check_kind("Files", paths, (str, os.PathLike, Iterable), "paths of pictures")
-        paths = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-        for path in paths:
+        paths = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+        check_listed("Files", paths, "paths of pictures")
+        for path in (paths := list(paths)):
             check_kind("Files", path, (str, os.PathLike), "paths of pictures")
         self.paths = tuple(map(Path, paths))
 
