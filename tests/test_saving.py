@@ -227,6 +227,14 @@ def test_a_run_or_a_bad_probability_is_refused(tmp_path):
             tl.save(tl.RawCNN(3), tmp_path / "model", CLASSES, threshold=nonsense)
 
 
+def test_a_model_made_with_numbers_of_numpy_can_be_saved(tmp_path):
+    """As those of a loop over np.arange, or of a table."""
+    raw = tl.RawCNN(np.int64(3), kernel=np.int64(4), dropout=np.float64(0.3))
+    vit = tl.backbone("vit_tiny_patch16_224", np.int64(3), pretrained=False, img_size=np.int64(32))
+    for number, model in enumerate((raw, vit)):
+        check_round_trip(model, tmp_path / str(number))
+
+
 def test_a_folder_that_is_no_saved_model_is_never_written_to(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "thesis.txt").write_text("years")

@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from textwrap import shorten
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -53,12 +54,13 @@ def config_of(model: nn.Module, facts: Facts) -> dict:
     raw = isinstance(model, RawCNN)
     own = dict(getattr(model, "pretrained_cfg", None) or {})
     arguments = own.pop("model_args", {})
+    arguments = {name: value.item() if isinstance(value, np.generic) else value for name, value in arguments.items()}
     architecture = "RawCNN" if raw else own.pop("architecture", None)
     if architecture is None:
         raise ValueError(f"Only RawCNN and timm's models can be saved and exported; this is a {type(model).__name__}.")
     sources = ("url", "file", "hf_hub_id", "hf_hub_filename", "source", "custom_load", "num_classes", "state_dict")
     own = {name: value for name, value in own.items() if value is not None and name not in sources}
-    own["input_size"] = input_of(model).size
+    own["input_size"] = tuple(map(int, input_of(model).size))
     return {
         "architecture": architecture,
         "num_classes": len(facts.classes),
