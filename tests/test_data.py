@@ -1,6 +1,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -183,6 +184,10 @@ def test_parts_of_a_split():
         assert split[index].y.tolist() == split[index].x.flatten().tolist() == wanted
     for places in (np.array([3, 1], np.uint8), np.array([4, 3, 2, 1, 0], np.uint8)):  # small numbers are no mask
         assert split[places].y.tolist() == split[places].x.flatten().tolist() == places.tolist()
+    assert split[pd.Series([True, False, False, True, False], dtype=object)].y.tolist() == [0, 3]  # of a table that had gaps
+    for no_part in ((split.y == 1).float(), 1.7, ["a"], None):  # 1.0 and 0.0 were taken for positions
+        with pytest.raises(ValueError, match="whole numbers"):
+            split[no_part]
 
 
 def test_prepare_brings_any_image_to_any_input():

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from wrong_answers_tools import Later
 
@@ -27,6 +28,10 @@ def verdict(name: str, answer) -> check.Verdict:
 def test_a_right_answer_passes(name):
     answer = verdict(name, RIGHT[name])
     assert answer, answer
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    assert tl.check.output_size(lambda side, chain: np.int64(RIGHT["output_size"](side, chain)))
 
 
 @pytest.mark.parametrize("name, answer, words", WRONG, ids=[f"{name}-{i}" for i, (name, *_) in enumerate(WRONG)])

@@ -275,6 +275,24 @@ def test_a_frozen_model_keeps_its_parameter_names_and_can_be_copied():
         assert torch.equal(frozen.conv1[0].weight, model.conv1[0].weight)
 
 
+def test_a_compiled_model_has_the_same_blocks_and_can_be_saved(tmp_path):
+    """Its weights have other names: to learn in the last block alone let all of it learn, at one rate."""
+    task, body = tl.digits(shots=1), tl.backbone("resnet10t.letters")
+    whole = tl.backbone("resnet10t.letters", classes=10)
+    compiled = torch.compile(copy.deepcopy(whole), backend="eager")
+    assert models.blocks(compiled) == models.blocks(whole)
+    for last in (1, 0):
+        assert models.count_parameters(tl.unfreeze(compiled, last)) == models.count_parameters(tl.unfreeze(whole, last))
+    sizes = [
+        [(g["lr"], len(g["params"])) for g in models.parameter_groups(tl.unfreeze(m), 1.0, 0.1, 0.5)]
+        for m in (whole, compiled)
+    ]
+    assert sizes[0] == sizes[1] and len(sizes[0]) > 2
+    vectors = tl.features(torch.compile(body, backend="eager"), task)
+    run = tl.fit(torch.compile(tl.head(body, task), backend="eager"), vectors, epochs=1, progress=False)
+    assert tl.load(tl.save(run.model, tmp_path / "saved")).facts.classes == task.classes
+
+
 def test_head_leaves_the_backbone_as_it_was():
     body = tl.backbone("resnet10t.letters")
     before = {key: value.clone() for key, value in body.state_dict().items()}

@@ -390,6 +390,9 @@ def test_folders_named_as_splits_are_splits_and_no_classes(tmp_path, spell, numb
         ["train/a", "train/b", "Training/a", "other/a"],
         ["Test/a", "Test/b"],
         ["train", "test"],
+        ["training_set/a", "training_set/b", "test_set/a", "test_set/b"],
+        ["seg_train/seg_train/a", "seg_train/seg_train/b", "seg_test/seg_test/a", "seg_pred/seg_pred"],
+        ["1 Train/a", "1 Train/b", "2 Val/a", "3 TestImages/a"],
     ],
 )
 def test_folders_that_look_like_splits_but_cannot_be_matched_are_refused(tmp_path, places):
@@ -402,6 +405,8 @@ def test_folders_that_look_like_splits_but_cannot_be_matched_are_refused(tmp_pat
 def test_a_class_may_be_called_test_beside_others_and_test_images_may_be_without_classes(tmp_path):
     write(tmp_path / "one", {"test": 5, "drive": 5})
     assert tl.folder(tmp_path / "one").classes == ("drive", "test")
+    write(tmp_path / "tubes", {"test tube": 5, "toy train": 5})
+    assert tl.folder(tmp_path / "tubes").classes == ("test tube", "toy train")
     write(tmp_path / "two", {"train/a": 9, "train/b": 9, "test": 4})
     task = tl.folder(tmp_path / "two")
     assert task.classes == ("a", "b") and {path.parts[-3] for path in task.test.x} == {"train"}
@@ -450,6 +455,7 @@ def test_everything_odd_in_a_folder_gets_its_place_in_the_report(tmp_path):
     kept = [*task.train.x, *task.val.x, *task.test.x]
     assert len(kept) == 14 and any(path.name == "LOUD.JPG" for path in kept)
     assert any(path.parent.name == "young" for path in kept)
+    assert "taken into the class: 3, the first of cat/young." in text  # a folder of a class or a split would go unnoticed
     assert (
         "No image of the class" not in text and task.report.counts.loc["cat"].sum() == 8 and "40 to 40 pixels wide" in text
     )

@@ -343,3 +343,18 @@ def test_pictures_that_were_normalised_or_go_to_255_are_refused():
         with pytest.raises(ValueError, match="Pictures in floats go from 0 to 1; these go from"):
             plots.images(wrong)
     plots.images(image + 0.2 * torch.randn(image.shape))
+
+
+def test_answers_that_are_no_probabilities_are_refused_and_those_with_a_gradient_are_drawn():
+    picture, classes = tl.digits(1).test.x[0], ["a", "b"]
+    for wrong in ([-3.0, 5.0], [float("nan"), 1.0], [20.0, 80.0]):  # the first was drawn as "b with 5.00", the second as a
+        with pytest.raises(ValueError, match="must be 2 probabilities"):
+            plots.probabilities(picture, {"x": torch.tensor(wrong)}, classes)
+    learning = torch.tensor([0.2, 0.8], dtype=torch.bfloat16, requires_grad=True)
+    assert "b with 0.80" in plots.probabilities(picture, {"x": learning}, classes).alt
+
+
+def test_labels_may_be_a_tensor():
+    split = tl.digits(1).test[:3]
+    wanted = ", ".join(map(str, split.y.tolist()))
+    assert f"Labels in reading order: {wanted}." in plots.images(split.x, split.y).alt  # not tensor(3), tensor(0), ...

@@ -206,7 +206,7 @@ def learned(*classes: str) -> nn.Module:
         (lambda: tl.RawCNN(4), CLASSES, "tells 4 classes apart, and there are 3"),
         (lambda: learned("dog", "cat", "épée"), CLASSES, "another order: dog, cat, épée"),
         (lambda: tl.backbone("resnet10t.letters"), CLASSES, "tells 0 classes apart"),
-        (Own, CLASSES, "tells 0 classes apart"),
+        (Own, CLASSES, "Only RawCNN and timm's models can be saved"),
         (lambda: nn.Linear(5, 3), CLASSES, "this is a Linear"),
         (changed, CLASSES, "answers otherwise"),
         (lambda: timm.create_model("resnet10t", num_classes=3, stem_type=""), CLASSES, "could not be built anew"),
@@ -225,6 +225,14 @@ def test_a_run_or_a_bad_probability_is_refused(tmp_path):
     for nonsense in (80, -0.1, float("nan"), "0.5", torch.tensor(0.5)):
         with pytest.raises(ValueError, match="from 0 to 1"):
             tl.save(tl.RawCNN(3), tmp_path / "model", CLASSES, threshold=nonsense)
+
+
+def test_a_model_made_with_numbers_of_numpy_can_be_saved(tmp_path):
+    """As those of a loop over np.arange, or of a table."""
+    raw = tl.RawCNN(np.int64(3), kernel=np.int64(4), dropout=np.float64(0.3))
+    vit = tl.backbone("vit_tiny_patch16_224", np.int64(3), pretrained=False, img_size=np.int64(32))
+    for number, model in enumerate((raw, vit)):
+        check_round_trip(model, tmp_path / str(number))
 
 
 def test_a_folder_that_is_no_saved_model_is_never_written_to(tmp_path):
@@ -566,3 +574,14 @@ def test_predictions_make_a_table_for_a_model_not_saved_yet(photographs):
 
     frame = pd.DataFrame(naming.predictions(tl.RawCNN(3), photographs, CLASSES))
     assert list(frame) == list(naming.COLUMNS) and len(frame) == 6 and (frame.problem != "").sum() == 1
+
+
+def test_a_network_of_another_library_names_photographs_and_why_it_is_not_saved_is_said(photographs, tmp_path):
+    """It was told that it tells 0 classes apart."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 3))
+    model.pretrained_cfg = tl.RawCNN.pretrained_cfg
+    assert {row["class"] for row in naming.predictions(model, photographs, CLASSES) if not row["problem"]} <= {*CLASSES}
+    with pytest.raises(ValueError, match="tells 3 classes apart, and there are 2 names"):
+        list(naming.predictions(model, photographs, CLASSES[:2]))
+    with pytest.raises(ValueError, match="Only RawCNN and timm's models can be saved"):
+        tl.save(model, tmp_path / "saved", CLASSES)

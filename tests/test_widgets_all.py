@@ -225,10 +225,19 @@ def test_names_of_classes_are_those_of_the_model_all_of_them_and_in_its_order():
     for ask in (widgets.confusion, widgets.mistakes, widgets.gallery):
         with pytest.raises(ValueError, match="learned its classes in another order: a, b, c"):
             ask(model, PART, "jihgfedcba")
+        with pytest.raises(ValueError, match="learned its classes in another order: a, b, c"):
+            ask(model, PART, ["background", *"abcdefghij"])  # every picture would be named as the class before its own
         with pytest.raises(ValueError, match="There are 5 names of classes, and a label or an answer is 9"):
             ask(model, PART, "abcde")
     with pytest.raises(ValueError, match="learned its classes in another order: a, b, c"):
         widgets.answers(model, widgets.drawn(widgets.SEVEN), "jihgfedcba")
+
+
+def test_a_cell_may_be_an_array():
+    model, classes = copied(), TASK.classes
+    counts = widgets.confusion(model, PART, classes)
+    cell = np.argwhere(counts == counts.max())[0]
+    assert widgets.mistakes(model, PART, classes, cell).alt == widgets.mistakes(model, PART, classes, cell.tolist()).alt
 
 
 def test_of_an_empty_split_there_is_nothing_to_see():

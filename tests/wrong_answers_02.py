@@ -60,6 +60,7 @@ WRONG = {
         (lambda side, chain: None, "returns nothing"),
         (_size_minus_one, "24 places"),
         (_size_with_parts, "//"),
+        (lambda side, chain: float(_size(side, chain)), "//"),  # 24.0 was asked how many places there are
         (lambda side, chain: side, "without sticking out"),
         (lambda side, chain: 24, "it should be 12"),
         (lambda side, chain: _size(side, chain[:1]), "each layer in turn"),

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import glyphs
+from .engine import examples
 from .engine.examples import as_examples, as_labels, as_tensor, check_dark, check_input, check_order, described, tell_copies
 from .engine.validate import brief, check_kind, check_listed, check_number, check_seed
 
@@ -69,9 +70,9 @@ class Files(Sequence):
     ndim = 4  # once read: N x C x H x W
 
     def __init__(self, paths: str | os.PathLike | Iterable[str | os.PathLike]):
-        check_kind("Files", paths, (str, os.PathLike, Iterable), "paths of pictures")
-        paths = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-        for path in paths:
+        paths = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+        check_listed("Files", paths, "paths of pictures")
+        for path in (paths := list(paths)):
             check_kind("Files", path, (str, os.PathLike), "paths of pictures")
         self.paths = tuple(map(Path, paths))
 
@@ -79,18 +80,13 @@ class Files(Sequence):
         return len(self.paths)
 
     def __getitem__(self, index) -> Files:
-        return Files(np.array(self.paths, dtype=object)[_as_index(index)])
+        return Files(np.array(self.paths, dtype=object)[examples.as_index(index)])
 
     def __iter__(self) -> Iterator[Path]:
         return iter(self.paths)
 
     def __repr__(self) -> str:
         return f"Files({len(self)} photographs)"
-
-
-def _as_index(index) -> slice | np.ndarray:
-    index = index if isinstance(index, slice) else np.atleast_1d(index)  # an empty list is of floats, and uint8 torch's mask
-    return index if isinstance(index, slice) else index.astype(bool if index.dtype == bool else int)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # compared and hashed by identity: tensors do not say yes or no
@@ -126,7 +122,7 @@ class Split:
 
     def __getitem__(self, index) -> Split:
         """A part of the split: a slice, a position or a list of them, or a mask."""
-        index = _as_index(index)
+        index = examples.as_index(index)
         return dataclasses.replace(self, x=self.x[index], y=self.y[index])
 
     @property

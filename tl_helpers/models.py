@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .data import InputConfig, Task
 from .device import seeded
-from .engine.parts import Facts, blocks, check_parts, classifier, keep_frozen_still, spared_by_decay
+from .engine.parts import Facts, blocks, check_parts, classifier, keep_frozen_still, spared_by_decay, uncompiled
 from .engine.validate import check_choice, check_kind, check_number, check_seed
 from .engine.weights import DATA, LETTERS, PREFETCH, create, create_pretrained, register, weights_file  # noqa: F401
 
@@ -266,7 +266,7 @@ def unfreeze(model: nn.Module, last: int | None = None, norms: bool = True) -> n
         wanted = f"None or a whole number between 0 and {len(parts)}, the number of this model's blocks"
         check_number("last", last, wanted, 0, len(parts), whole=True)
     frozen = {name for part in parts[: len(parts) - (last or 0)] for name in part}
-    for name, weights in model.named_parameters():
+    for name, weights in uncompiled(model).named_parameters():
         weights.requires_grad_(name not in frozen)
     if not norms:
         nn.ModuleList(m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)).requires_grad_(False)
@@ -286,6 +286,7 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float, layer_dec
     check_kind("parameter_groups", model, nn.Module, "a model; of a run take run.model")
     check_number("lr", lr, "a learning rate, a number above 0", math.ulp(0))
     check_number("weight_decay", weight_decay, "a number from 0", 0)
+    model = uncompiled(model)
     spared = spared_by_decay(model)
     if layer_decay is None:  # what timm.optim.param_groups_weight_decay does; to import timm takes seconds
         groups = [{"params": [], "weight_decay": weight_decay, "lr": lr}, {"params": [], "weight_decay": 0.0, "lr": lr}]

@@ -82,7 +82,7 @@ def _checked(count: int, columns: int, size: float, labels: Sequence | None) -> 
     """A text for each picture, where the arguments of `images` and `maps` are what they must be."""
     check_number("columns", columns, "a whole number from 1", 1, whole=True)
     check_number("size", size, "inches, from 0.1 to 10", 0.1, 10)
-    labels = [""] * count if labels is None else labels
+    labels = [""] * count if labels is None else labels.tolist() if isinstance(labels, Tensor) else labels
     check_kind("A figure", labels, Iterable, "a label for each picture")
     if len(labels := [str(label) for label in labels]) != count:
         raise ValueError(f"There are {count} pictures and {len(labels)} labels; each picture needs one.")
@@ -366,14 +366,16 @@ def probabilities(picture: Tensor, answers: dict[str, Tensor], classes: Sequence
 
     Args:
         picture: 1 x H x W or 3 x H x W, uint8.
-        answers: for each model by its name, one number for each class.
+        answers: for each model by its name, one number from 0 to 1 for each class.
     """
     if not isinstance(classes, Sequence) or not classes or not isinstance(answers, dict):
         raise ValueError("Give answers by the names of the models, and the names of the classes.")
     classes = [str(name) for name in classes]
     for name, shares in answers.items():
-        if not isinstance(shares, Tensor) or shares.shape != (len(classes),):
+        fits = isinstance(shares, Tensor) and shares.shape == (len(classes),) and 0 <= shares.min() <= shares.max() < 1.001
+        if not fits:  # logits, or what is no number
             raise ValueError(f"The answer of {name!r} must be {len(classes)} probabilities, one for each class.")
+    answers = {name: shares.detach().cpu().float() for name, shares in answers.items()}
     colours = shades(picture[None] if isinstance(picture, Tensor) else picture)[0]
     height = max(2.2, 0.75 + 0.22 * len(classes))
     room = 0.15 + 0.08 * max(map(len, classes))  # for their names

@@ -24,7 +24,7 @@ from torch import nn
 from .data import Split, Task
 from .engine import model_folder
 from .engine.examples import check_order
-from .engine.parts import check_outputs, classifier, facts_of
+from .engine.parts import check_outputs, classifier, facts_of, uncompiled
 from .engine.validate import as_path, check_kind, files_in_words, shown
 from .models import input_of
 from .results import Evaluation
@@ -101,7 +101,7 @@ def save(
     """
     from safetensors.torch import save as in_bytes
 
-    path, facts = as_path(path), model_folder.known(model, task, threshold)
+    path, facts, model = as_path(path), model_folder.known(model, task, threshold), uncompiled(model)
     check_kind("evaluation", evaluation, (Evaluation, type(None)), "what tl.evaluate returns")
     with files_in_words(path, "looked into"):
         if path.exists() and not (path.is_dir() and model_folder.may_be_written(path)):
@@ -173,7 +173,7 @@ def export(model: nn.Module, path: str | os.PathLike, task: Task | Sequence[str]
         words = "is missing here; to export, run `pip install onnx onnxscript onnxruntime`."
         raise ValueError(f"{error.name} {words}") from error
 
-    path, config = as_path(path), model_folder.config_of(model, model_folder.known(model, task))
+    path, config = as_path(path), model_folder.config_of(uncompiled(model), model_folder.known(model, task))
     if not path.name or path.is_dir():
         raise ValueError(f"{shown(path)} is a folder; give the path of a file, NAME.onnx say.")
     wanted = input_of(model)

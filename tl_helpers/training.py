@@ -26,7 +26,7 @@ from .engine.checkpoint import Checkpoint
 from .engine.distributed import Distributed
 from .engine.loading import Batches, load
 from .engine.memory import MicroBatches, predict_logits, to_device
-from .engine.parts import Facts, answering, check_outputs, classifier, no_nan
+from .engine.parts import Facts, answering, check_logits, check_outputs, classifier, no_nan
 from .engine.progress import Progress
 from .engine.validate import as_path, check_choice, check_kind
 from .models import count_parameters, parameter_groups
@@ -225,9 +225,7 @@ def _logits(forward: nn.Module, x: Tensor, normalise: Callable, what: str = "the
         answer = predict_logits(forward, lambda part: forward(normalise(part)), x)
     except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
         raise ValueError(f"The model cannot take {what}, of {shape(x[0])} each: {error}") from error
-    if answer.ndim != 2:
-        raise ValueError(f"The model answers with {shape(answer[0])} numbers for each image, not with one for each class.")
-    return answer
+    return check_logits(answer)
 
 
 def _check_model(forward: nn.Module, x: Tensor, y: Tensor, normalise: Callable, task: Task) -> None:

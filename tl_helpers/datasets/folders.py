@@ -8,6 +8,7 @@ import hashlib
 import io
 import math
 import os
+import re
 import unicodedata
 from collections import Counter
 from pathlib import Path
@@ -23,6 +24,7 @@ from .downloads import progress_bar
 
 NAMES = {"train": "train training", "val": "val valid validation dev", "test": "test testing eval"}
 SPLITS = {name: split for split, names in NAMES.items() for name in names.split()}  # in any case
+MEANT = re.compile(rf"(?:^|[\W\d_])({'|'.join(SPLITS)})(?:set|data|images)?(?:$|[\W\d_])")  # training_set, 1_test, valset
 NEAR = 1000  # pairs of near duplicates that a report lists
 
 
@@ -178,21 +180,26 @@ def _rows_of_folder(root: Path) -> tuple[Path, list[tuple[Path, str, str]], list
     named = [f for f in folders if f.name.lower() in SPLITS]
     halves = {split: f for split in NAMES for f in named if SPLITS[f.name.lower()] == split}
     split_inside = "train" in halves and bool(_subfolders(halves["train"]))
-    if len(named) > len(halves) and split_inside or folders and named == folders and not split_inside:
+    meant = {f: SPLITS[found[1]] for f in folders if (found := MEANT.search(f.name.lower()))}
+    alike = not split_inside and "train" in meant.values() and len({*meant.values()}) > 1
+    alike = alike and all(_subfolders(f) and not _loose(f) for f in meant)  # images would lie in a class of such a name
+    if alike or len(named) > len(halves) and split_inside or folders and named == folders and not split_inside:
+        listed = ", ".join(shown(f.name) for f in (meant if alike else named))
         raise ValueError(
-            f"{shown(root)} holds {', '.join(shown(f.name) for f in named)}, which look like splits but do not tell which "
+            f"{shown(root)} holds {listed}, which look like splits but do not tell which "
             "images are for what: have one folder train with a subfolder per class in it, and if you like one val and one "
             "test."
         )
-    rows, others = [], Counter()
+    rows, others, deep = [], Counter(), []
     for split, place in halves.items() if split_inside else (("", root),):
         for kind in _subfolders(place):
             images, odd = images_below(kind)
             others += odd
             rows += [(image, shown(kind.name), split) for image in images]
+            deep += [image for image in images if image.parent != kind]
             if not images:
                 notes.append(f"The folder {shown(kind.relative_to(root))} holds no images: it is no class here.")
-        loose = [p for p in place.iterdir() if p.suffix.lower() in READ and not p.name.startswith(".")]
+        loose = _loose(place)
         if loose and not rows:
             raise ValueError(
                 f"{shown(place)} holds {len(loose)} images and no subfolder with images: put those of each class into a "
@@ -202,6 +209,9 @@ def _rows_of_folder(root: Path) -> tuple[Path, list[tuple[Path, str, str]], list
             notes.append(f"Images beside the class folders, in no class, left out: {len(loose)}.")
     if split_inside:
         notes += [f"The folder {shown(f.name)} stands beside train: left out." for f in folders if f not in halves.values()]
+    if deep:
+        first = shown(deep[0].parent.relative_to(root).as_posix())
+        notes.append(f"Images in folders within class folders, taken into the class: {len(deep):,}, the first of {first}.")
     if others:
         kinds = ", ".join(f"{count} {ending}" for ending, count in others.most_common(5))
         advice = " Save .heic pictures of phones as JPEG to use them." if {".heic", ".heif"} & set(others) else ""
@@ -216,6 +226,10 @@ def _rows_of_folder(root: Path) -> tuple[Path, list[tuple[Path, str, str]], list
 
 def _subfolders(place: Path) -> list[Path]:
     return sorted(p for p in place.iterdir() if p.is_dir() and not p.name.startswith((".", "__MACOSX")))
+
+
+def _loose(place: Path) -> list[Path]:
+    return [p for p in place.iterdir() if p.suffix.lower() in READ and not p.name.startswith(".")]
 
 
 def _rows_of_csv(path: Path) -> tuple[Path, list[tuple[Path, str, str]], list[str]]:

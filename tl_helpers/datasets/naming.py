@@ -62,7 +62,10 @@ def _rows(model: nn.Module, root: Path, files: list[Path], facts: Facts) -> Iter
 
     found = in_threads(read, files)
     good = [pixels for pixels in found if not isinstance(pixels, str)]
-    shares = iter(predict(model, Split(torch.cat(good), labels[: len(good)], prepared=True)) if good else ())
+    shares = predict(model, Split(torch.cat(good), labels[: len(good)], prepared=True)) if good else torch.empty(0)
+    if len(shares) and shares.shape[1] != len(facts.classes):
+        raise ValueError(f"The model tells {shares.shape[1]} classes apart, and there are {len(facts.classes)} names.")
+    shares = iter(shares)
     for file, pixels in zip(files, found):
         name = shown(file.relative_to(root).as_posix() if file != root else file.name)
         if isinstance(pixels, str):

@@ -52,6 +52,18 @@ def as_examples(values, prepared: bool) -> Tensor:
     return x
 
 
+def as_index(index) -> slice | np.ndarray:
+    """A slice, or positions (int64) or a mask (bool): small numbers are positions, as 0 and 1 are too."""
+    if isinstance(index, slice):
+        return index
+    index = np.atleast_1d(index)
+    if index.dtype == object:  # a table's column of True and False, which lacked some of them for a while
+        index = np.array(index.tolist())
+    if index.size and index.dtype.kind not in "biu":  # a mask of 1.0 and 0.0 would be taken for positions
+        raise ValueError("A part is given by a slice, by positions (whole numbers), or by a mask of true and false.")
+    return index.astype(bool if index.dtype == bool else int)
+
+
 def check_dark(x) -> None:
     """Raise a ValueError for images in bytes that are black to a network, as sklearn's digits (0 to 16) are when cast."""
     if isinstance(x, Tensor) and x.dtype == torch.uint8 and len(x) and 0 < (most := int(x.max())) <= 16:

@@ -54,8 +54,14 @@ def predict_logits(model: nn.Module, forward: Callable, x: Tensor) -> Tensor:
     device = next(model.parameters(), x).device
     numbers = 1_250_000 if device.type == "cpu" else 5_000_000
     batch_size = max(1, min(256, numbers // max(1, x[0:1].numel())))
+    answers = []
     with in_evaluation(model), autocast(device):
-        return torch.cat([halving(forward, to_device(part, device)).float() for part in x.split(batch_size)])
+        for part in x.split(batch_size):
+            answer = halving(forward, to_device(part, device))
+            if not isinstance(answer, Tensor):
+                raise TypeError(f"it returns a {type(answer).__name__}, and is to return one tensor")
+            answers.append(answer.float())
+    return torch.cat(answers)
 
 
 class MicroBatches:

@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from textwrap import shorten
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -41,8 +42,8 @@ def known(model: nn.Module, task: Task | Sequence[str] | None, threshold: float 
     names = facts.classes if task is None else task.classes if isinstance(task, Task) else task
     if not isinstance(names, (list, tuple)) or not names:
         raise ValueError("Say which classes the model tells apart: pass the task, or a list of their names in order.")
-    many, names = getattr(classifier(model), "out_features", getattr(model, "num_classes", 0)), tuple(map(str, names))
-    if many != len(names):
+    many, names = getattr(classifier(model), "out_features", getattr(model, "num_classes", None)), tuple(map(str, names))
+    if many not in (None, len(names)):  # of a network of another library nobody knows it before it has answered
         raise ValueError(f"The model tells {many} classes apart, and there are {len(names)} names.")
     check_names(model, names)
     return Facts(names, facts.temperature, facts.threshold if threshold is None else threshold)
@@ -53,12 +54,13 @@ def config_of(model: nn.Module, facts: Facts) -> dict:
     raw = isinstance(model, RawCNN)
     own = dict(getattr(model, "pretrained_cfg", None) or {})
     arguments = own.pop("model_args", {})
+    arguments = {name: value.item() if isinstance(value, np.generic) else value for name, value in arguments.items()}
     architecture = "RawCNN" if raw else own.pop("architecture", None)
     if architecture is None:
         raise ValueError(f"Only RawCNN and timm's models can be saved and exported; this is a {type(model).__name__}.")
     sources = ("url", "file", "hf_hub_id", "hf_hub_filename", "source", "custom_load", "num_classes", "state_dict")
     own = {name: value for name, value in own.items() if value is not None and name not in sources}
-    own["input_size"] = input_of(model).size
+    own["input_size"] = tuple(map(int, input_of(model).size))
     return {
         "architecture": architecture,
         "num_classes": len(facts.classes),

@@ -94,10 +94,16 @@ def checksum(values: Tensor) -> int:
 
 def checksums_before_head(model: nn.Module) -> dict[str, int]:
     """Of each weight and statistic, by its name, but for those of the last layer."""
+    model = uncompiled(model)
     last = classifier(model)
     head = {id(values) for values in (*last.parameters(), *last.buffers())}
     named = itertools.chain(model.named_parameters(), model.named_buffers())
     return {name: checksum(values) for name, values in named if id(values) not in head}
+
+
+def uncompiled(model: nn.Module) -> nn.Module:
+    """What `torch.compile` was given, whose weights still have the names that tell its blocks apart; else the model."""
+    return getattr(model, "_orig_mod", model)
 
 
 def classifier(model: nn.Module) -> nn.Module:
@@ -139,6 +145,20 @@ def check_outputs(model: nn.Module, split) -> None:
         )
 
 
+def check_logits(answers: Tensor) -> Tensor:
+    """A model's answers, if they are one number for each class, and not what softmax has made of them already."""
+    if answers.ndim != 2:
+        each = " x ".join(map(str, answers.shape[1:]))
+        raise ValueError(f"The model answers with {each} numbers for each image, not with one for each class.")
+    shares = len(answers) and answers.shape[1] > 1 and answers.min() >= 0 and bool(((answers.sum(1) - 1).abs() < 1e-5).all())
+    if shares:  # softmax once more would make all of them nearly alike, and learning from them slow
+        raise ValueError(
+            "The model answers with probabilities already, and is to answer with logits or log-probabilities: leave out the "
+            "softmax at its end, or make it nn.LogSoftmax(dim=1)."
+        )
+    return answers
+
+
 def no_nan(answers: Tensor) -> Tensor:
     """The answers, if they are numbers; else a ValueError, since the largest of those that are none is the first class."""
     if answers.isnan().any():
@@ -153,6 +173,7 @@ def blocks(model: nn.Module) -> list[list[str]]:
     """
     from timm.models import group_parameters
 
+    model = uncompiled(model)
     if not hasattr(model, "get_classifier"):
         raise ValueError(f"{type(model).__name__} has no head by itself: freeze and unfreeze take timm's models and RawCNN.")
     try:
@@ -235,5 +256,5 @@ def facts_of(model: nn.Module) -> Facts:
 def check_names(model: nn.Module, names: Sequence[str]) -> None:
     """Raise a ValueError for the names of a model's classes in another order than it learned them."""
     learned = facts_of(model).classes
-    if (*names,) != learned and sorted(names) == sorted(learned):
+    if any(name in learned and name != other for name, other in itertools.zip_longest(names, learned)):
         raise ValueError(f"The model learned its classes in another order: {', '.join(learned)}.")
