@@ -127,7 +127,7 @@ SUITED = {
 }
 
 # From scratch these are learned by a small network, of the shape of the letters backbone, for so many epochs or 1,000 steps,
-# whichever takes longer; with so many labels per class. Of clothes, with ten it is behind plain pixels: fewer were not tried.
+# whichever takes longer; with so many labels per class. Of clothes, ten leave it behind plain pixels: fewer were not tried.
 BARE = {"clothes": (Tuning(32, 60), (10, 20, 50, 100)), "solar-cells": (Tuning(64, 60), (20, 50, 100, 200))}
 
 
