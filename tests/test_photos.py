@@ -467,6 +467,14 @@ def test_classes_of_nearly_one_name_are_told(tmp_path):
     assert notes == ["The classes 'Caf\u00e9' and 'cafe\u0301 ' have nearly the same name: are they one?"]
 
 
+def test_that_a_class_called_by_a_number_has_another_label_is_told(tmp_path):
+    write(tmp_path / "ten", dict.fromkeys(map(str, range(10)), 3))
+    assert not tl.folder(tmp_path / "ten", val=0, test=0).report.notes
+    write(tmp_path / "eleven", dict.fromkeys(map(str, range(11)), 3))
+    task = tl.folder(tmp_path / "eleven", val=0, test=0)
+    assert task.classes[2] == "10" and "Labels count the classes from 0: '10' has label 2, not 10." in task.report.notes
+
+
 def test_pictures_that_are_nearly_black_are_told(tmp_path):
     """As those of 12 bits in files of 16: white is 4095 of 65535 there."""
     ramp = np.linspace(0, 4095, 400).reshape(20, 20)

@@ -36,7 +36,8 @@ def features(
     `fit` and `evaluate` take it like a task of images and run only the head; scikit-learn takes `features.train.numpy()`.
 
     Args:
-        body: a backbone, or a whole classifier, whose head is then left out.
+        body: a backbone, or a whole classifier of timm's or RawCNN, whose head is then left out; of other networks the
+            vectors are what they answer, so take their head off before.
         task: a task of images.
         views: how many versions of each training image: the image itself, and `views - 1` augmented ones.
         augment: makes the augmented ones (see `fit`); needed for more than one view.

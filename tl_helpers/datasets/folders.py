@@ -147,6 +147,9 @@ def folder(path: str | os.PathLike, *, val: float = 0.2, test: float = 0.2, seed
     lost = sorted(set(frame.label) - set(classes))
     notes += [f"No image of the class {label!r} can be read: it is no class here." for label in lost]
     notes += _alike(classes)
+    if all(label.isdecimal() for label in classes):
+        other = [(label, i) for i, label in enumerate(classes) if int(label) != i]  # as "10", which comes before "2"
+        notes += ["Labels count the classes from 0: {0!r} has label {1}, not {0}.".format(*pair) for pair in other[:1]]
     dark = sum(look[3].max() <= 16 for look in looks if not isinstance(look, str))  # bytes: of 12 bits in files of 16, say
     notes += [f"Images that are nearly black all over: {dark}. Make them brighter if more is in them."] if dark else []
     near, pairs = _near(frame, looks)
