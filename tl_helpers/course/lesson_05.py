@@ -115,10 +115,10 @@ def planted_faults(task: Task) -> pd.DataFrame:
         unwatched = dataclasses.replace(given, val=given.val[:0])
         large = evaluate(fit(learns, unwatched, epochs=24, lr=3e-3, progress=False).model, given.val)
         rows[fault] = {
-            "features and head": small.accuracy,
-            "seconds, features and head": between - start,
-            "whole network": large.accuracy,
-            "seconds, whole network": time.perf_counter() - between,
+            "head: accuracy": small.accuracy,
+            "head: seconds": between - start,
+            "whole: accuracy": large.accuracy,
+            "whole: seconds": time.perf_counter() - between,
         }
     return pd.DataFrame(rows).T
 
