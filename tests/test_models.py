@@ -15,6 +15,8 @@ from torch import nn
 import tl_helpers as tl
 from conftest import REAL, ROOT, need
 from tl_helpers import models
+from tl_helpers.engine.diagram import dissect
+from tl_helpers.widgets.trying import thawed
 
 KINDS = ["resnet18", "mobilenetv3_small_050", "efficientnet_b0", "vit_tiny_patch16_224", "convnext_atto"]
 
@@ -288,6 +290,8 @@ def test_a_compiled_model_has_the_same_blocks_and_can_be_saved(tmp_path):
         for m in (whole, compiled)
     ]
     assert sizes[0] == sizes[1] and len(sizes[0]) > 2
+    assert dissect(compiled) == dissect(whole)
+    assert models.count_parameters(thawed(compiled, [4])) == models.count_parameters(thawed(whole, [4]))
     vectors = tl.features(torch.compile(body, backend="eager"), task)
     run = tl.fit(torch.compile(tl.head(body, task), backend="eager"), vectors, epochs=1, progress=False)
     assert tl.load(tl.save(run.model, tmp_path / "saved")).facts.classes == task.classes

@@ -580,7 +580,8 @@ def test_a_network_of_another_library_names_photographs_and_why_it_is_not_saved_
     """It was told that it tells 0 classes apart."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(784, 3))
     model.pretrained_cfg = tl.RawCNN.pretrained_cfg
-    assert {row["class"] for row in naming.predictions(model, photographs, CLASSES) if not row["problem"]} <= {*CLASSES}
+    named = {row["class"] for row in naming.predictions(model, photographs, CLASSES) if not row["problem"]}
+    assert named and named <= {*CLASSES}
     with pytest.raises(ValueError, match="tells 3 classes apart, and there are 2 names"):
         list(naming.predictions(model, photographs, CLASSES[:2]))
     with pytest.raises(ValueError, match="Only RawCNN and timm's models can be saved"):

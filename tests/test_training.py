@@ -325,6 +325,16 @@ def test_a_model_that_answers_with_probabilities_is_told_to_leave_softmax_out(ta
     model[2] = nn.LogSoftmax(1)
     assert tl.fit(model, task, epochs=1, progress=False).result.epoch == 1
 
+    class Always(nn.Module):
+        """A baseline whose answers are hard: always the last class."""
+
+        pretrained_cfg = tl.RawCNN.pretrained_cfg
+
+        def forward(self, images):
+            return nn.functional.one_hot(torch.full((len(images),), 9), 10).float()
+
+    assert tl.evaluate(Always(), task.test).accuracy == (task.test.y == 9).float().mean()
+
 
 def test_a_model_of_other_classes_is_not_held_against_these_labels(task):
     """As one of 172 letters against ten digits, where every answer would be wrong."""

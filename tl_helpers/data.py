@@ -19,7 +19,6 @@ from torch import Tensor
 
 from . import glyphs
 from .engine import examples
-from .engine.examples import as_examples, as_labels, as_tensor, check_dark, check_input, check_order, described, tell_copies
 from .engine.validate import brief, check_kind, check_listed, check_number, check_seed
 
 
@@ -38,7 +37,7 @@ class InputConfig:
     crop_mode: str = "center"
 
     def __post_init__(self):
-        check_input(self)
+        examples.check_input(self)
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """(pixels - mean) / std in each channel; pixels N x C x H x W: float in [0, 1], or uint8.
@@ -49,7 +48,7 @@ class InputConfig:
             torch.tensor(v, dtype=torch.float32, device=pixels.device).view(-1, 1, 1) for v in (self.mean, self.std)
         )
         if pixels.ndim != 4 or pixels.shape[1] != len(mean):
-            raise ValueError(f"This model takes images N x {len(mean)} x H x W; these are {described(pixels)}.")
+            raise ValueError(f"This model takes images N x {len(mean)} x H x W; these are {examples.described(pixels)}.")
         order = torch.channels_last if pixels.shape[1] > 1 else torch.contiguous_format
         return (in_floats(pixels).contiguous(memory_format=order) - mean).div_(std)
 
@@ -57,7 +56,7 @@ class InputConfig:
 def in_floats(pixels: Tensor) -> Tensor:
     """Pixels as float32 in [0, 1]; those that are floats already stay as they are."""
     if pixels.dtype != torch.uint8 and not pixels.is_floating_point():
-        raise ValueError(f"Pixels are bytes (uint8), or floats from 0 to 1; these are {described(pixels)}.")
+        raise ValueError(f"Pixels are bytes (uint8), or floats from 0 to 1; these are {examples.described(pixels)}.")
     return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels
 
 
@@ -108,8 +107,8 @@ class Split:
     body: dict[str, int] | None = dataclasses.field(default=None, repr=False)
 
     def __post_init__(self):
-        x = self.x if isinstance(self.x, Files) else as_examples(self.x, self.prepared)
-        y = as_labels(self.y)
+        x = self.x if isinstance(self.x, Files) else examples.as_examples(self.x, self.prepared)
+        y = examples.as_labels(self.y)
         if len(x) != len(y):
             raise ValueError(f"There are {len(x)} examples and {len(y)} labels; each example needs one label.")
         vars(self).update(x=x, y=y)
@@ -168,9 +167,9 @@ class Task:
                     f"Labels must lie between 0 and {len(self.classes) - 1}; in {name} they go from {split.y.min()} to "
                     f"{split.y.max()}."
                 )
-            check_order("The task", self.classes, split.classes)
+            examples.check_order("The task", self.classes, split.classes)
             vars(self)[name] = split if split.classes == self.classes else dataclasses.replace(split, classes=self.classes)
-        check_dark(self.train.x)
+        examples.check_dark(self.train.x)
         kinds = {split.kind if split.are_vectors else "images" for split in splits.values() if len(split)}
         if len(kinds) > 1:
             raise ValueError(f"The splits of a task must hold the same kind of examples, not {' and '.join(sorted(kinds))}.")
@@ -187,11 +186,11 @@ class Task:
             if not isinstance(part, Sequence) or len(part) != 2:
                 raise ValueError(f"Each split must be a pair of images and labels; not {brief(part)}.")
             images, labels = part
-            x = as_tensor(images, wanted := "Images must be N x H x W (grey) or N x H x W x 3 (colour)")
+            x = examples.as_tensor(images, wanted := "Images must be N x H x W (grey) or N x H x W x 3 (colour)")
             if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] != 3):
-                raise ValueError(f"{wanted}; these are {described(x)}.")
+                raise ValueError(f"{wanted}; these are {examples.described(x)}.")
             splits.append(Split(x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2), labels))
-        tell_copies(*splits)
+        examples.tell_copies(*splits)
         return cls(name, classes, *splits)
 
 

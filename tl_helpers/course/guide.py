@@ -288,7 +288,7 @@ CLAIMS: dict[str, Sequence[Claim]] = {
             for n in shots
         ),
         *(
-            ("A probe leads a small network from scratch", f"{task}, {_labels(n)}", partial(_over_scratch, task, n))
+            ("A probe leads resnet10t from scratch", f"{task}, {_labels(n)}", partial(_over_scratch, task, n))
             for task, (_, shots) in photographs.BARE.items()
             for n in (shots[0], shots[-1])
         ),

@@ -126,7 +126,7 @@ SUITED = {
     ("solar-cells", LITE0): Tuning(160, 12, layer_decay=0.7, norms=False),
 }
 
-# From scratch these are learned by a small network, of the shape of the letters backbone, for so many epochs or 1,000 steps,
+# From scratch these are learned by a network of the shape of the letters backbone, for so many epochs or 1,000 steps,
 # whichever takes longer; with so many labels per class. Of clothes, ten leave it behind plain pixels: fewer were not tried.
 BARE = {"clothes": (Tuning(32, 60), (10, 20, 50, 100)), "solar-cells": (Tuning(64, 60), (20, 50, 100, 200))}
 
@@ -393,7 +393,7 @@ def norms_frozen(task: str, over: str | None = None, level: float = 0.95) -> Int
 
 
 def over_scratch(task: str, shots: int, level: float = 0.95) -> Interval:
-    """The lead of a probe on ImageNet's features over a small network from scratch, on a set of BARE."""
+    """The lead of a probe on ImageNet's features over resnet10t from scratch, on a set of BARE."""
     rows = experiments.select(load(), stage="result", task=task, shots=shots)
     scratch = experiments.select(rows, method=SCRATCH, variant=RECIPE)
     return interval(experiments.select(rows, method=PROBE, backbone=LITE0), minus=scratch, level=level)

@@ -147,9 +147,9 @@ def folder(path: str | os.PathLike, *, val: float = 0.2, test: float = 0.2, seed
     lost = sorted(set(frame.label) - set(classes))
     notes += [f"No image of the class {label!r} can be read: it is no class here." for label in lost]
     notes += _alike(classes)
-    if all(label.isdecimal() for label in classes):
+    if all(label.isdecimal() for label in classes) and max(map(int, classes)) <= len(classes):  # no years, say
         other = [(label, i) for i, label in enumerate(classes) if int(label) != i]  # as "10", which comes before "2"
-        notes += ["Labels count the classes from 0: {0!r} has label {1}, not {0}.".format(*pair) for pair in other[:1]]
+        notes += ["Labels count the classes from 0: {0!r} has label {1}, not {0}.".format(*other[0])] if other else []
     dark = sum(look[3].max() <= 16 for look in looks if not isinstance(look, str))  # bytes: of 12 bits in files of 16, say
     notes += [f"Images that are nearly black all over: {dark}. Make them brighter if more is in them."] if dark else []
     near, pairs = _near(frame, looks)
@@ -184,14 +184,15 @@ def _rows_of_folder(root: Path) -> tuple[Path, list[tuple[Path, str, str]], list
     halves = {split: f for split in NAMES for f in named if SPLITS[f.name.lower()] == split}
     split_inside = "train" in halves and bool(_subfolders(halves["train"]))
     meant = {f: SPLITS[found[1]] for f in folders if (found := MEANT.search(f.name.lower()))}
-    alike = not split_inside and "train" in meant.values() and len({*meant.values()}) > 1
-    alike = alike and all(_subfolders(f) and not _loose(f) for f in meant)  # images would lie in a class of such a name
-    if alike or len(named) > len(halves) and split_inside or folders and named == folders and not split_inside:
-        listed = ", ".join(shown(f.name) for f in (meant if alike else named))
+    within = [{p.name for p in (*f.glob("*/"), *f.glob("*/*/"))} for f in meant]  # classes of such names share no folders
+    if not split_inside and {"train"} < {*meant.values()} and set.intersection(*within):
+        listed = ", ".join(shown(f.name) for f in meant)
+        raise ValueError(f"{shown(root)} holds {listed}, which look like splits: call them train, and val or test.")
+    if len(named) > len(halves) and split_inside or folders and named == folders and not split_inside:
+        listed = ", ".join(shown(f.name) for f in named)
         raise ValueError(
-            f"{shown(root)} holds {listed}, which look like splits but do not tell which "
-            "images are for what: have one folder train with a subfolder per class in it, and if you like one val and one "
-            "test."
+            f"{shown(root)} holds {listed}, which look like splits but do not tell which images are for what: have one "
+            "folder train with a subfolder per class in it, and if you like one val and one test."
         )
     rows, others, deep = [], Counter(), []
     for split, place in halves.items() if split_inside else (("", root),):
@@ -214,7 +215,9 @@ def _rows_of_folder(root: Path) -> tuple[Path, list[tuple[Path, str, str]], list
         notes += [f"The folder {shown(f.name)} stands beside train: left out." for f in folders if f not in halves.values()]
     if deep:
         first = shown(deep[0].parent.relative_to(root).as_posix())
-        notes.append(f"Images in folders within class folders, taken into the class: {len(deep):,}, the first of {first}.")
+        notes.append(
+            f"Images in folders within class folders, taken into the class: {len(deep):,}, the first of them in {first}."
+        )
     if others:
         kinds = ", ".join(f"{count} {ending}" for ending, count in others.most_common(5))
         advice = " Save .heic pictures of phones as JPEG to use them." if {".heic", ".heif"} & set(others) else ""

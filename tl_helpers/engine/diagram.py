@@ -15,7 +15,7 @@ from ..models import input_of
 from .drawing import FILLS, INK, QUIET, WIDE, arrow, box, mark, write
 from .figure import Figure
 from .memory import predict_logits
-from .parts import at_rest, blocks, classifier
+from .parts import at_rest, blocks, classifier, uncompiled
 from .validate import check_kind
 
 MANY = 10  # rows; where there would be more, neighbours that are alike share one
@@ -88,6 +88,7 @@ def anatomy(model: nn.Module) -> Figure:
 
 def dissect(model: nn.Module) -> Anatomy:
     """Take a model apart: its blocks as `blocks` lists them, and its head. It is run once, on an empty image."""
+    model = uncompiled(model)
     groups, weights = _groups(model), dict(model.named_parameters())
     places = {id(weights[name]): i for i, (*_, names) in enumerate(groups) for name in names}
     norms, at, others = [[] for _ in groups], 0, False

@@ -57,7 +57,7 @@ def as_index(index) -> slice | np.ndarray:
     if isinstance(index, slice):
         return index
     index = np.atleast_1d(index)
-    if index.dtype == object:  # a table's column of True and False, which lacked some of them for a while
+    if index.dtype == object:  # a table's column of True and False that once had gaps
         index = np.array(index.tolist())
     if index.size and index.dtype.kind not in "biu":  # a mask of 1.0 and 0.0 would be taken for positions
         raise ValueError("A part is given by a slice, by positions (whole numbers), or by a mask of true and false.")

@@ -148,10 +148,10 @@ def check_outputs(model: nn.Module, split) -> None:
 def check_logits(answers: Tensor) -> Tensor:
     """A model's answers, if they are one number for each class, and not what softmax has made of them already."""
     if answers.ndim != 2:
-        each = " x ".join(map(str, answers.shape[1:]))
+        each = " x ".join(map(str, answers.shape[1:])) or "single"
         raise ValueError(f"The model answers with {each} numbers for each image, not with one for each class.")
-    shares = len(answers) and answers.shape[1] > 1 and answers.min() >= 0 and bool(((answers.sum(1) - 1).abs() < 1e-5).all())
-    if shares:  # softmax once more would make all of them nearly alike, and learning from them slow
+    shares = ((answers > 0) & (answers < 1)).any() and ((answers.sum(1) - 1).abs() < 1e-5).all()  # hard answers are none
+    if shares and answers.shape[1] > 1 and answers.min() >= 0:  # softmax once more would make them nearly alike
         raise ValueError(
             "The model answers with probabilities already, and is to answer with logits or log-probabilities: leave out the "
             "softmax at its end, or make it nn.LogSoftmax(dim=1)."

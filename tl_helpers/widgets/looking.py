@@ -323,9 +323,9 @@ def _judged(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
 
 def _answers(model: nn.Module, split: Split, classes: Sequence[str]) -> tuple[Tensor, Tensor]:
     """The same, where these are names for all of its classes."""
+    check_names(model, classes)
     _check_some(split)
     sure, said = _judged(model, split)
-    check_names(model, classes)
     most = max(*split.y.tolist(), *said.tolist())
     if most >= len(classes):
         raise ValueError(f"There are {len(classes)} names of classes, and a label or an answer is {most} (counted from 0).")
@@ -353,9 +353,9 @@ def mistakes(
         ValueError: there is no such picture.
     """
     sure, said = _answers(model, split, classes)
-    cell = np.ravel(cell).tolist()  # it may be a row of np.argwhere
+    cell = np.ravel(() if cell is None else cell).tolist()  # it may be a row of np.argwhere
     if cell and not _is_cell(cell, classes):
-        raise ValueError(f"A cell is two classes, each from 0 to {len(classes) - 1}; not {list(cell)}.")
+        raise ValueError(f"A cell is two classes, each from 0 to {len(classes) - 1}; not {cell}.")
     mask = (split.y == cell[0]) & (said == cell[1]) if cell else split.y != said
     where = mask.nonzero().flatten()
     what = f"{classes[cell[0]]} named as {classes[cell[1]]}" if cell else "mistakes"

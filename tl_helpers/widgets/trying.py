@@ -25,7 +25,7 @@ from ..device import seeded
 from ..engine import diagram
 from ..engine.drawing import WIDE, paste
 from ..engine.memory import predict_logits
-from ..engine.parts import keep_frozen_still
+from ..engine.parts import keep_frozen_still, uncompiled
 from ..engine.style import looks
 from ..engine.weights import create_pretrained
 from ..images import prepare
@@ -371,7 +371,7 @@ def thawed(model: nn.Module, blocks: list[int], norms: str = "still") -> nn.Modu
         raise ValueError(f"norms must be 'still' or 'moving'; not {norms!r}.")
     if not set(blocks) <= set(range(len(parts))):
         raise ValueError(f"The blocks of this network are 0 to {len(parts) - 1}; not {sorted(blocks)}.")
-    model = models.unfreeze(copy.deepcopy(model))
+    model = models.unfreeze(uncompiled(copy.deepcopy(model)))
     frozen = {name for i, part in enumerate(parts) if i not in blocks for name in part}
     for name, weights in model.named_parameters():
         weights.requires_grad_(name not in frozen)

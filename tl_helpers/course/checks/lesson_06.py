@@ -109,6 +109,8 @@ def decisions(answers) -> str:
         answer = answers[case]
         if not isinstance(answer, (tuple, list)) or len(answer) != 2:
             raise NotYet(f"{case}: give a pair, what you would do and why.")
+        if ... in answer:
+            raise NotYet(f'{case} is still open: put "probe" or "fine-tune" and a reason in place of the dots.')
         if answer[0] not in ("probe", "fine-tune"):
             raise NotYet(f'{case}: the first of the pair is "probe" or "fine-tune".')
         if answer[1] not in REASONS:
