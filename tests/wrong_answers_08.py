@@ -42,7 +42,7 @@ WRONG = {
     "way_chosen": [
         (("both", 1.0), "Choose one of"),
         (("alone", 0.0), "the baseline"),
-        (("transfer", "it is cheaper"), "needs a figure"),
+        (("transfer", "it is cheaper"), "needs a number"),
         (("transfer", 40.0), "another number"),
         (Later(lambda: ("together", _lead("letters"))), "all over again"),
     ],

@@ -52,7 +52,7 @@ def way_chosen(choice, lead) -> str:
     if choice == "alone":
         raise NotYet("Learning alone is the baseline of the table. In the large network both other ways are ahead of it.")
     if isinstance(lead, bool) or not isinstance(lead, (int, float)):
-        raise NotYet("A decision needs a figure: give the lead of your choice over learning alone in points, as a number.")
+        raise NotYet("A decision needs a number: give the lead of your choice over learning alone in points, as a number.")
     found = lesson_08.large("letters" if choice == "together" else TUNED, SCRATCH)
     if not abs(lead - found[0]) < 0.15:
         raise NotYet(f"The lead of {choice!r} over learning alone is another number: see the rows of the large network.")
