@@ -457,7 +457,7 @@ def test_everything_odd_in_a_folder_gets_its_place_in_the_report(tmp_path):
     kept = [*task.train.x, *task.val.x, *task.test.x]
     assert len(kept) == 14 and any(path.name == "LOUD.JPG" for path in kept)
     assert any(path.parent.name == "young" for path in kept)
-    assert "taken into the class: 3, the first of them in cat/young." in text  # a folder of a class or a split would go unnoticed
+    assert "taken into the class: 3, the first of them in cat/young." in text  # a folder of a split would go unnoticed
     assert (
         "No image of the class" not in text and task.report.counts.loc["cat"].sum() == 8 and "40 to 40 pixels wide" in text
     )

@@ -323,9 +323,9 @@ def _judged(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
 
 def _answers(model: nn.Module, split: Split, classes: Sequence[str]) -> tuple[Tensor, Tensor]:
     """The same, where these are names for all of its classes."""
-    check_names(model, classes)
     _check_some(split)
-    sure, said = _judged(model, split)
+    sure, said = _judged(model, split)  # says more of labels in another order
+    check_names(model, classes)
     most = max(*split.y.tolist(), *said.tolist())
     if most >= len(classes):
         raise ValueError(f"There are {len(classes)} names of classes, and a label or an answer is {most} (counted from 0).")
