@@ -390,16 +390,27 @@ def test_folders_named_as_splits_are_splits_and_no_classes(tmp_path, spell, numb
         ["train/a", "train/b", "Training/a", "other/a"],
         ["Test/a", "Test/b"],
         ["train", "test"],
+    ],
+)
+def test_folders_that_look_like_splits_but_cannot_be_matched_are_refused(tmp_path, places):
+    write(tmp_path, dict.fromkeys(places, 5))
+    with pytest.raises(ValueError, match="look like splits .* have one folder train with a subfolder per class") as caught:
+        tl.folder(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
         ["training_set/a", "training_set/b", "test_set/a", "test_set/b"],
         ["seg_train/seg_train/a", "seg_train/seg_train/b", "seg_test/seg_test/a", "seg_pred/seg_pred"],
         ["1 Train/a", "1 Train/b", "2 Val/a", "3 TestImages/a"],
     ],
 )
-def test_folders_that_look_like_splits_but_cannot_be_matched_are_refused(tmp_path, places):
+def test_splits_under_other_names_are_no_classes(tmp_path, places):
     write(tmp_path, dict.fromkeys(places, 5))
-    with pytest.raises(ValueError, match="look like splits(: call them train| .* have one folder train)") as caught:
+    with pytest.raises(ValueError, match="look like splits: call them train, and val or test"):
         tl.folder(tmp_path)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_class_may_be_called_test_beside_others_and_test_images_may_be_without_classes(tmp_path):

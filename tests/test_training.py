@@ -326,14 +326,19 @@ def test_a_model_that_answers_with_probabilities_is_told_to_leave_softmax_out(ta
     assert tl.fit(model, task, epochs=1, progress=False).result.epoch == 1
 
     class Always(nn.Module):
-        """A baseline whose answers are hard: always the last class."""
+        """A baseline whose answers are hard: its log-probabilities are 0, and minus infinity."""
 
         pretrained_cfg = tl.RawCNN.pretrained_cfg
 
         def forward(self, images):
-            return nn.functional.one_hot(torch.full((len(images),), 9), 10).float()
+            return self.answer(nn.functional.one_hot(torch.full((len(images),), 9), 10).float())
 
-    assert tl.evaluate(Always(), task.test).accuracy == (task.test.y == 9).float().mean()
+    hard = Always()
+    hard.answer = lambda chosen: chosen
+    with pytest.raises(ValueError, match="1 for one class and 0 for the others.* return the logarithm"):
+        tl.predict(hard, task.test[:3])  # its certain answers had .23
+    hard.answer = torch.log
+    assert tl.predict(hard, task.test[:3]).tolist() == [[0.0] * 9 + [1.0]] * 3
 
 
 def test_a_model_of_other_classes_is_not_held_against_these_labels(task):

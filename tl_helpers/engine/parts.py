@@ -150,11 +150,11 @@ def check_logits(answers: Tensor) -> Tensor:
     if answers.ndim != 2:
         each = " x ".join(map(str, answers.shape[1:])) or "single"
         raise ValueError(f"The model answers with {each} numbers for each image, not with one for each class.")
-    shares = ((answers > 0) & (answers < 1)).any() and ((answers.sum(1) - 1).abs() < 1e-5).all()  # hard answers are none
-    if shares and answers.shape[1] > 1 and answers.min() >= 0:  # softmax once more would make them nearly alike
+    shares = len(answers) and answers.min() >= 0 and ((answers.sum(1) - 1).abs() < 1e-5).all()
+    if shares and answers.shape[1] > 1:  # softmax once more would make them nearly alike: none of ten could pass .23
         raise ValueError(
-            "The model answers with probabilities already, and is to answer with logits or log-probabilities: leave out the "
-            "softmax at its end, or make it nn.LogSoftmax(dim=1)."
+            "The model answers with probabilities (or 1 for one class and 0 for the others), and is to give logits or "
+            "log-probabilities: leave out the softmax at its end, or return the logarithm."
         )
     return answers
 
