@@ -25,9 +25,10 @@ FORMS = {
 def test_a_guess_and_the_result_are_shown_together(form):
     options, mine, measured, words = FORMS[form]
     asked = tl.widgets.guess("What will it be?", **options)
-    assert asked.value is None and "You had not made a guess" in repr(asked.reveal(measured)) and asked.beside == ""
+    assert asked.value is None and "You had not made a guess" in repr(asked.reveal(measured)) and asked.beside == {}
     asked.value = mine
-    assert asked.beside.endswith(words)  # of a guess after Run All: what was measured need not be measured again
+    # A guess after Run All: what was measured need not be measured again.
+    assert asked.beside["words"].endswith(words) and asked.beside["guess"] == asked.value
     shown = asked.reveal(measured)
     assert repr(shown).startswith("Measured: ") and repr(shown).endswith(words)
     assert "What will it be?" in shown._repr_html_() and "<script" not in shown._repr_html_()

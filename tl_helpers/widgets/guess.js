@@ -1,5 +1,6 @@
 // The question of guessing.py and its one answer: a slider, a choice, a list to sort or a curve of points to drag.
-// `value` is null until somebody guesses; each change is one message. `beside` comes back once the result is there too.
+// `value` is null until somebody guesses; each change is one message. Once the result is there too, `beside` comes back: the
+// words that show both, and the guess that they are about, since the answer to a guess comes a moment after it.
 const WIDE = 420, HIGH = 190, LEFT = 40, BOTTOM = 24, TOP = 10;
 let count = 0;
 
@@ -35,11 +36,12 @@ function render({ model, el }) {
   };
   const forms = { number, choices, order, curve };
   const answer = forms[kind]();
-  const compare = button("Show what was measured", () => (said.textContent = model.get("beside")));
+  const compare = button("Show what was measured", () => (said.textContent = model.get("beside").words));
   box.append(compare);
   function show() {
     answer();
-    compare.style.display = model.get("beside") ? "" : "none";
+    const { guess, words } = model.get("beside");
+    compare.style.display = words && JSON.stringify(guess) === JSON.stringify(model.get("value")) ? "" : "none";
   }
 
   function number() {

@@ -31,7 +31,7 @@ class Guess(anywidget.AnyWidget):
     high = traitlets.Float(1.0).tag(sync=True)
     step = traitlets.Float(0.01).tag(sync=True)
     value = traitlets.Any(None).tag(sync=True)
-    beside = traitlets.Unicode().tag(sync=True)  # the guess beside what was measured; empty until there are both
+    beside = traitlets.Dict().tag(sync=True)  # `words` show the `guess` and what was measured; empty before both
 
     def __init__(self, **asked):
         super().__init__(**asked)
@@ -92,7 +92,7 @@ class Guess(anywidget.AnyWidget):
         """
         self.measured = self._checked(answer, "What was measured")
         shown = Revealed(self, self.measured)
-        self.beside = "" if self.value is None else shown.words
+        self.beside = {} if self.value is None else {"guess": self.value, "words": shown.words}
         return shown
 
     def __repr__(self) -> str:
