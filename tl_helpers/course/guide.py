@@ -332,8 +332,8 @@ def claims_page() -> str:
     return f"""# All claims on one page
 
 Each line is computed from a stored grid (how they were made: [data/README.md](../data/README.md)), and a test computes it
-again. Figures are leads in points, hundredths of an accuracy, unless they say otherwise; five to ten draws each (three for
-other backbones), paired by draw. The interval is the usual 95% one, and "covers" says what could have turned out otherwise.
+again. Figures are leads in points, hundredths of an accuracy, unless they say otherwise, paired by draw. The interval is the
+usual 95% one, and "covers" says how many draws there were (three to ten) and what could have turned out otherwise.
 
 {many} comparisons stand here, so a few of the 95% intervals must be expected to mislead. The verdict is therefore judged by
 wider intervals, which hold together with 95% for all lines under one heading (Bonferroni). "True" and "the other way round"
@@ -341,8 +341,8 @@ are what survives that; "not shown" means that these runs cannot tell, and not t
 that it is not stored which images each network got right, so that the interval allows for the most that other test images
 can do: a closer study would narrow it.
 
-"Transfer" is the whole letters backbone fine-tuned, resnet10t unless another is named. Test images: 797 handwritten digits,
-but for the last heading: there the network is EfficientNet-Lite0 with ImageNet's weights or without (in one row the letters
+"Transfer" is the whole letters backbone fine-tuned, resnet10t unless another is named. 797 test images are handwritten
+digits. Under the last heading the network is EfficientNet-Lite0 with ImageNet's weights or without (in one row the letters
 backbone), and the photographs are those of [lesson 09](09_photographs.ipynb). Shifts, learning rates and times were not
 measured on photographs.
 
@@ -389,19 +389,19 @@ def decisions_page() -> str:
     return f"""# What should I do?
 
 How many labels, how far from the source, how much computing: find your line. Each rests on stored results of this course,
-computed anew by a test. "A minus B" is the lead of A over B, with its 95% interval. The results are about one small world,
-handwritten digits and printed letters. On your own images a line here is where to start, and your validation images decide.
+computed anew by a test. "A minus B" is the lead of A over B, with its 95% interval. Most results are about one small world,
+handwritten digits and printed letters; a line on others says so. On your own images a line here is where to start, and your validation images decide.
 
 | you have | do | because | stored in |
 |---|---|---|---|
 | **1 to 5** labels per class, a **related** source, little time | a **probe**, or a nearest centroid on the features | \
 at 5 labels the probe reads {_mean(PROBE, 5)}, the centroid {_mean(CENTROID, 5)}, fine-tuning {_mean(TUNED, 5)}, \
 from scratch {_mean(SCRATCH, 5)}; the probe takes {_seconds(PROBE, 5)}, fine-tuning {_seconds(TUNED, 5)} | {csv("digits")} |
-| **10 or 20** labels per class, a related source, minutes | **fine-tune** all of it | \
+| **about 10** labels per class, a related source, minutes | **fine-tune** all of it | \
 at 10 labels fine-tuning minus the probe {_points(lead(10, TUNED, PROBE))}, \
 minus training from scratch {_points(lead(10))} | {csv("digits")} |
-| **50 or more** labels per class | fine-tune or train from scratch: accuracy does not decide it | \
-fine-tuning minus training from scratch {_points(lead(50))} at 50 labels; both take about as long \
+| **20 or more** labels per class | fine-tune or train from scratch: accuracy does not decide it | \
+fine-tuning minus training from scratch {_points(lead(20))} at 20 labels, {_points(lead(50))} at 50; both take about as long \
 ({_seconds(TUNED, 50)} and {_seconds(SCRATCH, 50)}) | {csv("digits")} |
 | images that will be **turned or moved** in use | a probe or fine-tuning from the letters, not from scratch | \
 fine-tuning minus training from scratch {_points(shift("rotation"))} when turned, \

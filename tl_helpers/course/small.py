@@ -192,7 +192,7 @@ def in_int8(path: Path, pixels: np.ndarray, to: Path) -> Path:
         from onnxruntime import quantization as q
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
-        words = "is missing here; for 8 bits, run `pip install onnx onnxscript onnxruntime`."
+        words = "is missing here; for 8 bits, run `uv sync`, or `pip install onnx onnxscript onnxruntime`."
         raise ValueError(f"{error.name} {words}") from error
 
     class Images(q.CalibrationDataReader):
