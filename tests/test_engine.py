@@ -20,8 +20,7 @@ from test_training import fit, same
 from torch import nn
 
 import tl_helpers as tl
-from tl_helpers.engine import checkpoint
-from tl_helpers.engine.arguments import SCHEDULES
+from tl_helpers.engine import arguments, checkpoint
 from tl_helpers.engine.progress import Progress
 
 HERE = Path(__file__).resolve().parent
@@ -45,7 +44,7 @@ def test_one_process_with_memory_enough_does_bit_for_bit_what_this_loop_does(tas
     matrices, rest = ([p for p in model.parameters() if (p.ndim > 1) is big] for big in (True, False))
     groups = {"params": matrices, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}
     optimizer = torch.optim.AdamW(groups, 1e-3, fused=True)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: SCHEDULES["cosine"](step, 6))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: arguments.SCHEDULES["cosine"](step, 6))
     order, bending = torch.Generator().manual_seed(0), torch.Generator().manual_seed(0)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -165,6 +164,47 @@ def test_a_checkpoint_of_another_augmentation_or_of_other_validation_data_is_ref
     fewer = tl.Task(task.name, task.classes, task.train, task.val[1:], task.test)
     with pytest.raises(ValueError, match=r"x holds another training \(another validation data\)"):
         fit(fewer, checkpoint=path, augment=strength(0.5), epochs=1)
+
+
+WRITTEN = {  # augmentations of a learner, and what is changed in them
+    "a number beside it": ("S = 0.1\ndef augment(x, g): return tl.glyphs.augment(x, g, strength=S)", "S = 0.1", "S = 2.0"),
+    "a function beside it": ("def dim(x): return x * 0.5\ndef augment(x, g): return dim(x)", "0.5", "0.6"),
+    "one within it": ("def augment(x, g): return torch.stack([(lambda i: i * 0.5)(i) for i in x])", "0.5", "0.6"),
+    "one in a list": (
+        "def chain(*steps):\n  steps = list(steps)\n  def run(x, g):\n    for step in steps: x = step(x)\n    return x\n"
+        "  return run\naugment = chain(lambda x: x, lambda x: x * 0.5)",
+        "* 0.5",
+        "* 0.6",
+    ),
+    "a partial that is bound": (
+        "def make(f): return lambda x, g: f(x, g)\naugment = make(functools.partial(tl.glyphs.augment, strength=0.5))",
+        "0.5",
+        "0.6",
+    ),
+    "a method": (
+        "class Dim:\n  def __init__(self, k): self.k = k\n  def go(self, x, g): return x * self.k\naugment = Dim(0.5).go",
+        "0.5",
+        "0.6",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRITTEN)
+def test_an_augmentation_that_was_changed_is_another(what):
+    def described(code: str) -> str:
+        exec(code, place := {"tl": tl, "torch": torch, "functools": functools, "__name__": "__main__"})
+        return arguments.described(place["augment"])
+
+    code, before, after = WRITTEN[what]
+    assert described(code) == described(code) != described(code.replace(before, after))
+
+
+def test_an_augmentation_that_counts_stays_the_same():
+    code = "n, seen = 0, []\ndef augment(x, g):\n  global n\n  n += 1\n  seen.append(n)\n  return augment and x"
+    exec(code, place := {})
+    before = arguments.described(place["augment"])
+    place["augment"](1, None)
+    assert place["n"] == 1 and arguments.described(place["augment"]) == before
 
 
 def test_a_checkpoint_of_norms_that_moved_is_not_one_of_norms_that_keep_still(task, tmp_path):

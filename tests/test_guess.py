@@ -35,6 +35,13 @@ def test_a_guess_and_the_result_are_shown_together(form):
     asked.close()
 
 
+def test_numbers_are_told_as_fine_as_the_slider_is():
+    asked = tl.widgets.guess("Hours?", low=0, high=10, step=0.25)
+    asked.value = 0.25
+    assert repr(asked.reveal(0.75)) == "Measured: 0.75. You guessed 0.25; it is 0.50 more."
+    assert repr(tl.widgets.guess("Seconds?", low=0, high=1000, step=100).reveal(340)).startswith("Measured: 340.")
+
+
 def test_a_curve_is_drawn_with_its_words():
     asked = tl.widgets.guess("Accuracy", curve=[1, 10])
     picture = asked.reveal([0.61, 0.9])._repr_html_()

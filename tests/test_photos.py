@@ -768,6 +768,33 @@ def test_chess_signs_are_written_once_and_whole(tmp_path):
     assert not len(clean.report.damaged) and not len(clean.report.copies)
 
 
+def test_other_chess_signs_are_not_taken_for_those_asked_for(tmp_path):
+    from tl_helpers.datasets.signs import chess_signs
+
+    folder = chess_signs(tmp_path / "chess")
+    for other in ({"seed": 9}, {"spoiled": False}):
+        with pytest.raises(ValueError, match="holds chess signs of another seed, or spoiled ones"):
+            chess_signs(folder, **other)
+    (folder / "train" / "queen" / "queen_60.jpg").unlink()  # as a learner does who puts it in order
+    assert chess_signs(folder) == chess_signs(folder, spoiled=False) == folder
+
+
+def test_files_are_left_out_however_their_paths_are_spelled(tmp_path, monkeypatch):
+    from tl_helpers.course import lesson_10
+    from tl_helpers.datasets.signs import chess_signs
+
+    monkeypatch.chdir(tmp_path)
+    chess_signs("chess")
+    whole = tl.folder("chess")
+    count = lambda task: len(task.train) + len(task.val)
+    for spelled in ("chess", tmp_path / "chess", "../" + tmp_path.name + "/chess"):
+        files = lesson_10.files_of(whole.report.near, spelled)
+        assert count(lesson_10.without(whole, files)) == count(whole) - 3
+    assert count(lesson_10.without(whole, str(whole.train.x.paths[0]))) == count(whole) - 1
+    with pytest.raises(ValueError, match="There is no file .*files_of"):
+        lesson_10.without(whole, [file for pair in whole.report.near for file in pair])
+
+
 def test_without_network_or_cache_one_sentence_says_what_to_run(tmp_path, monkeypatch):
     monkeypatch.setenv("TL_HOME", str(tmp_path))
     for name in ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):

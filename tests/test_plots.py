@@ -358,3 +358,29 @@ def test_labels_may_be_a_tensor():
     split = tl.digits(1).test[:3]
     wanted = ", ".join(map(str, split.y.tolist()))
     assert f"Labels in reading order: {wanted}." in plots.images(split.x, split.y).alt  # not tensor(3), tensor(0), ...
+
+
+def test_a_dollar_in_a_name_is_a_dollar():
+    """Between two of them matplotlib sets mathematics: in italics, without the dollars, or not at all."""
+    for name in ("$5 or $10", "b$^$"):
+        figure = plots.accuracies({name: [0.9, 0.8], "plain": [0.7, 0.6]}, n=100)
+        figure.pixels()
+        labels = [text for text in figure.findobj(Text) if text.get_text() == name]
+        assert labels and not any(label.get_parse_math() for label in labels)
+        plots.images(tl.digits(1).train[:1], [name]).pixels()
+    figure = Figure()
+    axis = figure.axes_of()
+    axis.plot([1, 1000], [1, 2])
+    axis.set_xscale("log")
+    figure.pixels()
+    assert axis.get_xticklabels()[1].get_parse_math()  # powers of ten are still set as such
+
+
+def test_percentages_are_not_taken_for_accuracies():
+    for mixed in ({"a": [90, 91], "b": [0.5, 0.6]}, {"a": [70.0]}):
+        with pytest.raises(ValueError, match="divide percentages by 100"):
+            plots.accuracies(mixed)
+    assert "a 70.000" in plots.accuracies({"a": [70.0]}, xlabel="points").alt
+    assert "a -0.050" in plots.accuracies({"a": [-0.05]}, xlabel="lead").alt
+    with pytest.raises(TypeError, match="a label for each picture in order"):
+        plots.images(tl.digits(1).train[:2], {"a", "b"})

@@ -12,6 +12,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.optimize import brentq
 from scipy.stats import binomtest
 
@@ -164,6 +165,29 @@ WRONG = {
 def test_what_is_no_result_is_refused_in_a_sentence(words, values):
     with pytest.raises(ValueError, match=words):
         mean_interval(values)
+
+
+def test_answers_in_one_row_are_those_of_one_draw():
+    right = torch.rand(797, generator=torch.Generator().manual_seed(0)) < 0.9
+    of_one = mean_interval([right], 797)
+    assert of_one.covers == "1 draw, 797 test images"
+    for row in (right, right.numpy(), right.tolist(), pd.Series(right), right.float(), right.int()):
+        assert (mean_interval(row, 797), mean_interval(row, 797).covers) == (of_one, of_one.covers)
+    assert mean_interval(right) == of_one  # True and False say by themselves what they are
+    assert mean_interval([0, 1, 1]).covers.startswith("3 draws")
+
+
+def test_draws_in_another_order_are_not_paired_by_their_places():
+    one, other = pd.Series([0.8, 0.9, 0.7], [0, 1, 2]), pd.Series([0.89, 0.69, 0.79], [1, 2, 0])
+    with pytest.raises(ValueError, match="the same ones in another order"):
+        mean_interval(one, minus=other)
+    assert np.allclose(mean_interval(one, minus=other[[0, 1, 2]]), 0.01)
+
+
+def test_results_may_have_gradients():
+    assert np.allclose(mean_interval(torch.tensor([0.5, 0.7], requires_grad=True)), mean_interval([0.5, 0.7]))
+    with pytest.raises(ValueError, match="a list of numbers"):
+        mean_interval("123")
 
 
 def test_what_does_not_fit_together_is_refused_in_a_sentence():

@@ -555,6 +555,19 @@ def test_predict_names_the_photographs_of_a_folder(saved, photographs, tmp_path,
     assert not list(tmp_path.glob("*.part"))
 
 
+def test_a_picture_of_twelve_bits_in_sixteen_is_named_with_a_warning(saved, tmp_path, capsys):
+    """It reaches the network as black, and would be named as if it were."""
+    from PIL import Image
+
+    bits = np.linspace(0, 4095, 64 * 64).reshape(64, 64).astype(np.uint16)
+    for name, scale in (("dark.png", 1), ("bright.png", 16)):
+        Image.fromarray(bits * scale).save(tmp_path / name)
+    assert command("predict", saved, tmp_path) == 0
+    said = capsys.readouterr()
+    assert said.err.strip() == "dark.png is nearly black all over: make it brighter if more is in it."
+    assert [bool(row["class"]) for row in csv.DictReader(said.out.splitlines())] == [True, True]
+
+
 def test_predict_takes_one_file_and_the_threshold_of_the_model(saved, photographs, capsys):
     assert command("predict", saved, photographs / "a.jpg") == 0
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))

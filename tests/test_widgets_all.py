@@ -1,6 +1,7 @@
 """What holds of every widget, and what the plain functions beside them answer."""
 
 import copy
+import dataclasses
 import functools
 import gc
 import io
@@ -417,6 +418,33 @@ def test_explore_trains_and_draws_the_surface_of_the_last_run():
         widgets.rates("a witch", 5)
 
 
+def test_the_surface_is_that_of_the_images_the_run_learned_from():
+    widget = widgets.explore(epochs=1)
+    train, look, _ = widget.buttons
+    train.click()
+    widget.controls["shots"].value, widget.controls["seed"].value = 1, 5
+    look.click()
+    assert "The loss on the 100 training digits around the weights of 10 a class" in widget.words.value
+    run = tl.fit(tl.RawCNN(), tl.digits(10), lr=3e-3, epochs=1, progress=False)
+    words = f"{widgets.loss_around(run.model, tl.digits(10).train)[9, 9]:.2g} at the weights"
+    assert words in widget.picture.value
+
+
+@pytest.mark.parametrize("grid", ["tables", "bending", "components", "rates", "fair_tables", "crowded", "photographs"])
+def test_what_is_of_several_tasks_or_settings_is_not_averaged(grid):
+    shots = int(experiments.chosen(experiments.load(grid)).shots.iloc[0])
+    with pytest.raises(ValueError, match=f"The grid '{grid}' has several tasks, networks or settings under one name"):
+        widgets.sampled(shots, grid=grid)
+
+
+@pytest.mark.parametrize("grid", ["backbones", "sources"])
+def test_rates_of_several_networks_are_not_averaged(grid):
+    rows = experiments.load(grid)
+    rows = rows[rows.method == "linear probe on letters features"]
+    with pytest.raises(ValueError, match=f"The grid '{grid}' has several"):
+        widgets.rates("linear probe on letters features", int(rows.shots.iloc[0]), grid=grid)
+
+
 # Shots
 
 
@@ -511,11 +539,40 @@ def test_what_a_unit_sees_is_what_the_layers_before_it_make_of_it(network, layer
 
 
 @pytest.mark.parametrize(
-    "wrong, words", [({"layer": "conv9"}, "it has conv1, pool"), ({"unit": 10}, "0 and 9"), ({"picture": -1}, "0 and 39")]
+    "wrong, words", [({"layer": "conv9"}, "it has conv1, pool"), ({"unit": 10}, "0 to 9"), ({"picture": -1}, "0 to 39")]
 )
 def test_what_is_not_there_is_not_seen(wrong, words):
     with pytest.raises(ValueError, match=words):
         widgets.seen(raw(), PART, **wrong)
+
+
+def test_what_no_unit_class_or_name_is_gets_a_sentence():
+    with pytest.raises(ValueError, match="unit must be a whole number"):
+        widgets.seen(raw(), PART, unit=1.5)
+    for classes in ([3, 99], [3], [-1, 3]):
+        with pytest.raises(ValueError, match="a class for each of 2 images, from 0 to 9"):
+            widgets.grad_cam(raw(), PART[:2], classes)
+    with pytest.raises(TypeError, match="the names of the classes in order"):
+        widgets.mistakes(raw(), PART, set("0123456789"))
+
+
+def test_a_walk_offers_the_units_of_the_network_that_is_shown():
+    wide = tl.RawCNN(kernel=5)
+    wide.conv1, wide.conv2 = nn.Conv2d(1, 30, 5), nn.Conv2d(30, 20, 5)
+    widget = widgets.walk({"raw": raw(), "wide": wide}, PART)  # both begin with a "conv1"
+    widget.controls["model"].value = wide
+    assert widget.controls["unit"].max == 29
+    widget.controls["unit"].value = 29
+    widget.controls["model"].value = raw()
+    assert widget.controls["unit"].max == widget.controls["unit"].value == 9 and not widget.words.value
+
+
+def test_labels_in_another_order_are_refused_whatever_was_asked_before():
+    plain = tl.Split(PART.x, PART.y)
+    turned = dataclasses.replace(plain, classes=tuple("1234567890"))
+    widgets.confusion(raw(), plain, TASK.classes)
+    with pytest.raises(ValueError, match="counts '1' as class 1, and these labels count it as class 0"):
+        widgets.confusion(raw(), turned, TASK.classes)
 
 
 def test_a_walk_goes_from_network_to_network():

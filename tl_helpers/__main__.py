@@ -178,8 +178,9 @@ def predict(options) -> int:
         writer.writeheader()
         for row in rows:
             if row["problem"]:
-                broken += 1
                 print(f"{row['file']} {row['problem']}", file=sys.stderr)
+            if row["probability"] is None:
+                broken += 1
             else:
                 named += 1
                 row |= {

@@ -5,7 +5,7 @@ No figure says anything by colour alone, and each has a text that says what it s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from .engine.diagram import anatomy  # noqa: F401  (lessons call it plots.anatom
 from .engine.drawing import paste, scale, shades
 from .engine.figure import Figure
 from .engine.style import COLOURS, MARKERS, looks, looks_of_rows
-from .engine.validate import brief, check_choice, check_kind, check_number
+from .engine.validate import brief, check_choice, check_kind, check_listed, check_number
 from .images import prepare
 from .results import Evaluation, mean_interval
 
@@ -83,7 +83,7 @@ def _checked(count: int, columns: int, size: float, labels: Sequence | None) -> 
     check_number("columns", columns, "a whole number from 1", 1, whole=True)
     check_number("size", size, "inches, from 0.1 to 10", 0.1, 10)
     labels = [""] * count if labels is None else labels.tolist() if isinstance(labels, Tensor) else labels
-    check_kind("A figure", labels, Iterable, "a label for each picture")
+    check_listed("A figure", labels, "a label for each picture")
     if len(labels := [str(label) for label in labels]) != count:
         raise ValueError(f"There are {count} pictures and {len(labels)} labels; each picture needs one.")
     return labels
@@ -212,6 +212,8 @@ def accuracies(
     figure = Figure(7.0, 0.9 + 0.4 * len(results))
     axis = figure.axes_of()
     words, covers = intervals(axis, results, n)
+    if not xlabel and max(float(np.max(line.get_xdata(), initial=0)) for line in axis.lines) > 1:
+        raise ValueError("Accuracies are from 0 to 1: divide percentages by 100, or say in xlabel what these numbers are.")
     covers, xlabel = covers.replace("test images", str(images)), str(xlabel) or f"accuracy on the {images}"
     figure.alt = f"{xlabel}, with 95% intervals ({covers}): {words}"
     axis.set(xlabel=f"{xlabel}\n95% intervals: {covers}")
@@ -226,7 +228,7 @@ def intervals(axis, results: dict[str, Evaluation | Sequence], n: int | None = N
         found = mean_interval([result.accuracy], result.n) if one else mean_interval(result, n)
         values = [] if one or len(result) == 1 else [float(np.mean(value)) for value in result]
         dots += [(value, row + 0.22) for value in values]  # below the interval, which would hide them
-        middle, low, high = _within(found, values)
+        middle, low, high = _within(found, values or found[:1])
         bars.append((middle, low, high))
         covers[found.covers] = True
         axis.annotate(f"{middle:.3f}", (middle, row), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=9)

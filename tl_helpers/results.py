@@ -7,9 +7,10 @@ import numbers
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
-from .engine.validate import check_kind, check_listed, check_number
+from .engine.validate import check_kind, check_number, draws_of
 
 SKEWED = 1.1  # by so much grows the square of a margin over draws, which are not quite Gaussian, least of all near 1
 
@@ -66,12 +67,13 @@ def mean_interval(
     not in the middle when it is near 1. How often the truth lies inside, and how much too wide it is: tests/test_results.py.
 
     Args:
-        values: k x n answers (1 right, 0 wrong), of which v is estimated. Or k accuracies with n; v is then taken to be as
-            large as it can be, so that the interval is rather too wide than too narrow. Or k numbers of any kind without n:
-            the interval covers the draws only.
+        values: k x n answers (1 right, 0 wrong), of which v is estimated; n answers in one row, as True and False, are
+            of one draw. Or k accuracies with n; v is then taken to be as large as it can be, so that the interval is rather
+            too wide than too narrow. Or k numbers of any kind without n: the interval covers the draws only.
         n: how many test images all draws were tested on.
         level: of the interval.
         minus: the same of another method, draw by draw, for the interval of the difference: answers, or numbers without n.
+            Of two pandas Series the indices must be the same, in the same order.
         of: what the draws are of, for the words in `covers`.
 
     Returns: the mean and the ends; NaN as ends where there is one number and no n.
@@ -79,9 +81,11 @@ def mean_interval(
     Raises:
         ValueError: there are no values, or they do not fit.
     """
-    draws = _checked(values, n, level)
+    draws = draws_of(values, n, level)
     if minus is not None:
-        other = _checked(minus, n, level)
+        if isinstance(values, pd.Series) and isinstance(minus, pd.Series) and not values.index.equals(minus.index):
+            raise ValueError("The two have other draws, or the same ones in another order: give both the same index.")
+        other = draws_of(minus, n, level)
         if other.shape != draws.shape or n and draws.ndim == 1:
             raise ValueError("For a difference give the answers of both methods in the same draws, or numbers without n.")
         draws = draws - other
@@ -130,24 +134,3 @@ def _wilson(means: np.ndarray, v: np.ndarray, n: int, level: float) -> tuple[np.
     share = _square(means, v + none, one + none, n, level) / (one + none)
     middle, margin = mean + share / 2, np.sqrt(share * one + share**2 / 4)
     return (middle - margin) / (1 + share), (middle + margin) / (1 + share)
-
-
-def _checked(values: Sequence[ArrayLike], n: int | None, level: float) -> np.ndarray:
-    """The values as floats, k or k x n, if they fit."""
-    check_number("level", level, "a share between 0 and 1, such as 0.95", 1e-9, 1 - 1e-9)
-    if n is not None:
-        check_number("n", n, "the number of test images that each draw was tested on", 1, whole=True)
-    try:
-        check_listed("mean_interval", values, "numbers")
-        draws = np.stack([np.asarray(value, dtype=float) for value in values]) if len(values) else np.empty(0)
-    except (TypeError, ValueError):
-        raise ValueError("Give a list of numbers, or for each draw its answers to the same test images.") from None
-    if not draws.size:
-        raise ValueError("There are no draws: give at least one value.")
-    if not np.isfinite(draws).all():
-        raise ValueError("Some values are infinite or no numbers (NaN): leave them out, or find out where they come from.")
-    if draws.ndim > 2 or (draws.ndim == 2 and (n not in (None, draws.shape[1]) or not np.isin(draws, (0, 1)).all())):
-        raise ValueError("Answers are a row of n for each draw, 1 where right and 0 where wrong; these are something else.")
-    if n and (draws.min() < 0 or draws.max() > 1):
-        raise ValueError(f"Accuracies are between 0 and 1, not {draws.min():g} to {draws.max():g}: for others leave n out.")
-    return draws

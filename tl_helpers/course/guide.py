@@ -390,7 +390,8 @@ def decisions_page() -> str:
 
 How many labels, how far from the source, how much computing: find your line. Each rests on stored results of this course,
 computed anew by a test. "A minus B" is the lead of A over B, with its 95% interval. Most results are about one small world,
-handwritten digits and printed letters; a line on others says so. On your own images a line here is where to start, and your validation images decide.
+handwritten digits and printed letters; a line on others says so. On your own images a line here is where to start, and your
+validation images decide.
 
 | you have | do | because | stored in |
 |---|---|---|---|
@@ -401,8 +402,8 @@ from scratch {_mean(SCRATCH, 5)}; the probe takes {_seconds(PROBE, 5)}, fine-tun
 at 10 labels fine-tuning minus the probe {_points(lead(10, TUNED, PROBE))}, \
 minus training from scratch {_points(lead(10))} | {csv("digits")} |
 | **20 or more** labels per class | fine-tune or train from scratch: accuracy does not decide it | \
-fine-tuning minus training from scratch {_points(lead(20))} at 20 labels, {_points(lead(50))} at 50; both take about as long \
-({_seconds(TUNED, 50)} and {_seconds(SCRATCH, 50)}) | {csv("digits")} |
+fine-tuning minus training from scratch {_points(lead(20))} at 20 labels, {_points(lead(50))} at 50; both take about \
+as long ({_seconds(TUNED, 50)} and {_seconds(SCRATCH, 50)}) | {csv("digits")} |
 | images that will be **turned or moved** in use | a probe or fine-tuning from the letters, not from scratch | \
 fine-tuning minus training from scratch {_points(shift("rotation"))} when turned, \
 {_points(shift("translation"))} when moved; \

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data import Split, Task
-from ..engine.validate import as_path, files_in_words
+from ..engine.validate import as_path, files_in_words, shown
 from ..images import prepare
 from ..models import input_of
 from ..results import Evaluation
@@ -29,10 +29,16 @@ def files_of(pairs: Iterable[tuple[str, str]], folder: str | os.PathLike) -> lis
 
 
 def without(task: Task, files: Iterable[str | os.PathLike]) -> Task:
-    """A task of photographs less some files, which stay where they are; the test images are all kept."""
-    out = {Path(file) for file in files}
+    """A task of photographs less some files, which stay where they are; the test images are all kept.
+
+    Raises:
+        ValueError: there is no such file.
+    """
+    out = {os.path.realpath(file) for file in ([files] if isinstance(files, (str, os.PathLike)) else files)}
+    if lost := sorted(file for file in out if not os.path.exists(file)):
+        raise ValueError(f"There is no file {shown(lost[0])}: files_of(task.report.near, FOLDER) gives whole paths.")
     kept = {
-        name: split[np.array([path not in out for path in split.x.paths], dtype=bool)]
+        name: split[np.array([os.path.realpath(path) not in out for path in split.x.paths], dtype=bool)]
         for name, split in (("train", task.train), ("val", task.val))
     }
     return dataclasses.replace(task, **kept)

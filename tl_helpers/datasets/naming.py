@@ -35,7 +35,7 @@ def predictions(
         threshold: the probability below which an answer is to count as "I don't know"; None for the model's own, if any.
 
     Returns: for each file a dict: file, class, probability (of that class), below_threshold (true or false), and in
-        `problem` why it could not be read, else "".
+        `problem` why it could not be read, or that hardly anything is on it, else "".
 
     Raises:
         ValueError: there is no such folder, or no photograph in it.
@@ -72,4 +72,5 @@ def _rows(model: nn.Module, root: Path, files: list[Path], facts: Facts) -> Iter
             yield dict(zip(COLUMNS, (name, "", None, None, pixels)))
         else:
             share, best = (value.item() for value in next(shares).max(0))
-            yield dict(zip(COLUMNS, (name, shown(facts.classes[best]), share, share < (facts.threshold or 0), "")))
+            dark = "is nearly black all over: make it brighter if more is in it." if pixels.max() <= 16 else ""
+            yield dict(zip(COLUMNS, (name, shown(facts.classes[best]), share, share < (facts.threshold or 0), dark)))

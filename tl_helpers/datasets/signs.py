@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
-from ..engine.validate import as_path, check_choice, check_seed
+from ..engine.validate import as_path, check_choice, check_seed, shown
 
 PIECES = {"king": "♔♚", "queen": "♕♛", "rook": "♖♜", "bishop": "♗♝", "knight": "♘♞", "pawn": "♙♟"}
 INKS = ((30, 30, 40), (40, 50, 130), (130, 35, 40), (40, 90, 60), (95, 75, 55))
@@ -31,13 +31,14 @@ def chess_signs(path: str | os.PathLike, seed: int = 0, spoiled: bool = True) ->
     Returns: the folder.
 
     Raises:
-        ValueError: there is something else of this name.
+        ValueError: there is something else of this name, or other chess signs.
     """
     check_seed(seed)
     check_choice("spoiled", spoiled, (True, False))
     folder = as_path(path)
     if folder.exists():
         if all((folder / split / piece).is_dir() for split in ("train", "test") for piece in PIECES):
+            _check_same(folder, seed, spoiled)
             return folder
         raise ValueError(f"{folder} is there already and holds no chess signs: give another path.")
     half = folder.with_name(f"{folder.name}.half")
@@ -52,6 +53,16 @@ def chess_signs(path: str | os.PathLike, seed: int = 0, spoiled: bool = True) ->
     if spoiled:
         _spoil(half / "train", half / "test")
     return half.rename(folder)
+
+
+def _check_same(folder: Path, seed: int, spoiled: bool) -> None:
+    """Raise a ValueError where a folder holds signs of another seed, or faults that are not wanted. (They may be mended.)"""
+    first, wanted = folder / "train" / "king" / "king_00.jpg", photograph(PIECES["king"][0], np.random.default_rng(seed))
+    apart = np.abs(np.subtract(Image.open(first), wanted, dtype=float)).mean() if first.exists() else 0
+    if apart > 10 or not spoiled and (folder / "train" / "queen" / "queen_60.jpg").exists():
+        raise ValueError(
+            f"{shown(folder)} holds chess signs of another seed, or spoiled ones: give another path, or delete it."
+        )
 
 
 def photograph(sign: str, rng: np.random.Generator) -> Image.Image:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import dis
 import functools
 import hashlib
 import math
 import re
 from collections.abc import Callable
-from types import NoneType
+from types import CodeType, FunctionType, MethodType, NoneType
 
 import torch
 from torch import nn
@@ -82,20 +83,54 @@ class Settings:
 
 
 def described(function: Callable) -> str:
-    """A function as text that is another one for another function: its name, its code, and what is bound to it."""
-    if isinstance(function, functools.partial):
-        return f"{described(function.func)} with {function.args} {function.keywords}"
-    code, inside = getattr(function, "__code__", None), [repr(function), getattr(function, "__dict__", None)]
-    if code is not None:
-        cells = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
-        bound = [*cells, *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
-        # Of what can change while training runs, as a list that counts, the kind is enough.
-        plain = [value if isinstance(value, (int, float, str, tuple, NoneType)) else type(value) for value in bound]
-        inside = [code.co_code, code.co_names, code.co_consts, plain]
-    text = re.sub(r" at 0x\w+|, file .*?, line \d+", "", repr(inside))  # where it stands, which says nothing of what it does
-    return (
-        f"{getattr(function, '__qualname__', type(function).__qualname__)} {hashlib.sha256(text.encode()).hexdigest()[:12]}"
-    )
+    """A function as text that is another one for another function: its name, its code, and what these lead to."""
+    text = re.sub(r" at 0x\w+", "", repr(_inside(function, set())))  # where it stands, which says nothing of what it does
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return f"{name} {hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _inside(value, seen: set[int]):
+    """What decides what a value does, as far as that can be told, for `repr`.
+
+    Followed are functions of the same module or notebook (of others the name is enough), what is bound to them, and members
+    of tuples, and functions in lists and dicts. Of what may change while training runs, as a list that counts, the kind is
+    enough.
+    """
+    if isinstance(value, (int, float, str, bytes, NoneType)):
+        return value
+    if isinstance(value, frozenset):  # in no order: that of another process is another
+        return sorted(map(repr, value))
+    if id(value) in seen:
+        return type(value)
+    seen = seen | {id(value)}
+    if isinstance(value, tuple):
+        return [_inside(part, seen) for part in value]
+    if isinstance(value, (list, dict)):
+        parts = value.items() if isinstance(value, dict) else enumerate(value)
+        return type(value), [(key, _inside(part, seen)) for key, part in parts if callable(part)]
+    if isinstance(value, functools.partial):
+        return _inside((value.func, value.args, *sorted(value.keywords.items())), seen)
+    if isinstance(value, CodeType):
+        return value.co_code, value.co_names, _inside(value.co_consts, seen)
+    if isinstance(value, MethodType):
+        return _inside(value.__func__, seen), vars(value.__self__) if hasattr(value.__self__, "__dict__") else repr(value)
+    if isinstance(value, FunctionType):
+        return [_inside(value.__code__, seen), *(_inside(part, seen) for part in _bound(value))]
+    return (repr(value), vars(value)) if callable(value) and hasattr(value, "__dict__") else type(value)
+
+
+def _bound(function: FunctionType) -> list:
+    """What a function holds, or finds by name in its module: values, and functions of the same module."""
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    codes, changes = [function.__code__], set()
+    for code in codes:  # those of functions within it, too
+        codes += [part for part in code.co_consts if isinstance(part, CodeType)]
+        changes |= {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_GLOBAL"}
+    names = sorted({name for code in codes for name in code.co_names} - changes)
+    found = [function.__globals__[name] for name in names if name in function.__globals__]
+    mine = lambda part: getattr(part, "__globals__", function.__globals__) is function.__globals__
+    found = [part if mine(part) else part.__qualname__ for part in found]
+    return [*cells, *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values(), *found]
 
 
 def _fingerprint(*parts: torch.Tensor | Files) -> str:

@@ -10,6 +10,7 @@ import matplotlib
 import matplotlib.figure
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 from PIL import Image
 
 
@@ -48,6 +49,16 @@ class Figure(matplotlib.figure.Figure):
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25)
         return axis
+
+    def draw(self, renderer) -> None:
+        """As of matplotlib; but a name with two dollars stays one, where matplotlib would set mathematics between them."""
+        for axis in self.axes:
+            if axis.axison:  # its labels have their words only when they are asked for
+                axis.get_xticklabels(), axis.get_yticklabels()
+        for text in self.findobj(Text):
+            if "$" in text.get_text() and "mathdefault" not in text.get_text():  # as on a logarithmic axis
+                text.set_parse_math(False)
+        super().draw(renderer)
 
     def pixels(self) -> np.ndarray:
         """The figure as an image, uint8, height x width x 3, 120 dots to the inch."""

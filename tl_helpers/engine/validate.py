@@ -7,8 +7,11 @@ import math
 import numbers
 import os
 import unicodedata
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 
 def brief(value) -> str:
@@ -49,6 +52,30 @@ def check_choice(name: str, value, allowed: Iterable) -> None:
 def check_seed(seed: int) -> int:
     check_number("seed", seed, "a whole number from 0", 0, 2**63 - 1, whole=True)
     return int(seed)
+
+
+def draws_of(values: Sequence[ArrayLike], n: int | None, level: float) -> np.ndarray:
+    """What `mean_interval` is given as floats, k or k x n, if it fits."""
+    check_number("level", level, "a share between 0 and 1, such as 0.95", 1e-9, 1 - 1e-9)
+    if n is not None:
+        check_number("n", n, "the number of test images that each draw was tested on", 1, whole=True)
+    try:
+        check_listed("mean_interval", None if isinstance(values, str) else values, "numbers")
+        values = values.detach().cpu() if hasattr(values, "detach") else values
+        draws = np.stack([np.asarray(value, dtype=float) for value in values]) if len(values) else np.empty(0)
+        if draws.ndim == 1 and (np.asarray(values).dtype == bool or n == len(draws) > 1 and np.isin(draws, (0, 1)).all()):
+            draws = draws[None]  # the answers of one draw
+    except (TypeError, ValueError):
+        raise ValueError("Give a list of numbers, or for each draw its answers to the same test images.") from None
+    if not draws.size:
+        raise ValueError("There are no draws: give at least one value.")
+    if not np.isfinite(draws).all():
+        raise ValueError("Some values are infinite or no numbers (NaN): leave them out, or find out where they come from.")
+    if draws.ndim > 2 or (draws.ndim == 2 and (n not in (None, draws.shape[1]) or not np.isin(draws, (0, 1)).all())):
+        raise ValueError("Answers are a row of n for each draw, 1 where right and 0 where wrong; these are something else.")
+    if n and (draws.min() < 0 or draws.max() > 1):
+        raise ValueError(f"Accuracies are between 0 and 1, not {draws.min():g} to {draws.max():g}: for others leave n out.")
+    return draws
 
 
 def as_path(path: str | os.PathLike) -> Path:

@@ -61,7 +61,7 @@ def _contents(model: nn.Module, split: Split) -> tuple:
     paths = split.x if isinstance(split.x, Files) else ()
     files = tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths)
     tensors = [*model.parameters(), *model.buffers(), split.y, *([] if files else [split.x])]
-    return files, tuple((values.shape, values.dtype, checksum(values)) for values in tensors)
+    return files, split.prepared, tuple((values.shape, values.dtype, checksum(values)) for values in tensors)
 
 
 def _is_setting(name: str, value: object) -> bool:

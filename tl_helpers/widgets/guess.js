@@ -7,7 +7,7 @@ let count = 0;
 function render({ model, el }) {
   const name = `tl-guess-${++count}`, kind = model.get("kind"), options = model.get("options");
   const [low, high, step] = ["low", "high", "step"].map((key) => model.get(key));
-  const places = Math.max(0, -Math.floor(Math.log10(step)));
+  const places = Math.min(6, (String(Number(step.toPrecision(10))).split(".")[1] ?? "").length);
   const middle = low + Math.round((high - low) / 2 / step) * step;
   const make = (tag, attributes = {}, text = "") => Object.assign(document.createElement(tag), { textContent: text }, attributes);
   const box = make("fieldset", { className: "tl-guess", style: "border:1px solid #767676; border-radius:4px; padding:6px 12px 8px; max-width:560px;" +

@@ -7,6 +7,7 @@ import html
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence, Set
+from decimal import Decimal
 from pathlib import Path
 
 import anywidget
@@ -119,8 +120,8 @@ class Revealed:
 
     @staticmethod
     def _places(asked: Guess) -> int:
-        """How many after the point."""
-        return max(0, -math.floor(math.log10(asked.step)))
+        """How many after the point: as many as the step has, at most six."""
+        return min(6, max(0, -Decimal(f"{asked.step:.10g}").as_tuple().exponent))
 
     def _number(self, asked: Guess) -> str:
         places = self._places(asked)

@@ -22,7 +22,8 @@ from .. import plots
 from ..data import Files, InputConfig, Split, in_floats
 from ..engine.drawing import WIDE, scale
 from ..engine.examples import check_order
-from ..engine.parts import check_names, facts_of, in_evaluation
+from ..engine.parts import check_names, classifier, facts_of, in_evaluation
+from ..engine.validate import brief, check_listed, check_number
 from ..images import prepare
 from ..models import input_of
 from ..training import predict
@@ -183,8 +184,7 @@ def seen(model: nn.Module, split: Split, picture: int = 0, layer: str | None = N
         raise ValueError(f"This network has no layer {layer!r}; it has {', '.join(best)}.")
     top, pictures, places = best[layer]
     for what, number, many in (("unit", unit, len(top)), ("picture", picture, len(split))):
-        if not 0 <= number < many:
-            raise ValueError(f"{what} must lie between 0 and {many - 1}; not {number!r}.")
+        check_number(what, number, f"a whole number from 0 to {many - 1}", 0, many - 1, whole=True)
     loud, one = pictures[unit].tolist(), split[picture : picture + 1]
     with in_evaluation(model), torch.no_grad():
         maps = feature_maps(model, _normalised(model, one), layer)[layer][0]
@@ -258,7 +258,12 @@ def walk(models: nn.Module | dict[str, nn.Module], split: Split) -> Widget:
     most = lambda: len(_known(model.value, split)[0][layer.value][0]) - 1
     layer = ipywidgets.Dropdown(options=options(), description="layer")
     unit = ipywidgets.IntSlider(0, 0, most(), description="unit")
-    model.observe(lambda _: setattr(layer, "options", options()), "value")  # of which the first is then chosen
+
+    def follow(_) -> None:
+        layer.options = options()  # of which the first is then chosen
+        unit.max = most()  # the first layers of two networks may have one name
+
+    model.observe(follow, "value")
     layer.observe(lambda _: setattr(unit, "max", most()), "value")
     picture = ipywidgets.IntSlider(0, 0, len(split) - 1, description="picture")
     return Widget(
@@ -299,15 +304,17 @@ def grad_cam(model: nn.Module, split: Split, classes: Sequence[int], layer: str 
     """
     from captum.attr import LayerAttribution, LayerGradCam
 
-    modules = dict(model.named_modules())
+    modules, classes = dict(model.named_modules()), torch.as_tensor(classes).flatten()
+    many = getattr(classifier(model), "out_features", None)
+    if len(classes) != len(split) or many and len(split) and not 0 <= classes.min() <= classes.max() < many:
+        most = f", from 0 to {many - 1}" if many else ""
+        raise ValueError(f"classes must be a class for each of {len(split)} images{most}; not {brief(classes.tolist())}.")
     with in_evaluation(model):
         x = _normalised(model, split)
         layer = _last_with_places(model) if layer is None else layer
         if layer not in modules:
             raise ValueError(f"This network has no layer {layer!r} with feature maps to look at; name one.")
-        found = LayerGradCam(model, modules[layer]).attribute(
-            x, torch.as_tensor(classes).to(x.device), relu_attributions=True
-        )
+        found = LayerGradCam(model, modules[layer]).attribute(x, classes.to(x.device), relu_attributions=True)
     if found.ndim != 4:
         raise ValueError(f"{layer!r} makes no feature maps, as a transformer's blocks do not; name a convolution.")
     heat = LayerAttribution.interpolate(found.detach(), x.shape[2:], "bilinear")[:, 0].cpu()
@@ -317,14 +324,15 @@ def grad_cam(model: nn.Module, split: Split, classes: Sequence[int], layer: str 
 @cached(2)
 def _judged(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
     """How sure the model is of its answer to each picture, and the answer."""
-    check_order("The model", facts_of(model).classes, split.classes)
     return predict(model, split).max(1)
 
 
 def _answers(model: nn.Module, split: Split, classes: Sequence[str]) -> tuple[Tensor, Tensor]:
     """The same, where these are names for all of its classes."""
     _check_some(split)
-    sure, said = _judged(model, split)  # says more of labels in another order
+    check_listed("This", classes, "the names of the classes")
+    check_order("The model", facts_of(model).classes, split.classes)
+    sure, said = _judged(model, split)
     check_names(model, classes)
     most = max(*split.y.tolist(), *said.tolist())
     if most >= len(classes):

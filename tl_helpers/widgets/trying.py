@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import ipywidgets
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -207,6 +208,15 @@ def _map(axis, bar, values: np.ndarray, span: float = 1.0) -> str:
     return f"The loss around the weights: {middle:.2g} at the weights, {edge.min():.2g} to {edge.max():.2g} at the edge."
 
 
+def _check_one_kind(rows: pd.DataFrame, keys: list[str], grid: str) -> None:
+    """Raise a ValueError where rows that a figure would take for draws of one kind are of several."""
+    if rows.duplicated([*keys, "seed"]).any():
+        raise ValueError(
+            f"The grid {grid!r} has several tasks, networks or settings under one name, which must not be averaged: take "
+            f"another grid, 'digits' say, or draw a part of tl.experiments.load({grid!r}) with tl.plots."
+        )
+
+
 def rates(
     method: str, shots: int, runs: dict[str, Run] | None = None, values: np.ndarray | None = None, grid: str = "digits"
 ) -> plots.Figure:
@@ -216,9 +226,13 @@ def rates(
         method, shots, grid: which stored results (see `tl.experiments.load`).
         runs: your own, by their names.
         values: a loss surface (see `loss_around`).
+
+    Raises:
+        ValueError: there are no such runs, or they are of several tasks, networks or settings.
     """
     rows = load(grid)
     rows = rows[(rows.method == method) & (rows.shots == shots)]
+    _check_one_kind(rows, ["lr"], grid)
     found = {lr: accuracies.tolist() for lr, accuracies in rows.groupby("lr").val}
     if not found:
         raise ValueError(f"No stored runs of {method!r} with {shots} labelled images per class: choose another number.")
@@ -261,25 +275,26 @@ def explore(grid: str = "digits", epochs: int = 20) -> Widget:
     rows = load(grid)
     rows = rows[rows.lr.notna()]
     methods, counts = list(rows.method.unique()), sorted(rows.shots.unique().tolist())
-    runs, around = {}, {}
+    runs, around, last = {}, {}, {}
 
     def train(method, shots, lr, seed) -> str:
-        run = fit(RawCNN(seed=seed), digits(shots, seed), lr=lr, seed=seed, epochs=epochs, progress=False)
+        task = digits(shots, seed)
+        run = fit(RawCNN(seed=seed), task, lr=lr, seed=seed, epochs=epochs, progress=False)
         name = f"{shots} a class, rate {lr:.2g}, seed {seed}"
         around.clear()
+        last.update(name=name, model=run.model, images=task.train)
         _add(runs, name, run)
         return f"Raw CNN, {name}: validation accuracy {run.history.val_accuracy.iloc[-1]:.2f}."
 
     def look(method, shots, lr, seed) -> str:
-        if not runs:
+        if not last:
             return "Train first: the loss is drawn around the weights of the last run."
-        name = next(reversed(runs))
-        around["values"] = loss_around(runs[name].model, digits(shots, seed).train)
-        return f"The loss on the {shots * 10} training digits around the weights of {name}."
+        around["values"] = loss_around(last["model"], last["images"])
+        return f"The loss on the {len(last['images'])} training digits around the weights of {last['name']}."
 
     return Widget(
         lambda method, shots, lr, seed: rates(method, shots, runs, around.get("values"), grid),
-        {"Train a raw CNN": train, "Loss surface of the last run": look, "Clear the runs": _clearing(runs, around)},
+        {"Train a raw CNN": train, "Loss surface of the last run": look, "Clear the runs": _clearing(runs, around, last)},
         method=ipywidgets.Dropdown(
             options=methods, value=next((m for m in methods if "raw" in m), methods[0]), description="stored runs of"
         ),
@@ -313,7 +328,7 @@ def sampled(shots: int, seed: int = 0, grid: str = "digits") -> plots.Figure:
         grid: which stored results (see `tl.experiments.load`).
 
     Raises:
-        ValueError: there are no stored results for so many.
+        ValueError: there are no stored results for so many, or they are of several tasks, networks or settings.
     """
     rows = chosen(load(grid))
     part, order = rows[rows.shots == shots], [*METHODS]
@@ -321,8 +336,9 @@ def sampled(shots: int, seed: int = 0, grid: str = "digits") -> plots.Figure:
         known = ", ".join(map(str, sorted(rows.shots.unique())))
         raise ValueError(f"There are stored results for {known} labelled images per class; not for {shots}.")
     keys = ["method", "backbone"] if part.groupby("method").backbone.nunique().max() > 1 else ["method"]
+    _check_one_kind(part, keys, grid)
     groups = sorted(part.groupby(keys, sort=False), key=lambda group: (*order, group[0][0]).index(group[0][0]))
-    n = experiments.test_images(part.task.iloc[0]) if part.task.nunique() == 1 else None
+    n = experiments.test_images(part.task.iloc[0])
     results = tuple((", ".join(filter(None, key)), experiments.values(group)) for key, group in groups)
     drawn, words = _compared(results, n)
     # Classes side by side in a row, or one class in several rows: whichever leaves the pictures largest.
