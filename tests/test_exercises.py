@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import torch
 from wrong_answers_tools import Later
 
 import tl_helpers as tl
@@ -17,6 +18,9 @@ HERE = Path(__file__).resolve().parent
 TABLES = [importlib.import_module(path.stem) for path in sorted(HERE.glob("wrong_answers_[0-9]*.py"))]
 RIGHT = {name: answer for table in TABLES for name, answer in table.RIGHT.items()}
 WRONG = [(name, *case) for table in TABLES for name, cases in table.WRONG.items() for case in cases]
+NAN = float("nan")
+NONSENSE = [..., None, 7, -1.5, "seven", [], {}, lambda: 1 / 0, lambda *a, **k: 1 / 0, object()]
+NONSENSE += [NAN, lambda *a, **k: NAN, lambda *a, **k: torch.full_like(a[0], NAN)]  # neither above nor below anything
 
 
 def verdict(name: str, answer) -> check.Verdict:
@@ -51,8 +55,8 @@ def test_every_exercise_of_the_lessons_has_a_right_and_two_wrong_answers():
 
 
 @pytest.mark.parametrize("name", RIGHT)
-@pytest.mark.parametrize("nonsense", [..., None, 7, -1.5, "seven", [], {}, lambda: 1 / 0, lambda *a, **k: 1 / 0, object()])
-def test_whatever_is_answered_no_check_raises(name, nonsense):
+@pytest.mark.parametrize("nonsense", NONSENSE)
+def test_whatever_is_answered_no_check_raises_and_none_passes(name, nonsense):
     many = len(RIGHT[name]) if isinstance(RIGHT[name], tuple) else 1
     result = getattr(check, name)(*[nonsense] * many)
     assert not result and repr(result).startswith("Not yet.") and "Traceback" not in repr(result)

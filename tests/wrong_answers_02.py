@@ -1,5 +1,6 @@
 """Right and typical wrong answers to the exercises of lesson 02."""
 
+import torch
 from torch import nn
 
 import tl_helpers as tl
@@ -49,6 +50,8 @@ WRONG = {
     "stroke_kernel": [
         ([[1, 2], [3, 4]], "5 x 5 was asked for"),
         (_rows(0, 0, 0, 0, 0), "All weights are 0"),
+        (torch.zeros(5, 5) / torch.zeros(5, 5).sum(), "not finite numbers"),
+        (torch.tensor(_rows(-1.0, 0, 2, 0, -1)) / torch.tensor(_rows(-1.0, 0, 2, 0, -1)).sum(), "not finite numbers"),
         (_rows(0, 1, 1, 1, 0), "evenly white"),
         (_rows(3, -2, -2, -2, 3), "turn all signs"),
         (_columns(-3, 2, 2, 2, -3), "vertical strokes"),

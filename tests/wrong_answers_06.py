@@ -72,6 +72,8 @@ WRONG = {
         (lambda before, after, split: _lost(before, after, split, head=False), "random until"),
         (lambda before, after, split: tl.evaluate(_graft(before, after), split), "`.accuracy`"),
         (lambda before, after, split: 0.0, "nothing is lost"),
+        (lambda before, after, split: float("nan"), "says nan"),
+        (lambda before, after, split: _lost(before, after, split) if before is not after else float("nan"), "with itself"),
         (_in_place, "`after` was changed"),
     ],
     "decisions": [
@@ -93,5 +95,7 @@ WRONG = {
         (lambda model, lr, decay: _groups(model, lr, decay, names=True), "not names"),
         (lambda model, lr, decay: _groups(model, lr, decay) + _groups(model, lr, decay)[:1], "two groups"),
         (lambda model, lr, decay: [{"params": list(model.parameters()), "lr": lr}], "should at"),
+        (lambda model, lr, decay: _groups(model, float("nan"), decay), "yours learns at nan"),
+        (lambda model, lr, decay: _groups(model, lr, float("nan")), "learns at nan"),
     ],
 }

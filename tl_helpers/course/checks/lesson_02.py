@@ -20,6 +20,8 @@ def stroke_kernel(kernel) -> str:
     kernel = torch.as_tensor(kernel).detach().float().squeeze()
     if tuple(kernel.shape) != (5, 5):
         raise NotYet(f"The kernel is {' x '.join(map(str, kernel.shape))}; 5 x 5 was asked for: five rows of five numbers.")
+    if not kernel.isfinite().all():
+        raise NotYet("Some weights are not finite numbers: did you divide by 0, as by the sum of weights that add up to 0?")
     size = kernel.abs().sum().item()
     if not size:
         raise NotYet("All weights are 0, so the answer is 0 everywhere.")

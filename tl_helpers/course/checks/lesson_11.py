@@ -85,7 +85,7 @@ def bytes_on_the_wire(function) -> str:
         }.items():
             if wrong != right and abs(found - wrong) < 0.5:
                 raise NotYet(hint)
-        if abs(found - right) > 0.5:
+        if not abs(found - right) <= 0.5:
             raise NotYet(
                 f"{parameters:,} parameters in {processes} processes make {right:,.0f} bytes; it says {found:,.0f}."
             )
@@ -157,7 +157,7 @@ def adapter_share(share) -> str:
         }.items():
             if abs(wrong - right) > 1e-9 and abs(found - wrong) < 1e-9 * max(1, abs(wrong)):
                 raise NotYet(hint)
-        if abs(found - right) > 1e-9:
+        if not abs(found - right) <= 1e-9:
             raise NotYet(f"For {rows} x {columns} and rank {rank} it should be {right:.4f}; it says {found:.4f}.")
     return "Two thin matrices instead of one large one: a fraction of the numbers to train, to keep and to send."
 
