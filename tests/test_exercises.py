@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from wrong_answers_tools import Later
@@ -65,7 +66,16 @@ def test_whatever_is_answered_no_check_raises_and_none_passes(name, nonsense):
 def test_claims_say_which_hold():
     both = tl.check.claims({"water is wet": True, "fire is cold": False})
     assert not both and "✔ holds:       water is wet" in repr(both) and "✘ not here:    fire is cold" in repr(both)
-    assert tl.check.claims({"water is wet": True})
-    for no_answer in ("False", lambda: False):
-        with pytest.raises(TypeError, match="of 'fire is cold' it is"):
-            tl.check.claims({"fire is cold": no_answer})
+    for yes in (True, np.True_, np.array([True]), torch.tensor(True), torch.tensor([[True]])):
+        assert tl.check.claims({"water is wet": yes})
+
+
+NO_ANSWERS = ["False", lambda: False, tl.results.Interval((0.1, -0.1, 0.3)), (False,), [False], [], None, NAN, 0.3, 1]
+NO_ANSWERS += [np.float32(1), np.array([True, True]), torch.tensor([True, False]), torch.tensor(1), torch.zeros(0)]
+NO_ANSWERS += [pd.Series([True, False]), pd.DataFrame({"a": [True]})]
+
+
+@pytest.mark.parametrize("no_answer", NO_ANSWERS, ids=lambda answer: type(answer).__name__)
+def test_a_claim_is_true_or_false_and_nothing_else(no_answer):
+    with pytest.raises(TypeError, match="of 'fire is cold' it is"):
+        tl.check.claims({"fire is cold": no_answer})
