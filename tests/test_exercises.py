@@ -18,6 +18,9 @@ from tl_helpers.course import checks as check
 HERE = Path(__file__).resolve().parent
 TABLES = [importlib.import_module(path.stem) for path in sorted(HERE.glob("wrong_answers_[0-9]*.py"))]
 RIGHT = {name: answer for table in TABLES for name, answer in table.RIGHT.items()}
+ALSO_RIGHT = [
+    (name, answer) for table in TABLES for name, many in getattr(table, "ALSO_RIGHT", {}).items() for answer in many
+]
 WRONG = [(name, *case) for table in TABLES for name, cases in table.WRONG.items() for case in cases]
 NAN = float("nan")
 NONSENSE = [..., None, 7, -1.5, "seven", [], {}, lambda: 1 / 0, lambda *a, **k: 1 / 0, object()]
@@ -29,9 +32,9 @@ def verdict(name: str, answer) -> check.Verdict:
     return getattr(check, name)(*(answer if isinstance(answer, tuple) else (answer,)))
 
 
-@pytest.mark.parametrize("name", RIGHT)
-def test_a_right_answer_passes(name):
-    answer = verdict(name, RIGHT[name])
+@pytest.mark.parametrize("name, answer", [*RIGHT.items(), *ALSO_RIGHT], ids=str)
+def test_a_right_answer_passes(name, answer):
+    answer = verdict(name, answer)
     assert answer, answer
 
 

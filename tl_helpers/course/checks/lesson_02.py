@@ -134,6 +134,13 @@ def article_net(model) -> str:
         if nn.Dropout2d not in kinds or nn.Dropout not in kinds:
             raise NotYet("When evaluated it answers like the article's. In training the dropouts are missing, or one is.")
         with seeded(0):
-            if torch.equal(model.train()(x), answers):
-                raise NotYet("In training the dropouts do nothing: the article's silence half of the values.")
+            dropped = model.train()(x)
+        if torch.equal(dropped, answers):
+            raise NotYet("In training the dropouts do nothing: the article's silence half of the values.")
+        with seeded(0):
+            if not torch.allclose(dropped, raw.train()(x), atol=1e-4):
+                raise NotYet(
+                    "In training it drops otherwise than the article's: half of the maps after conv2 (Dropout2d), and half "
+                    "of the 50 numbers after fc1 and its ReLU (Dropout)."
+                )
     return "The same 21,840 parameters and, given the same weights, the same answers: you have composed it."
