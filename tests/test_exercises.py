@@ -32,7 +32,7 @@ def verdict(name: str, answer) -> check.Verdict:
     return getattr(check, name)(*(answer if isinstance(answer, tuple) else (answer,)))
 
 
-@pytest.mark.parametrize("name, answer", [*RIGHT.items(), *ALSO_RIGHT], ids=str)
+@pytest.mark.parametrize("name, answer", [*RIGHT.items(), *ALSO_RIGHT], ids=[*RIGHT, *(name for name, _ in ALSO_RIGHT)])
 def test_a_right_answer_passes(name, answer):
     answer = verdict(name, answer)
     assert answer, answer
