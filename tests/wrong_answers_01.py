@@ -53,6 +53,7 @@ WRONG = {
         (lambda train, test: np.bincount(train).argmax(), "between 0 and 1"),
         (lambda train, test: 0.25, "95 of 100"),
         (lambda train, test: 0.25 if len(train) == 10 else float("nan"), "95 of 100"),
+        (lambda train, test: (test == train[0]).mean(), "which share of the test labels is 3"),
         (lambda train, test: 0.1, "which share of the test labels is 3"),
     ],
     "half_width": [

@@ -31,6 +31,13 @@ def _surest(confidence, right, wanted):
     return min(fits)
 
 
+def _cumulative(confidence, right, wanted):
+    """Takes answers of one confidence for several thresholds."""
+    order = sorted(range(len(confidence)), key=lambda i: -confidence[i])
+    shares = right[order].float().cumsum(0) / torch.arange(1, len(order) + 1)
+    return min(confidence[order][shares >= wanted])
+
+
 def _first_to_fail(confidence, right, wanted):
     """Goes down from the surest and stops as soon as too few are right."""
     best = 1.1
@@ -127,6 +134,8 @@ WRONG = {
         (_one_each, "several copies"),
         (_everywhere, "within one split"),
         (lambda train, test: [(a, b) for a in train for b in test if len(train[a]) == len(test[b])], "not the same"),
+        (lambda train, test: [(a, b) for a in train for b in test if train[a][:1] == test[b][:1]], "not the same"),
+        (lambda train, test: [(a, b) for a in train for b in test if train[a][-4:] == test[b][-4:]], "not the same"),
     ],
     "cooled": [
         (lambda probabilities, temperature: None, "returns nothing"),
@@ -142,5 +151,7 @@ WRONG = {
         (lambda confidence, right, wanted: confidence.min(), "too few"),
         (lambda confidence, right, wanted: wanted, "answers more"),
         (_first_to_fail, "answers more"),
+        (_cumulative, "too few"),
+        (lambda confidence, right, wanted: _cumulative(confidence.flip(0), right.flip(0), wanted), "too few"),
     ],
 }

@@ -14,7 +14,7 @@ from .base import NotYet, exercise, returned
 @exercise("01")
 def majority_baseline(baseline) -> str:
     """baseline(train_labels, test_labels): the accuracy of always giving the most common training label."""
-    train, test = np.array([3] * 5 + [1] * 2 + [0] * 3), np.array([3] * 2 + [1] * 5 + [0] * 1)
+    train, test = np.array([0] * 3 + [3] * 5 + [1] * 2), np.array([3] * 2 + [1] * 5 + [0] * 1)
     share = baseline(train.copy(), test.copy())
     returned(share, "it should return a share between 0 and 1.")
     if np.ndim(share) or not 0 <= share <= 1:

@@ -19,10 +19,11 @@ def copies_across(find) -> str:
         "train/a.jpg": b"cat",
         "train/b.jpg": b"dog",
         "train/c.jpg": b"dog",
-        "train/d.jpg": b"bird",
+        "train/d.jpg": b"a bird that sings here",
         "train/e.jpg": b"Cat",
     }
     test = {"test/a.jpg": b"fish", "test/x.jpg": b"dog", "test/y.jpg": b"cat", "test/z.jpg": b"fish"}
+    test["test/w.jpg"] = b"a bird that hides here"  # begins, ends and is as long as one in train
     right = {("train/a.jpg", "test/y.jpg"), ("train/b.jpg", "test/x.jpg"), ("train/c.jpg", "test/x.jpg")}
     found = find(dict(train), dict(test))
     returned(found, "it should return a list of pairs of names.")
@@ -84,6 +85,8 @@ def surest(choose) -> str:
         ([0.9, 0.8, 0.7, 0.6, 0.5], [1, 1, 0, 1, 0], 1.0, 0.8),
         ([0.3, 0.9, 0.5], [1, 1, 1], 0.9, 0.3),
         ([0.99, 0.95, 0.9, 0.6], [0, 1, 1, 1], 0.7, 0.6),
+        ([0.9, 0.8, 0.8, 0.6], [1, 1, 0, 0], 0.75, 0.9),  # two of one confidence stand or fall together
+        ([0.9, 0.8, 0.8, 0.6], [1, 0, 1, 0], 0.75, 0.9),
     ]
     for confidence, right, wanted, answer in cases:
         found = choose(torch.tensor(confidence), torch.tensor(right, dtype=torch.bool), wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -58,7 +59,7 @@ def shared(share) -> str:
         parts = [share(list(batch), rank, size) for rank in range(size)]
         if any(part is None or part is ... for part in parts):
             raise NotYet("The function returns nothing so far: it should return a part of the list.")
-        parts, case = [list(part) for part in parts], f"Of {n} examples for {size} processes"
+        parts, case = [np.asarray(list(part)).tolist() for part in parts], f"Of {n} examples for {size} processes"
         together = [example for part in parts for example in part]
         if not set(together) <= set(batch):
             raise NotYet("It returns what was not in the batch. The examples themselves are wanted, not their places.")
