@@ -6,7 +6,9 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from wrong_answers_tools import Later
 
 import tl_helpers as tl
@@ -16,7 +18,13 @@ from tl_helpers.course import checks as check
 HERE = Path(__file__).resolve().parent
 TABLES = [importlib.import_module(path.stem) for path in sorted(HERE.glob("wrong_answers_[0-9]*.py"))]
 RIGHT = {name: answer for table in TABLES for name, answer in table.RIGHT.items()}
+ALSO_RIGHT = [
+    (name, answer) for table in TABLES for name, many in getattr(table, "ALSO_RIGHT", {}).items() for answer in many
+]
 WRONG = [(name, *case) for table in TABLES for name, cases in table.WRONG.items() for case in cases]
+NAN = float("nan")
+NONSENSE = [..., None, 7, -1.5, "seven", [], {}, lambda: 1 / 0, lambda *a, **k: 1 / 0, object()]
+NONSENSE += [NAN, lambda *a, **k: NAN, lambda *a, **k: torch.full_like(a[0], NAN)]  # neither above nor below anything
 
 
 def verdict(name: str, answer) -> check.Verdict:
@@ -24,9 +32,9 @@ def verdict(name: str, answer) -> check.Verdict:
     return getattr(check, name)(*(answer if isinstance(answer, tuple) else (answer,)))
 
 
-@pytest.mark.parametrize("name", RIGHT)
-def test_a_right_answer_passes(name):
-    answer = verdict(name, RIGHT[name])
+@pytest.mark.parametrize("name, answer", [*RIGHT.items(), *ALSO_RIGHT], ids=[*RIGHT, *(name for name, _ in ALSO_RIGHT)])
+def test_a_right_answer_passes(name, answer):
+    answer = verdict(name, answer)
     assert answer, answer
 
 
@@ -51,8 +59,8 @@ def test_every_exercise_of_the_lessons_has_a_right_and_two_wrong_answers():
 
 
 @pytest.mark.parametrize("name", RIGHT)
-@pytest.mark.parametrize("nonsense", [..., None, 7, -1.5, "seven", [], {}, lambda: 1 / 0, lambda *a, **k: 1 / 0, object()])
-def test_whatever_is_answered_no_check_raises(name, nonsense):
+@pytest.mark.parametrize("nonsense", NONSENSE)
+def test_whatever_is_answered_no_check_raises_and_none_passes(name, nonsense):
     many = len(RIGHT[name]) if isinstance(RIGHT[name], tuple) else 1
     result = getattr(check, name)(*[nonsense] * many)
     assert not result and repr(result).startswith("Not yet.") and "Traceback" not in repr(result)
@@ -61,7 +69,16 @@ def test_whatever_is_answered_no_check_raises(name, nonsense):
 def test_claims_say_which_hold():
     both = tl.check.claims({"water is wet": True, "fire is cold": False})
     assert not both and "✔ holds:       water is wet" in repr(both) and "✘ not here:    fire is cold" in repr(both)
-    assert tl.check.claims({"water is wet": True})
-    for no_answer in ("False", lambda: False):
-        with pytest.raises(TypeError, match="of 'fire is cold' it is"):
-            tl.check.claims({"fire is cold": no_answer})
+    for yes in (True, np.True_, np.array([True]), torch.tensor(True), torch.tensor([[True]])):
+        assert tl.check.claims({"water is wet": yes})
+
+
+NO_ANSWERS = ["False", lambda: False, tl.results.Interval((0.1, -0.1, 0.3)), (False,), [False], [], None, NAN, 0.3, 1]
+NO_ANSWERS += [np.float32(1), np.array([True, True]), torch.tensor([True, False]), torch.tensor(1), torch.zeros(0)]
+NO_ANSWERS += [pd.Series([True, False]), pd.DataFrame({"a": [True]})]
+
+
+@pytest.mark.parametrize("no_answer", NO_ANSWERS, ids=lambda answer: type(answer).__name__)
+def test_a_claim_is_true_or_false_and_nothing_else(no_answer):
+    with pytest.raises(TypeError, match="of 'fire is cold' it is"):
+        tl.check.claims({"fire is cold": no_answer})

@@ -31,5 +31,6 @@ WRONG = {
         (lambda answers, labels: (answers != labels).float().mean(), "wrong answers"),
         (lambda answers, labels: 0.1, "how many of the 8"),
         (lambda answers, labels: 0.75, "of which two agree"),
+        (lambda answers, labels: 0.75 if len(answers) == 8 else float("nan"), "of which two agree"),
     ],
 }

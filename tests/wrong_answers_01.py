@@ -52,6 +52,8 @@ WRONG = {
         (lambda train, test: np.bincount(train).max() / len(train), "accuracy on the training labels"),
         (lambda train, test: np.bincount(train).argmax(), "between 0 and 1"),
         (lambda train, test: 0.25, "95 of 100"),
+        (lambda train, test: 0.25 if len(train) == 10 else float("nan"), "95 of 100"),
+        (lambda train, test: (test == train[0]).mean(), "which share of the test labels is 3"),
         (lambda train, test: 0.1, "which share of the test labels is 3"),
     ],
     "half_width": [
@@ -60,6 +62,7 @@ WRONG = {
         ((lambda accuracy, n: _margin(accuracy, n) / 1.96, 17), "1.96 is missing"),
         ((lambda accuracy, n: 1.96 * np.sqrt(accuracy * (1 - accuracy)) / n, 17), "square root"),
         ((lambda accuracy, n: 0.0208, 17), "the formula gives"),
+        ((lambda accuracy, n: float("nan"), 17), "the formula gives"),
         ((_margin, 0.0208), "share so far"),
         ((_margin, 16), "round up"),
         ((_margin, 5), "Times 797"),

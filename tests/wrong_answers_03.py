@@ -29,7 +29,7 @@ def _step(zero=True, backward=True, move=True, late=False, softmax=False, reduct
             optimizer.zero_grad()
         if move:
             optimizer.step()
-        return {"item": loss.item(), "tensor": loss, "nothing": None, "accuracy": 0.5}[give]
+        return {"item": loss.item(), "tensor": loss, "nothing": None, "accuracy": 0.5, "nan": float("nan")}[give]
 
     return step
 
@@ -77,6 +77,7 @@ WRONG = {
         (_step(sign=-1), "wrong way"),
         (_step(give="tensor"), "in memory"),
         (_step(give="accuracy"), "where the loss of the batch was"),
+        (_step(give="nan"), "where the loss of the batch was"),
     ],
     "next_move": [
         ({"A": (..., ...), "B": (..., ...), "C": (..., ...)}, "still open"),
@@ -115,5 +116,6 @@ WRONG = {
         (Head(lambda head, x: nn.Dropout(0.5)(x)), "made inside forward"),
         (Head(lambda head, x: F.dropout(x, training=False)), "in training either"),
         (Head(lambda head, x: F.dropout(x) if head.training else 0.5 * x), "not its average"),
+        (Head(lambda head, x: F.dropout(x) / F.dropout(x) if head.training else x), "not its average"),
     ],
 }

@@ -1,5 +1,6 @@
 """Right and typical wrong answers to the exercises of lesson 04."""
 
+import numpy as np
 import timm
 import torch
 import torch.nn.functional as F
@@ -37,7 +38,7 @@ RIGHT = {
     "body_and_head": _sizes,
     "weights_for_a_product": [name for name in FREE if name in SIZED],
 }
-
+ALSO_RIGHT = {"body_and_head": [lambda *given, make=make: make(_sizes(*given)) for make in (np.array, torch.tensor)]}
 WRONG = {
     "moves_randomly": [
         (lambda images, generator: ..., "returns nothing so far"),
@@ -66,6 +67,7 @@ WRONG = {
         (lambda name, classes: _sizes(name, classes, own_head=True), "1,000 classes"),
         (lambda name, classes: _sizes(name, classes, bias=0), "a bias for each class"),
         (lambda name, classes: sum(_sizes(name, classes)), "two numbers"),
+        (lambda name, classes: torch.tensor(sum(_sizes(name, classes))), "two numbers"),
     ],
     "weights_for_a_product": [
         (NAMES, "trained on images of"),

@@ -4,12 +4,18 @@ import copy
 
 import numpy as np
 import torch
+from scipy import stats
 
 import tl_helpers as tl
 
 
 def _choose(probe, tuned):
     return "fine-tune" if tl.results.mean_interval(np.subtract(tuned, probe))[1] > 0 else "probe"
+
+
+def _t(differences, ddof):
+    margin = stats.t.ppf(0.975, len(differences) - 1) * np.std(differences, ddof=ddof) / len(differences) ** 0.5
+    return "fine-tune" if np.mean(differences) > margin else "probe"
 
 
 def _unpaired(probe, tuned):
@@ -42,6 +48,11 @@ def _groups(model, lr, decay, order=reversed, start=1, head=True, names=False):
     return result
 
 
+def _alone(model, lr, decay):
+    """Each weight in a group of its own, as an optimizer takes it too: not in a list."""
+    return [{**group, "params": weight} for group in _groups(model, lr, decay) for weight in group["params"]]
+
+
 _DECISIONS = {
     "tablet": ("probe", "few labels, near"),
     "chess": ("fine-tune", "far from the source"),
@@ -54,6 +65,7 @@ RIGHT = {
     "decisions": _DECISIONS,
     "discriminative_groups": _groups,
 }
+ALSO_RIGHT = {"discriminative_groups": [_alone], "fine_tune_or_probe": [lambda a, b: _t(np.subtract(b, a), ddof=1)]}
 WRONG = {
     "fine_tune_or_probe": [
         (lambda probe, tuned: None, "returns nothing"),
@@ -61,6 +73,7 @@ WRONG = {
         (lambda probe, tuned: "fine-tune" if np.mean(tuned) > np.mean(probe) else "probe", "holds zero"),
         (lambda probe, tuned: "fine-tune" if all(b > a for a, b in zip(probe, tuned)) else "probe", "but unevenly"),
         (lambda probe, tuned: "fine-tune" if np.mean(d := np.subtract(tuned, probe)) > np.std(d) else "probe", "unevenly"),
+        (lambda probe, tuned: _t(np.subtract(tuned, probe), ddof=0), "unevenly"),
         (_unpaired, "draw by draw"),
         (lambda probe, tuned: "probe", "draw by draw"),
         (lambda probe, tuned: "fine-tune", "holds zero"),
@@ -72,6 +85,8 @@ WRONG = {
         (lambda before, after, split: _lost(before, after, split, head=False), "random until"),
         (lambda before, after, split: tl.evaluate(_graft(before, after), split), "`.accuracy`"),
         (lambda before, after, split: 0.0, "nothing is lost"),
+        (lambda before, after, split: float("nan"), "says nan"),
+        (lambda before, after, split: _lost(before, after, split) if before is not after else float("nan"), "with itself"),
         (_in_place, "`after` was changed"),
     ],
     "decisions": [
@@ -93,5 +108,7 @@ WRONG = {
         (lambda model, lr, decay: _groups(model, lr, decay, names=True), "not names"),
         (lambda model, lr, decay: _groups(model, lr, decay) + _groups(model, lr, decay)[:1], "two groups"),
         (lambda model, lr, decay: [{"params": list(model.parameters()), "lr": lr}], "should at"),
+        (lambda model, lr, decay: _groups(model, float("nan"), decay), "yours learns at nan"),
+        (lambda model, lr, decay: _groups(model, lr, float("nan")), "learns at nan"),
     ],
 }

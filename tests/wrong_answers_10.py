@@ -31,6 +31,13 @@ def _surest(confidence, right, wanted):
     return min(fits)
 
 
+def _cumulative(confidence, right, wanted):
+    """Takes answers of one confidence for several thresholds."""
+    order = sorted(range(len(confidence)), key=lambda i: -confidence[i])
+    shares = right[order].float().cumsum(0) / torch.arange(1, len(order) + 1)
+    return min(confidence[order][shares >= wanted])
+
+
 def _first_to_fail(confidence, right, wanted):
     """Goes down from the surest and stops as soon as too few are right."""
     best = 1.1
@@ -52,6 +59,8 @@ def _saved(name, **known):
 
 
 _MODEL = _saved("model", evaluation=tl.results.Evaluation(0.9, 0.3, 50))  # interval .786 to .957
+_OTHER = _saved("other", evaluation=tl.results.Evaluation(0.9119, 0.3, 180))  # interval .861 to .945
+_PERFECT = _saved("perfect", evaluation=tl.results.Evaluation(1.0, 0.1, 50))  # interval .929 to 1.000
 _BARE = _saved("bare")
 _REPORT = {
     "data": "8 photographs of mugs and glasses in one kitchen.",
@@ -64,8 +73,8 @@ _REPORT = {
 }
 
 
-def _but(**changed):
-    return {**_REPORT, **{name.replace("_", " "): words for name, words in changed.items()}}, _MODEL
+def _but(model=_MODEL, **changed):
+    return {**_REPORT, **{name.replace("_", " "): words for name, words in changed.items()}}, model
 
 
 RIGHT = {
@@ -73,6 +82,23 @@ RIGHT = {
     "copies_across": lambda *given: ([*pair] for pair in _copies(*given)),
     "cooled": _cooled,
     "surest": _surest,
+}
+ALSO_RIGHT = {
+    "one_page": [
+        _but(_OTHER, result="91 % of 180 test images (95% interval 86 to 94 %)."),
+        _but(_OTHER, result="91.2 percent (86.1-94.5 percent) of 180 test images."),
+        _but(_OTHER, result="91.2% – interval 86.2–94.5 % – of 180 test images."),
+        _but(_OTHER, result="With n = 180 and an accuracy of .912, the truth lies between 86 and 94.5 per cent."),
+        _but(_OTHER, result="1 epoch; .912 of 180 test images; 95 % confidence interval 86.2% to 94.5%."),
+        _but(_PERFECT, result="100% of 50 test images, 95% CI 92.9 to 100 %."),
+        _but(baseline="Nearest centroid has .85 (95% interval .73 to .92)."),
+        _but(
+            baseline="Nearest centroid has .55 (a 95% Interval from .41 to .68), and logistic regression 51-63% over seeds."
+        ),
+        _but(baseline="Logistic regression with C = 1 (.55 to .61 over three seeds)."),
+        _but(baseline="Nearest centroid has 85 % (73 to 92 %), guessing 10 %, the model 90 %."),
+        _but(_OTHER, baseline="Logistic regression has 61 %, and this model 91.5 %.", result=".912 of 180, .862 to .945."),
+    ]
 }
 WRONG = {
     "one_page": [
@@ -91,7 +117,13 @@ WRONG = {
         (_but(where_it_fails="Nowhere that I have seen."), "name at least one class"),
         (_but(who_might_be_harmed="Nobody at all, surely."), "think of one person"),
         (_but(licence="The photographs are all mine."), "apache-2.0"),
+        (_but(result=".786 of 50 test images, with an interval of .9 to .957."), "begin with the accuracy"),
+        (_but(result="Of 50 test images, 95% interval .786 to .957, it has .9."), "begin with the accuracy"),
+        (_but(result="It has the 95% interval .786 to .957 of 50 test images."), "the page says another"),
+        (_but(baseline="Logistic regression, with its 95% interval."), "give the accuracy of something simple"),
         (_but(baseline="Nearest centroid has .95 of them."), "better than the model"),
+        (_but(baseline="Logistic regression reaches 0.99, and guessing 0.10."), "better than the model"),
+        (_but(baseline="Guessing has .1, logistic regression 97 to 99 %."), "better than the model"),
     ],
     "copies_across": [
         (lambda train, test: None, "returns nothing"),
@@ -102,6 +134,8 @@ WRONG = {
         (_one_each, "several copies"),
         (_everywhere, "within one split"),
         (lambda train, test: [(a, b) for a in train for b in test if len(train[a]) == len(test[b])], "not the same"),
+        (lambda train, test: [(a, b) for a in train for b in test if train[a][:1] == test[b][:1]], "not the same"),
+        (lambda train, test: [(a, b) for a in train for b in test if train[a][-4:] == test[b][-4:]], "not the same"),
     ],
     "cooled": [
         (lambda probabilities, temperature: None, "returns nothing"),
@@ -117,5 +151,7 @@ WRONG = {
         (lambda confidence, right, wanted: confidence.min(), "too few"),
         (lambda confidence, right, wanted: wanted, "answers more"),
         (_first_to_fail, "answers more"),
+        (_cumulative, "too few"),
+        (lambda confidence, right, wanted: _cumulative(confidence.flip(0), right.flip(0), wanted), "too few"),
     ],
 }

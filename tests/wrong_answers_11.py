@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -72,6 +73,13 @@ RIGHT = {
     "bytes_on_the_wire": lambda parameters, n: 8 * parameters * (n - 1) / n,
     "worth_it": lambda seconds, least: max(_efficient(seconds, least)),
 }
+ALSO_RIGHT = {
+    "shared": [
+        lambda batch, rank, size: torch.tensor(batch).tensor_split(size)[rank],
+        lambda batch, rank, size: list(torch.tensor(batch))[rank::size],
+        lambda batch, rank, size: np.array_split(batch, size)[rank],
+    ]
+}
 WRONG = {
     "no_giveaway": [
         (lambda text, names: None, "returns nothing"),
@@ -112,6 +120,7 @@ WRONG = {
         (lambda batch, rank, size: None, "returns nothing"),
         (lambda batch, rank, size: list(range(len(batch)))[rank::size], "not their places"),
         (lambda batch, rank, size: batch, "taken twice"),
+        (lambda batch, rank, size: torch.arange(len(batch)).tensor_split(size)[rank], "not their places"),
         (_padded, "taken twice"),
         (lambda batch, rank, size: batch[rank::size][: len(batch) // size], "some are lost"),
         (_lumps, "all wait for"),

@@ -7,6 +7,7 @@ import functools
 import html
 import importlib
 import json
+import math
 import os
 import re
 from collections.abc import Callable
@@ -165,10 +166,12 @@ class Claims:
     """Sentences, and for each whether the numbers at hand bear it out."""
 
     def __init__(self, sentences: dict[str, bool]):
+        self.sentences = {}
         for text, holds in sentences.items():
-            if callable(holds) or isinstance(holds, str):  # which are true, whatever they say
+            one = hasattr(holds, "item") and math.prod(holds.shape) == 1  # as numpy and torch give it
+            self.sentences[text] = holds.item() if one else holds
+            if not isinstance(self.sentences[text], bool):  # anything else is mostly true, whatever it says
                 raise TypeError(f"A claim is a sentence with true or false; of {text!r} it is {holds!r}.")
-        self.sentences = {text: bool(holds) for text, holds in sentences.items()}
 
     def __bool__(self) -> bool:
         return all(self.sentences.values())

@@ -22,7 +22,7 @@ def single_example(accuracy) -> str:
         raise NotYet(f"Accuracy is a share between 0 and 1 here; {accuracy!r} is not. Take what the function returns.")
 
     right = _measured(1)
-    if abs(accuracy - right) > 0.005:
+    if not abs(accuracy - right) <= 0.005:
         if abs(accuracy - _measured(10)) < 0.005:
             raise NotYet("That is the accuracy with ten examples of each digit. Call the function with 1.")
         raise NotYet(f"{accuracy!r} is not what comes out with one example of each digit. Call the function with 1.")
@@ -50,8 +50,8 @@ def share_right(function) -> str:
         raise NotYet("That is a percentage. A share lies between 0 and 1.")
     if abs(share - 2 / 8) < 1e-6:
         raise NotYet("That is the share of wrong answers.")
-    if abs(share - 6 / 8) > 1e-6:
+    if not abs(share - 6 / 8) <= 1e-6:
         raise NotYet(f"For {answers.tolist()} and {labels.tolist()} it returned {share:g}; how many of the 8 agree?")
-    if abs(float(function(answers[:3], labels[:3])) - 2 / 3) > 1e-6:
+    if not abs(float(function(answers[:3], labels[:3])) - 2 / 3) <= 1e-6:
         raise NotYet("It is right for the first eight numbers tried, and not for three of which two agree.")
     return "This is accuracy, the number that the whole course measures by. `tl.evaluate` computes it for you."

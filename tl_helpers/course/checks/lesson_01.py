@@ -14,7 +14,7 @@ from .base import NotYet, exercise, returned
 @exercise("01")
 def majority_baseline(baseline) -> str:
     """baseline(train_labels, test_labels): the accuracy of always giving the most common training label."""
-    train, test = np.array([3] * 5 + [1] * 2 + [0] * 3), np.array([3] * 2 + [1] * 5 + [0] * 1)
+    train, test = np.array([0] * 3 + [3] * 5 + [1] * 2), np.array([3] * 2 + [1] * 5 + [0] * 1)
     share = baseline(train.copy(), test.copy())
     returned(share, "it should return a share between 0 and 1.")
     if np.ndim(share) or not 0 <= share <= 1:
@@ -23,13 +23,13 @@ def majority_baseline(baseline) -> str:
         raise NotYet("You took the most common of the test labels. The lazy model may look at training labels only.")
     if abs(share - 5 / 10) < 1e-6:
         raise NotYet("That is its accuracy on the training labels; count how many of the test labels the answer hits.")
-    if abs(share - 2 / 8) > 1e-6:
+    if not abs(share - 2 / 8) <= 1e-6:
         raise NotYet(
             f"For training labels {train.tolist()} and test labels {test.tolist()} it returned {share:.3f}. The most common "
             "training label there is 3; which share of the test labels is 3?"
         )
     lopsided = np.array([0] * 95 + [1] * 5)
-    if abs(baseline(lopsided, lopsided) - 0.95) > 1e-6:
+    if not abs(baseline(lopsided, lopsided) - 0.95) <= 1e-6:
         raise NotYet("With 95 labels 0 and 5 labels 1, in training and test, always saying 0 is right in 95 of 100 cases.")
     return "95% accuracy is nothing where 95 of 100 pictures are of one class: always compare with the laziest model."
 
@@ -47,7 +47,7 @@ def half_width(function, beyond_luck) -> str:
             raise NotYet("That is the standard error. The 1.96 is missing, which makes 95 of 100 intervals hold the truth.")
         if abs(found - 1.96 * accuracy * (1 - accuracy) / n) < 1e-9 or abs(found * n**0.5 / right - 1) < 0.03:
             raise NotYet("Both the accuracy's part and n stand under the square root: sqrt(accuracy * (1 - accuracy) / n).")
-        if abs(found - right) > 0.03 * right:
+        if not abs(found - right) <= 0.03 * right:
             raise NotYet(f"For accuracy {accuracy} and n = {n} it gives {found:.4f}, the formula gives {right:.4f}.")
     if 0 < beyond_luck < 1:
         raise NotYet("beyond_luck is a share so far; how many of 797 pictures is that?")

@@ -20,6 +20,8 @@ def stroke_kernel(kernel) -> str:
     kernel = torch.as_tensor(kernel).detach().float().squeeze()
     if tuple(kernel.shape) != (5, 5):
         raise NotYet(f"The kernel is {' x '.join(map(str, kernel.shape))}; 5 x 5 was asked for: five rows of five numbers.")
+    if not kernel.isfinite().all():
+        raise NotYet("Some weights are not finite numbers: did you divide by 0, as by the sum of weights that add up to 0?")
     size = kernel.abs().sum().item()
     if not size:
         raise NotYet("All weights are 0, so the answer is 0 everywhere.")
@@ -132,6 +134,13 @@ def article_net(model) -> str:
         if nn.Dropout2d not in kinds or nn.Dropout not in kinds:
             raise NotYet("When evaluated it answers like the article's. In training the dropouts are missing, or one is.")
         with seeded(0):
-            if torch.equal(model.train()(x), answers):
-                raise NotYet("In training the dropouts do nothing: the article's silence half of the values.")
+            dropped = model.train()(x)
+        if torch.equal(dropped, answers):
+            raise NotYet("In training the dropouts do nothing: the article's silence half of the values.")
+        with seeded(0):
+            if not torch.allclose(dropped, raw.train()(x), atol=1e-4):
+                raise NotYet(
+                    "In training it drops otherwise than the article's: half of the maps after conv2 (Dropout2d), and half "
+                    "of the 50 numbers after fc1 and its ReLU (Dropout)."
+                )
     return "The same 21,840 parameters and, given the same weights, the same answers: you have composed it."

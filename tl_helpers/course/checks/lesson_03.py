@@ -62,7 +62,7 @@ def train_step(step) -> str:
         raise NotYet("The first step is right, the second is not: does your function keep something from call to call?")
     if any(isinstance(loss, torch.Tensor) and loss.requires_grad for loss in found):
         raise NotYet("Return loss.item(): a loss that is kept as a tensor keeps all that it was computed from in memory.")
-    if any(abs(float(a) - b) > 1e-3 for a, b in zip(found, (first_loss, second_loss))):
+    if not all(abs(float(a) - b) <= 1e-3 for a, b in zip(found, (first_loss, second_loss))):
         raise NotYet(f"It trains; but it returned {found[0]:.3f} where the loss of the batch was {first_loss:.3f}.")
     losses = [step(model, *batches[0], optimizer) for _ in range(50)]
     return f"50 more steps brought the loss of a small model from {losses[0]:.2f} to {losses[-1]:.2f}: you can train."
@@ -192,7 +192,7 @@ def rests_in_evaluation(head) -> str:
         if (drops.std(0) < 1e-6).all():
             raise NotYet("Now nothing is dropped in training either. Dropout should stay, and rest in evaluation only.")
         error = (drops.mean(0) - rest[0]).abs() / (drops.std(0) / 4000**0.5)
-        if error.max() > 6:
+        if not error.max() <= 6:
             raise NotYet(
                 "In evaluation its answer is not its average in training: something besides the dropout has changed. "
                 "(What is not dropped is already scaled up in training.)"

@@ -19,10 +19,11 @@ def copies_across(find) -> str:
         "train/a.jpg": b"cat",
         "train/b.jpg": b"dog",
         "train/c.jpg": b"dog",
-        "train/d.jpg": b"bird",
+        "train/d.jpg": b"a bird that sings here",
         "train/e.jpg": b"Cat",
     }
     test = {"test/a.jpg": b"fish", "test/x.jpg": b"dog", "test/y.jpg": b"cat", "test/z.jpg": b"fish"}
+    test["test/w.jpg"] = b"a bird that hides here"  # begins, ends and is as long as one in train
     right = {("train/a.jpg", "test/y.jpg"), ("train/b.jpg", "test/x.jpg"), ("train/c.jpg", "test/x.jpg")}
     found = find(dict(train), dict(test))
     returned(found, "it should return a list of pairs of names.")
@@ -84,6 +85,8 @@ def surest(choose) -> str:
         ([0.9, 0.8, 0.7, 0.6, 0.5], [1, 1, 0, 1, 0], 1.0, 0.8),
         ([0.3, 0.9, 0.5], [1, 1, 1], 0.9, 0.3),
         ([0.99, 0.95, 0.9, 0.6], [0, 1, 1, 1], 0.7, 0.6),
+        ([0.9, 0.8, 0.8, 0.6], [1, 1, 0, 0], 0.75, 0.9),  # two of one confidence stand or fall together
+        ([0.9, 0.8, 0.8, 0.6], [1, 0, 1, 0], 0.75, 0.9),
     ]
     for confidence, right, wanted, answer in cases:
         found = choose(torch.tensor(confidence), torch.tensor(right, dtype=torch.bool), wanted)
@@ -101,9 +104,17 @@ def surest(choose) -> str:
     return "Below it, the model should say that it does not know. The more right answers you ask for, the fewer it gives."
 
 
-def _numbers(text: str) -> list[float]:
-    """The numbers in a text, as shares where they are followed by a percent sign."""
-    found = re.findall(r"(?<![\w.])(\d[\d,]*\.?\d*|\.\d+)\s*(%|per ?cent)?", text)
+NUMBER, SIGN, JOINED = r"(?<![\w.])(?:\d[\d,]*\.?\d*|\.\d+)", r"\s*(?:%|per ?cent)", r"\s*(?:to|and|[-–])\s*"
+LEVEL = rf"(?<![\w.])9[059]{SIGN}(?=[ -]?(?:confidence|interval|ci\b))"
+INTERVAL = rf"(?:(?:interval|ci\b)\D*|\(\s*){NUMBER}(?:{SIGN})?{JOINED}{NUMBER}(?:{SIGN})?"
+
+
+def _numbers(text: str, intervals: bool = True) -> list[float]:
+    """The numbers in a text, as shares where a percent sign follows, if only the second of two; no interval's level."""
+    text = re.sub(LEVEL, "", text.lower())
+    text = text if intervals else re.sub(INTERVAL, "", text)
+    text = re.sub(rf"(?<![\w.,])(\d\d?(?:\.\d+)?)(?={JOINED}{NUMBER}{SIGN})", r"\1%", text)
+    found = re.findall(rf"({NUMBER})({SIGN})?", text)
     return [float(number.replace(",", "")) / (100 if sign else 1) for number, sign in found]
 
 
@@ -143,23 +154,30 @@ def one_page(report, folder) -> str:
         if not isinstance(report[name], str) or len(report[name].split()) < 4:
             raise NotYet(f"The section {name!r} needs at least a sentence.")
     saved = _saved(folder)
-    near = lambda value, text: any(abs(number - value) <= 0.0051 for number in _numbers(text))
-    result = report["result"]
+    near = lambda value, *numbers: any(abs(number - value) <= 0.0051 for number in numbers)
+    result = _numbers(report["result"])
     if saved["trained"] is not None and saved["trained"] not in _numbers(report["data"]):
         raise NotYet(f"Under 'data', say how many images it learned from: the card says {saved['trained']}.")
-    baseline = [number for number in _numbers(report["baseline"]) if 0 < number < 1]
+    shares = lambda **how: [number for number in _numbers(report["baseline"], **how) if 0 < number < 1]
+    baseline = shares(intervals=False) or shares()
     if not baseline:
         raise NotYet("Under 'baseline', give the accuracy of something simple. Without it, nobody can judge yours.")
     if len(report["choice"].split()) < 8:
         raise NotYet("Under 'choice', say what you chose, and why: which numbers, on which images?")
-    if not near(saved["accuracy"], result):
+    if not near(saved["accuracy"], *result):
         raise NotYet(
             f"Under 'result', the accuracy of the saved model is {saved['accuracy']}; the page says another, or none."
         )
-    if not all(near(end, result) for end in saved["ends"]):
+    first = next(number for number in result if 0 < number < 1 or near(saved["accuracy"], number))
+    if not near(saved["accuracy"], first):
+        raise NotYet(
+            f"Under 'result', begin with the accuracy: the first share there is {first:g}, and the accuracy of the saved "
+            f"model is {saved['accuracy']}."
+        )
+    if not all(near(end, *result) for end in saved["ends"]):
         low, high = saved["ends"]
         raise NotYet(f"Under 'result', the interval is missing, or another: {low} to {high}, says the model's card.")
-    if saved["n"] not in _numbers(result):
+    if saved["n"] not in result:
         raise NotYet(f"Under 'result', say on how many test images this was measured: the card says {saved['n']}.")
     if not any(name.lower() in report["where it fails"].lower() for name in saved["classes"]):
         raise NotYet("Under 'where it fails', name at least one class: which one is taken for which?")
@@ -168,6 +186,6 @@ def one_page(report, folder) -> str:
     licence = saved["licence"]
     if licence and licence.split("-")[0].lower() not in report["licence"].lower():
         raise NotYet(f"Under 'licence', the weights you started from are under {licence}; your page does not say so.")
-    if min(baseline) > saved["accuracy"]:
+    if max(baseline) > saved["accuracy"] and not near(saved["accuracy"], max(baseline)):
         raise NotYet("Your baseline is better than the model. Then the honest choice is the baseline.")
     return "Its numbers are those of the saved model. Somebody who has only this page can decide whether to trust it."
