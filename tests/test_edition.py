@@ -56,6 +56,13 @@ def test_learners_get_every_lesson_without_solutions_and_outputs_and_with_hints(
         assert hints[0] == hints[1] > 0
 
 
+def test_what_learners_get_tells_of_no_file_that_they_do_not_get(learners):
+    for page in [learners / "README.md", *learners.glob("notebooks/*.md")]:
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(r"tests/|site/|INSTRUCTOR|ROOMS|CONTRIBUTING|CHANGELOG|SECURITY|git pull", text), page.name
+    assert "## The lessons" in (learners / "README.md").read_text(encoding="utf-8")
+
+
 def test_no_solution_is_left_anywhere(learners):
     """No line of a solution that the lesson itself does not show, in any text that is handed out."""
     texts = {

@@ -16,12 +16,12 @@ from ..engine.validate import shown
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("notebooks", "tl_helpers", "data", "LICENSES")
 TOP = ("*.md", "*.toml", "*.yml", "*.cff", "LICENSE")
-NOT_THEIRS = {"INSTRUCTOR.md", "CONTRIBUTING.md"}
+NOT_THEIRS = {"INSTRUCTOR.md", "CONTRIBUTING.md", "ROOMS.md", "SECURITY.md", "CHANGELOG.md"}
 LESSONS = ("notebooks/[0-9][0-9]_*.ipynb", "notebooks/deeper/[0-9][0-9]_*.ipynb", "notebooks/*.md")
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!https?:|mailto:|#)([^)#\s]+)(#[^)]*)?\)")
 # What the README says of tests and of the site: neither is handed out.
 TESTS = re.compile(
-    r"^And this[^\n]* runs the tests.*?```sh.*?```\n\n|^(To read the course without running it|## Tests\n).*?(?=^## |\Z)",
+    r"^And this[^\n]* runs the tests.*?```sh.*?```\n\n|^(To read the course without running it|## Tests\n).*?(?=^## |\Z)|^(site|tests)/ [^\n]*\n",
     re.M | re.S,
 )
 
@@ -78,8 +78,9 @@ def learner(folder: Path) -> str:
             return path.read_bytes()
         if name.suffix == ".md":
             text = TESTS.sub("", _linked(path.read_text(encoding="utf-8"), name, files))
-            # how to update a clone, which this is not
-            return "\n\n".join(part for part in text.split("\n\n") if "git pull" not in part).encode()
+            # how to update a clone, which this is not, and of files that it has not
+            gone = re.compile("git pull|tests/|" + "|".join(NOT_THEIRS))
+            return "\n\n".join(part for part in text.split("\n\n") if not gone.search(part)).encode()
         import nbformat
 
         notebook = nbformat.read(path, as_version=4)
