@@ -26,7 +26,7 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("no picture")
     (tmp_path / "pictures").mkdir()
-    Image.new("L", (40, 30)).save("pictures/a.png")
+    Image.new("L", (40, 30), 200).save("pictures/a.png")
     return tmp_path
 
 

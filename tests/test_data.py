@@ -88,6 +88,9 @@ def test_images_that_are_black_to_a_network_are_refused():
         with pytest.raises(ValueError, match="brightest pixel of all training images is 16, and white is 255"):
             Task.of("digits", range(10), *[(images, raw.target)] * 3)
         Task.of("black", "ab", *[(np.zeros((2, 8, 8), np.uint8), [0, 1])] * 3)
+    bright = (images * 15, raw.target)
+    with pytest.warns(UserWarning, match="brightest pixel of all test images is 16"):  # which may be dark on purpose
+        Task.of("digits", range(10), bright, (bright[0][:0], raw.target[:0]), (images, raw.target))
 
 
 def test_images_that_are_learned_from_and_tested_on_are_told():

@@ -181,6 +181,11 @@ WRITTEN = {  # augmentations of a learner, and what is changed in them
         "0.5",
         "0.6",
     ),
+    "a class beside it": (
+        "class Dim:\n  def go(self, x): return x * 0.5\ndef augment(x, g): return Dim().go(x)",
+        "0.5",
+        "0.6",
+    ),
     "a method": (
         "class Dim:\n  def __init__(self, k): self.k = k\n  def go(self, x, g): return x * self.k\naugment = Dim(0.5).go",
         "0.5",

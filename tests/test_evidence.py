@@ -1,5 +1,6 @@
 """Each bold sentence of 07, deeper/07 and 08 is bound to the stored results: where it becomes false, its test names it."""
 
+import contextlib
 import functools
 import re
 from pathlib import Path
@@ -264,8 +265,8 @@ CLAIMS = {
             and _over_scratch(s, RANDOM, TUNED)[1] < 0 < _over_scratch(s, RANDOM, TUNED)[2]
             and _source(s, "noise")[PROBE].mean() < _source(s, RANDOM)[PROBE].mean()
         ),
-        "Even upside down, letters help: a probe on them is ahead of training from scratch in these draws, by about 1.7 "
-        "points.": lambda s: (
+        "Even upside down, letters help: a probe on them is ahead of training from scratch, by about 1.7 points on the same "
+        "five draws.": lambda s: (
             above(_over_scratch(s, "letters upside down", PROBE))
             and within(_over_scratch(s, "letters upside down", PROBE), 1.2, 2.2)
         ),
@@ -374,8 +375,13 @@ def _helped(frame):
 @pytest.mark.parametrize("number, sentence", ALL, ids=[f"{number}: {sentence[:50]}" for number, sentence in ALL])
 def test_the_sentence_would_fail_on_other_results(number, sentence):
     """On at least two of three, or, if it says that there is no lead, where there is one."""
-    held = [CLAIMS[number][sentence](Stored(change)) for change in (_swapped, _shuffled, _mirrored)]
-    assert sum(held) < 2 or not CLAIMS[number][sentence](Stored(_helped))
+
+    def holds(change) -> bool:
+        with contextlib.suppress(ValueError):  # answers to other images than the row's
+            return CLAIMS[number][sentence](Stored(change))
+        return False
+
+    assert sum(map(holds, (_swapped, _shuffled, _mirrored))) < 2 or not holds(_helped)
 
 
 @pytest.mark.parametrize("shots, start", [({}, 0), ({"shots": 5}, 1)])

@@ -347,3 +347,27 @@ def test_a_grid_of_a_kind_of_its_own_goes_on_where_it_stood(here):
     with pytest.raises(KeyboardInterrupt):
         go()
     assert len(go()) == 3 and asked == [0, 1, 1, 2]
+
+
+def test_a_row_that_was_cut_short_is_no_result(tmp_path, monkeypatch):
+    """The missing answers of its test images would be read as wrong ones."""
+    whole = (experiments.RESULTS / "fair.csv").read_bytes()
+    rows = experiments.load("fair")
+    monkeypatch.setattr(experiments, "RESULTS", tmp_path)
+    for cut in (51, 151, 197):
+        (tmp_path / "fair.csv").write_bytes(whole[:-cut])
+        assert experiments.load("fair").equals(rows[:-1])
+    for damaged in (b"", b'a,b\n1,"2\n'):
+        (tmp_path / "fair.csv").write_bytes(damaged)
+        with pytest.raises(ValueError, match="fair.csv is no table of results"):
+            experiments.load("fair")
+    with pytest.raises(ValueError, match="The answers to 797 images are 200 hexadecimal digits, not 198"):
+        experiments.from_text("0" * 198, 797)
+
+
+def test_goals_of_other_draws_are_not_matched():
+    curve = pd.DataFrame([[0.5, 0.7], [0.6, 0.8]], columns=[1, 2], index=[5, 6])
+    goals = pd.Series([0.6, 0.7], [6, 5])
+    with pytest.raises(ValueError, match="give one index"):
+        experiments.labels_to_match(curve, goals)
+    assert experiments.labels_to_match(curve, goals[[5, 6]])

@@ -229,6 +229,16 @@ def test_a_frozen_raw_cnn_drops_nothing_before_its_head():
     assert awake.drop.training and not awake.drop2.training
 
 
+@pytest.mark.parametrize("name", ["convnext_atto", "swin_tiny_patch4_window7_224", "densenet121", "vit_tiny_patch16_224"])
+def test_a_norm_before_the_head_is_no_block_by_itself(name):
+    """timm counts it as one in some architectures: with last=1 it alone learned, beside the head."""
+    model = tl.backbone(name, classes=3, pretrained=False)
+    shapes = dict(model.named_parameters())
+    assert any(shapes[weights].ndim > 1 for weights in models.blocks(model)[-1])
+    learns = models.count_parameters(tl.unfreeze(model, last=1))[0] - models.count_parameters(tl.unfreeze(model, last=0))[0]
+    assert learns > 10_000
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_unfreeze_thaws_from_the_head_backwards_and_wakes_the_norms_again(name):
     model = tl.backbone(name, classes=3, pretrained=False)

@@ -768,6 +768,53 @@ def test_chess_signs_are_written_once_and_whole(tmp_path):
     assert not len(clean.report.damaged) and not len(clean.report.copies)
 
 
+def test_pictures_behind_a_link_belong_to_the_folder(tmp_path):
+    from tl_helpers.datasets.folders import images_below
+
+    for place in ("a", "elsewhere/more"):
+        (tmp_path / place).mkdir(parents=True)
+        picture(3).save(tmp_path / place / "one.png")
+    (tmp_path / "a" / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert [path.relative_to(tmp_path / "a").as_posix() for path in images_below(tmp_path / "a")[0]] == [
+        "one.png",
+        "linked/more/one.png",
+    ]
+
+
+def test_a_folder_that_may_not_be_read_is_said(tmp_path, monkeypatch):
+    from tl_helpers.datasets import folders
+
+    def walk(place, onerror, **_):
+        onerror(PermissionError(13, "Permission denied", f"{place}/closed"))
+
+    monkeypatch.setattr(folders.os, "walk", walk)
+    with pytest.raises(ValueError, match="The folder .*closed cannot be read: Permission denied"):
+        folders.images_below(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of folders are text here")
+def test_two_classes_whose_names_cannot_be_read_are_not_one(tmp_path):
+    for name in ("кот", "кит", "собака"):  # as old archives unpack them
+        place = os.path.join(os.fsencode(tmp_path), name.encode("cp1251"))
+        os.mkdir(place)
+        for number in range(3):
+            picture(number).save(data := io.BytesIO(), "PNG")
+            with open(os.path.join(place, b"%d.png" % number), "wb") as file:
+                file.write(data.getvalue())
+    with pytest.raises(ValueError, match=r"has folders that all read '\?\?\?', in no UTF-8"):
+        tl.folder(tmp_path)
+
+
+def test_sixteen_bits_are_the_same_picture_in_every_format(tmp_path):
+    bits = np.linspace(10000, 20000, 64).reshape(8, 8).astype(np.uint16)
+    found = []
+    for ending in ("png", "tif", "pgm"):
+        Image.fromarray(bits).save(tmp_path / f"bits.{ending}")
+        found.append(np.asarray(open_photograph(tmp_path / f"bits.{ending}")))
+    assert found[0].max() == 78 and all((other == found[0]).all() for other in found)
+
+
 def test_other_chess_signs_are_not_taken_for_those_asked_for(tmp_path):
     from tl_helpers.datasets.signs import chess_signs
 

@@ -304,3 +304,9 @@ def test_the_real_clip_is_asked_or_one_sentence_says_that_it_is_not_here(monkeyp
     assert lesson_13.real_clip(texts) is None and "download=True" in capsys.readouterr().out and not asked
     table = lesson_13.real_clip(texts, download=True)
     assert table.loc["china", "a photo of a temple"] == 1 and list(table.columns) == texts and asked
+
+
+def test_a_mask_takes_the_letters_where_it_is_true():
+    abc = pairs.Letters(tuple("abcde"), tuple("abcde"), torch.zeros(5, 1, 32, 32))
+    assert abc[torch.tensor([False, False, True, True, False])].letters == ("c", "d")
+    assert abc[1:3].letters == ("b", "c") and abc[[4, 0]].letters == ("e", "a") and abc[2].letters == ("c",)

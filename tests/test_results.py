@@ -179,8 +179,10 @@ def test_answers_in_one_row_are_those_of_one_draw():
 
 def test_draws_in_another_order_are_not_paired_by_their_places():
     one, other = pd.Series([0.8, 0.9, 0.7], [0, 1, 2]), pd.Series([0.89, 0.69, 0.79], [1, 2, 0])
-    with pytest.raises(ValueError, match="the same ones in another order"):
-        mean_interval(one, minus=other)
+    for mixed in (other, other.set_axis([2, 3, 4])):
+        with pytest.raises(ValueError, match="give both the same index"):
+            mean_interval(one, minus=mixed)
+    assert mean_interval(one, minus=other.set_axis([7, 8, 9])) == mean_interval(one.to_list(), minus=other.to_list())
     assert np.allclose(mean_interval(one, minus=other[[0, 1, 2]]), 0.01)
 
 

@@ -501,7 +501,8 @@ def test_calibration_finds_the_temperature_and_keeps_the_answers(tmp_path):
     assert after.accuracy == before.accuracy and after.loss < before.loss
     mean_probability = tl.predict(second, task.val).amax(1).mean().item()
     assert abs(mean_probability - tl.evaluate(second, task.val).accuracy) < 0.05
-    assert tl.calibrate(second, task.val).facts.temperature == pytest.approx(1, abs=0.01)
+    again = tl.calibrate(second, task.val)  # of what the weights are divided by in all
+    assert again.facts.temperature == pytest.approx(second.facts.temperature, rel=0.01)
     assert tl.load(tl.save(second, tmp_path / "m", task)).facts == second.facts
     assert sure.facts == Facts(task.classes)
 
@@ -599,3 +600,29 @@ def test_a_network_of_another_library_names_photographs_and_why_it_is_not_saved_
         list(naming.predictions(model, photographs, CLASSES[:2]))
     with pytest.raises(ValueError, match="Only RawCNN and timm's models can be saved"):
         tl.save(model, tmp_path / "saved", CLASSES)
+
+
+def test_a_model_however_sure_is_calibrated():
+    """Its probabilities have no room for what its logits say: gaps beyond 103 were all taken for 103."""
+    task, found = tl.digits(shots=5), []
+    body = tl.backbone("resnet10t.letters")
+    vectors = tl.features(body, task)
+    model = tl.fit(tl.head(body, vectors), vectors, lr=1.0, progress=False).model
+    for factor in (1, 10, 1000):
+        sure = copy.deepcopy(model)
+        with torch.no_grad():
+            for weights in sure.get_classifier().parameters():
+                weights *= factor
+        calm = tl.calibrate(sure, vectors.val)
+        found.append((calm.facts.temperature / factor, tl.evaluate(calm, vectors.val).loss))
+    assert np.allclose(found, found[0], rtol=1e-2)
+    assert found[0][1] < tl.evaluate(model, vectors.val).loss
+
+
+def test_a_last_layer_with_an_adapter_is_not_divided():
+    """Each part of it would be, and the product by the square."""
+    task = tl.digits(shots=2)
+    model = tl.RawCNN()
+    torch.nn.utils.parametrize.register_parametrization(model.fc2, "weight", nn.Identity())
+    with pytest.raises(ValueError, match="a last layer that is linear"):
+        tl.calibrate(model, task.val)

@@ -323,3 +323,15 @@ def test_three_draws_of_solar_cells_tell_no_two_ways_apart(prose):
 def test_the_size_of_an_adapter_may_be_any_whole_number():
     assert checks.adapter_numbers(lambda outputs, inputs, side, rank: rank * (outputs + np.prod([inputs, side, side])))
     assert not checks.adapter_numbers(lambda outputs, inputs, side, rank: True)
+
+
+def test_what_was_frozen_stays_frozen_when_adapters_are_merged(body, task):
+    model = small.low_rank(tl.head(body, task), 4)
+    whole = small.merged(model)
+    kept = lambda net: {name for name, weights in net.named_parameters() if weights.requires_grad}
+    assert kept(whole) == kept(tl.head(body, task)) and small.to_keep(whole) < small.to_keep(model)
+    tied = nn.Sequential(layer := nn.Conv2d(1, 1, 3), layer)
+    tied[0].requires_grad_(False)
+    nn.utils.parametrize.register_parametrization(layer, "weight", nn.Identity())
+    one, other = small.merged(tied)
+    assert one is other and type(one) is nn.Conv2d

@@ -217,3 +217,9 @@ def test_each_interval_that_the_lesson_tells_is_stored(monkeypatch):
     for one in found:
         before = re.findall(r"(?<![\d.-])\d*\.\d(?!\d)", text[max(0, one.start() - 90) : one.start()])
         assert {(lead, *one.groups()) for lead in before} & known, text[max(0, one.start() - 90) : one.end()]
+
+
+@pytest.mark.parametrize("many", [0, 2, 5])
+def test_what_is_no_pairs_has_no_loss_of_pairs(many):
+    with pytest.raises(ValueError, match="two views of each of at least two images"):
+        without_labels.pair_loss(torch.randn(many, 8))

@@ -169,7 +169,7 @@ class Task:
                 )
             examples.check_order("The task", self.classes, split.classes)
             vars(self)[name] = split if split.classes == self.classes else dataclasses.replace(split, classes=self.classes)
-        examples.check_dark(self.train.x)
+        examples.check_dark(*splits.values())
         kinds = {split.kind if split.are_vectors else "images" for split in splits.values() if len(split)}
         if len(kinds) > 1:
             raise ValueError(f"The splits of a task must hold the same kind of examples, not {' and '.join(sorted(kinds))}.")

@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -51,20 +49,6 @@ def crop_and_flip(images: Tensor, generator: torch.Generator | None = None, area
     down = height[:, None] * down + ((2 * y - 1) * (1 - height))[:, None]
     grid = torch.stack(torch.broadcast_tensors(across[:, None], down[:, :, None]), 3)  # affine_grid takes ten times as long
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
-
-
-def images_below(place: Path) -> tuple[list[Path], Counter]:
-    """The images in a folder and in the folders within it, in the order of their names, and the endings of other files."""
-    images, others = [], Counter()
-    for here, inside, names in os.walk(place):
-        inside[:] = sorted(name for name in inside if not name.startswith((".", "__MACOSX")))
-        for name in sorted(names):
-            ending = os.path.splitext(name)[1].lower()
-            if ending in READ and not name.startswith("."):
-                images.append(Path(here, name))
-            elif not name.startswith(".") and name not in ("Thumbs.db", "desktop.ini"):
-                others[ending or "without ending"] += 1
-    return images, others
 
 
 def prepare(split: Split, wanted: InputConfig) -> Tensor:
@@ -163,10 +147,11 @@ def in_rgb(image: Image) -> Image:
     from PIL import Image, ImageOps
 
     image.load()
+    sixteen = image.mode.startswith("I;16") or image.format == "PPM"  # where Pillow makes 32 bits of them
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):  # convert("RGB") would cut at 255
         values = np.asarray_chkfinite(image, dtype=np.float64)
-        low, high = (0, 65535) if image.mode.startswith("I;16") else (values.min(), values.max())
+        low, high = (0, 65535) if sixteen else (values.min(), values.max())
         image = Image.fromarray(((values - low) * (255 / max(high - low, 1e-9))).round().astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")

@@ -212,9 +212,10 @@ def accuracies(
     figure = Figure(7.0, 0.9 + 0.4 * len(results))
     axis = figure.axes_of()
     words, covers = intervals(axis, results, n)
+    covers, xlabel = covers.replace("test images", str(images)), str(xlabel)
     if not xlabel and max(float(np.max(line.get_xdata(), initial=0)) for line in axis.lines) > 1:
         raise ValueError("Accuracies are from 0 to 1: divide percentages by 100, or say in xlabel what these numbers are.")
-    covers, xlabel = covers.replace("test images", str(images)), str(xlabel) or f"accuracy on the {images}"
+    xlabel = xlabel or f"accuracy on the {images}"
     figure.alt = f"{xlabel}, with 95% intervals ({covers}): {words}"
     axis.set(xlabel=f"{xlabel}\n95% intervals: {covers}")
     return figure

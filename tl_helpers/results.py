@@ -73,7 +73,7 @@ def mean_interval(
         n: how many test images all draws were tested on.
         level: of the interval.
         minus: the same of another method, draw by draw, for the interval of the difference: answers, or numbers without n.
-            Of two pandas Series the indices must be the same, in the same order.
+            Of two pandas Series the draws are paired in order; where they share labels, all labels must be the same.
         of: what the draws are of, for the words in `covers`.
 
     Returns: the mean and the ends; NaN as ends where there is one number and no n.
@@ -83,8 +83,9 @@ def mean_interval(
     """
     draws = draws_of(values, n, level)
     if minus is not None:
-        if isinstance(values, pd.Series) and isinstance(minus, pd.Series) and not values.index.equals(minus.index):
-            raise ValueError("The two have other draws, or the same ones in another order: give both the same index.")
+        both = isinstance(values, pd.Series) and isinstance(minus, pd.Series)
+        if both and not values.index.equals(minus.index) and values.index.isin(minus.index).any():
+            raise ValueError("Some draws of the two are the same, in another order: give both the same index.")
         other = draws_of(minus, n, level)
         if other.shape != draws.shape or n and draws.ndim == 1:
             raise ValueError("For a difference give the answers of both methods in the same draws, or numbers without n.")

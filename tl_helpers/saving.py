@@ -20,15 +20,16 @@ from textwrap import shorten
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from .data import Split, Task
 from .engine import model_folder
 from .engine.examples import check_order
-from .engine.parts import check_outputs, classifier, facts_of, uncompiled
+from .engine.parts import check_outputs, classifier, facts_of, no_nan, uncompiled
 from .engine.validate import as_path, check_kind, files_in_words, shown
 from .models import input_of
 from .results import Evaluation
-from .training import predict
+from .training import scores
 
 
 def calibrate(model: nn.Module, split: Split, device: str | None = None) -> nn.Module:
@@ -50,27 +51,30 @@ def calibrate(model: nn.Module, split: Split, device: str | None = None) -> nn.M
     """
     from scipy.optimize import minimize_scalar
 
+    check_kind("calibrate", model, nn.Module, "a model first; of a run take run.model")
     check_kind("calibrate", split, Split, "a split, as task.val is one")
     check_order("The model", facts_of(model).classes, split.classes)
     check_outputs(model, split)
-    logits = predict(model, split, device).double().clamp_min(1e-45).log()  # up to a constant, which softmax takes out again
-    if not isinstance(last := classifier(model), nn.Linear):
+    logits = no_nan(scores(model, split, device)).double()
+    if not isinstance(last := classifier(model), nn.Linear) or is_parametrized(last):
         raise ValueError(f"calibrate divides the weights of a last layer that is linear; this is a {type(last).__name__}.")
     if (logits.argmax(1) == split.y).all():
         raise ValueError(
             f"Among these {len(split)} examples the model makes no mistake, so they cannot say how sure it may be: "
             "calibrate it on more examples, or on harder ones."
         )
-    loss = lambda exponent: F.cross_entropy(logits / math.exp(exponent), split.y).item()
+    spread = max(logits.std(1).mean().item(), 1e-9)  # of a model trained for long, thousands
+    loss = lambda exponent: F.cross_entropy(logits / spread / math.exp(exponent), split.y).item()
     exponent = minimize_scalar(loss, bounds=(-7, 7), method="bounded").x
     if exponent > 6.9:
         raise ValueError(f"Of these {len(split)} examples the model names so few rightly that no temperature helps it.")
-    temperature = math.exp(exponent)
+    temperature = spread * math.exp(exponent)
     model = copy.deepcopy(model)
     with torch.no_grad():
         for weights in classifier(model).parameters():
             weights /= temperature
-    model.facts = dataclasses.replace(facts_of(model), temperature=temperature, threshold=None)
+    known = facts_of(model)  # of one that is calibrated already, with what its weights were divided by before
+    model.facts = dataclasses.replace(known, temperature=temperature * (known.temperature or 1), threshold=None)
     return model
 
 

@@ -199,10 +199,15 @@ def predict(
     if not isinstance(images, Split):
         files = Files(images)
         images = Split(files, torch.zeros(len(files), dtype=torch.int64))
+    return no_nan(scores(model, images, device).softmax(1))
+
+
+def scores(model: nn.Module, images: Split, device: str | None = None) -> Tensor:
+    """What a model answers before softmax: float32, N x classes, on the CPU."""
     device = find_device(device)
     model = to_device(model, device)
     x, _, normalise = load(model, images, device, judged=False)
-    return no_nan(_logits(answering(model, images.are_vectors), x, normalise).softmax(1).cpu())
+    return _logits(answering(model, images.are_vectors), x, normalise).cpu()
 
 
 def _evaluate(

@@ -21,7 +21,8 @@ LESSONS = ("notebooks/[0-9][0-9]_*.ipynb", "notebooks/deeper/[0-9][0-9]_*.ipynb"
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!https?:|mailto:|#)([^)#\s]+)(#[^)]*)?\)")
 # What the README says of tests and of the site: neither is handed out.
 TESTS = re.compile(
-    r"^And this[^\n]* runs the tests.*?```sh.*?```\n\n|^(To read the course without running it|## Tests\n).*?(?=^## |\Z)|^(site|tests)/ [^\n]*\n",
+    r"^And this[^\n]* runs the tests.*?```sh.*?```\n\n|^(To read the course without running it|## Tests\n).*?(?=^## |\Z)"
+    r"|^(site|tests)/ [^\n]*\n",
     re.M | re.S,
 )
 

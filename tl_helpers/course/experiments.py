@@ -11,6 +11,7 @@ import concurrent.futures
 import csv
 import dataclasses
 import functools
+import io
 import itertools
 import math
 import multiprocessing
@@ -28,6 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..device import device, machine
+from ..engine.validate import shown
 from ..engine.weights import DATA
 from ..results import Interval, mean_interval
 from ..runs import Diverged
@@ -202,6 +204,8 @@ def as_text(right: Tensor | np.ndarray) -> str:
 
 def from_text(word: str, count: int) -> list[int]:
     """The same for each of so many images: 1 where it was named rightly, else 0."""
+    if len(word) != 2 * -(-count // 8):  # what is missing would be read as wrong answers
+        raise ValueError(f"The answers to {count} images are {2 * -(-count // 8)} hexadecimal digits, not {len(word)}.")
     return np.unpackbits(np.frombuffer(bytes.fromhex(word), np.uint8), count=count).tolist()
 
 
@@ -346,8 +350,12 @@ def read(path: Path, words: str, keys: Sequence[str], missing: Sequence[str]) ->
 
 @functools.lru_cache(maxsize=32)
 def _read(path: Path, changed: int, size: int, keys: tuple[str, ...], missing: tuple[str, ...]) -> pd.DataFrame:
-    none = dict.fromkeys(missing, ["nan", ""])
-    rows = pd.read_csv(path, keep_default_na=False, dtype={"right": str, "variant": str}, na_values=none)
+    none, text = dict.fromkeys(missing, ["nan", ""]), path.read_text(encoding="utf-8")
+    whole = io.StringIO(text[: text.rfind("\n") + 1])  # less a last line that a crash cut short
+    try:
+        rows = pd.read_csv(whole, keep_default_na=False, dtype={"right": str, "variant": str}, na_values=none)
+    except ValueError as error:  # pandas' own errors are of this kind
+        raise ValueError(f"{shown(path)} is no table of results ({error}): get it anew, or run its grid.") from error
     return rows.drop_duplicates(list(keys))
 
 
@@ -460,6 +468,8 @@ def labels_to_match(curve: pd.DataFrame, goals: Sequence[float], level: float = 
     """
     if len(goals) != len(curve) or not curve.columns.is_monotonic_increasing:
         raise ValueError("Give a goal for each row of the curve, whose columns ascend.")
+    if isinstance(goals, pd.Series) and not goals.index.equals(curve.index):
+        raise ValueError("The goals are of other draws than the rows of the curve, or in another order: give one index.")
     for accuracies in (curve.to_numpy().ravel(), goals):  # raises a ValueError where they are none
         mean_interval(accuracies, level=level)
     shots, values, goals = np.log(curve.columns.to_numpy(float)), curve.to_numpy(float), np.asarray(goals, float)

@@ -326,8 +326,8 @@ def run() -> pd.DataFrame:
 
 
 def right(rows: pd.DataFrame) -> list[tuple[int, ...]]:
-    """For each row which test images were named rightly."""
-    return [tuple(experiments.from_text(word, count)) for word, count in zip(rows.right, rows.images)]
+    """For each row which test images were named rightly; of a row that does not have it, nothing."""
+    return [tuple(experiments.from_text(word, count)) if word else () for word, count in zip(rows.right, rows.images)]
 
 
 def interval(rows: pd.DataFrame, minus: pd.DataFrame | None = None, level: float = 0.95) -> Interval:

@@ -20,11 +20,13 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from .. import glyphs
 from ..data import Split, digits, in_floats
 from ..device import seeded
+from ..engine.examples import as_index
 from ..extraction import features
 from ..models import backbone, head, input_of, unfreeze
 from ..training import fit, predict
@@ -56,8 +58,8 @@ class Letters:
     def __len__(self) -> int:
         return len(self.letters)
 
-    def __getitem__(self, which: Sequence[int]) -> Letters:
-        which = list(range(len(self)))[which] if isinstance(which, slice) else [int(i) for i in which]
+    def __getitem__(self, which: slice | ArrayLike) -> Letters:
+        which = np.arange(len(self))[as_index(which)].tolist()
         return Letters(*(tuple(part[i] for i in which) for part in (self.letters, self.names)), self.pictures[which])
 
     def __add__(self, other: Letters) -> Letters:

@@ -96,14 +96,14 @@ def low_rank(model: nn.Module, rank: int = RANK, seed: int = 0) -> nn.Module:
 
 def merged(model: nn.Module) -> nn.Module:
     """A copy with W + B A written in the place of W: as large and as fast as before, and nothing of the adapters left."""
-    model = copy.deepcopy(model)
-    for name, module in [*model.named_modules()]:
+    model, made = copy.deepcopy(model), {}
+    for name, module in [*model.named_modules(remove_duplicate=False)]:
         if parametrize.is_parametrized(module):  # remove_parametrizations would spoil the original: both are of one class
             kind, weight = type(module).__bases__[0], module.weight.detach().clone()
-            layer = kind.__new__(kind)  # the layer as it was before its weight had an adapter
-            layer.__dict__.update(module.__dict__)
-            del layer.parametrizations
-            layer.weight = nn.Parameter(weight)
+            layer = made.setdefault(id(module), kind.__new__(kind))  # the layer as it was before its weight had an adapter
+            layer.__dict__.update({key: part for key, part in module.__dict__.items() if key != "_modules"})
+            layer._modules = {key: part for key, part in module._modules.items() if key != "parametrizations"}
+            layer.weight = nn.Parameter(weight, module.parametrizations.weight.original.requires_grad)
             model.set_submodule(name, layer)
     return model
 

@@ -69,7 +69,12 @@ def pair_loss(vectors: Tensor, temperature: float = TEMPERATURE) -> Tensor:
         temperature: by which similarities (cosines, -1 to 1) are divided; the smaller, the more the nearest others count.
 
     Returns: the mean cross-entropy in nats; ln(2 N - 1) for vectors that are all alike.
+
+    Raises:
+        ValueError: they are no pairs.
     """
+    if len(vectors) % 2 or len(vectors) < 4:
+        raise ValueError(f"The vectors must be those of two views of each of at least two images, not {len(vectors)}.")
     unit, many = F.normalize(vectors, dim=1), len(vectors)
     scores = (unit @ unit.T / temperature).fill_diagonal_(-torch.inf)  # nobody is asked to recognise itself
     return F.cross_entropy(scores, torch.arange(many).roll(many // 2))

@@ -19,7 +19,7 @@ import torch
 
 from ..data import Files, Split, Task, draw
 from ..engine.validate import as_path, check_number, check_seed, files_in_words, shown
-from ..images import READ, images_below, in_threads, open_photograph
+from ..images import READ, in_threads, open_photograph
 from .downloads import progress_bar
 
 NAMES = {"train": "train training", "val": "val valid validation dev", "test": "test testing eval"}
@@ -196,7 +196,11 @@ def _rows_of_folder(root: Path) -> tuple[Path, list[tuple[Path, str, str]], list
         )
     rows, others, deep = [], Counter(), []
     for split, place in halves.items() if split_inside else (("", root),):
-        for kind in _subfolders(place):
+        kinds = _subfolders(place)
+        twice = [name for name, count in Counter(shown(kind.name) for kind in kinds).items() if count > 1]
+        if twice:  # as old archives unpack names in other alphabets
+            raise ValueError(f"{shown(place)} has folders that all read {twice[0]!r}, in no UTF-8: give them other names.")
+        for kind in kinds:
             images, odd = images_below(kind)
             others += odd
             rows += [(image, shown(kind.name), split) for image in images]
@@ -228,6 +232,32 @@ def _rows_of_folder(root: Path) -> tuple[Path, list[tuple[Path, str, str]], list
             f"({', '.join(sorted(READ))}) in it." + "".join(f" {note}" for note in notes)
         )
     return root, rows, notes
+
+
+def images_below(place: Path) -> tuple[list[Path], Counter]:
+    """The images in a folder and in the folders within it, in the order of their names, and the endings of other files.
+
+    Raises:
+        ValueError: one of the folders may not be read.
+    """
+    images, others, seen = [], Counter(), set()
+
+    def refuse(error: OSError):
+        raise ValueError(f"The folder {shown(error.filename)} cannot be read: {error.strerror}.") from error
+
+    for here, inside, names in os.walk(place, onerror=refuse, followlinks=True):
+        again = os.path.realpath(here) in seen  # a link to a folder above it
+        seen.add(os.path.realpath(here))
+        inside[:] = sorted(name for name in inside if not name.startswith((".", "__MACOSX")) and not again)
+        if again:
+            continue
+        for name in sorted(names):
+            ending = os.path.splitext(name)[1].lower()
+            if ending in READ and not name.startswith("."):
+                images.append(Path(here, name))
+            elif not name.startswith(".") and name not in ("Thumbs.db", "desktop.ini"):
+                others[ending or "without ending"] += 1
+    return images, others
 
 
 def _subfolders(place: Path) -> list[Path]:

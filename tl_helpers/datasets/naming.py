@@ -15,9 +15,10 @@ from ..engine.memory import to_device
 from ..engine.model_folder import known
 from ..engine.parts import Facts
 from ..engine.validate import as_path, shown
-from ..images import READ, images_below, in_threads, prepare
+from ..images import READ, in_threads, prepare
 from ..models import input_of
 from ..training import predict
+from .folders import images_below
 
 COLUMNS = ("file", "class", "probability", "below_threshold", "problem")
 CHUNK = 64  # photographs in the memory at once
@@ -41,7 +42,7 @@ def predictions(
         ValueError: there is no such folder, or no photograph in it.
     """
     root, facts = as_path(path), known(model, task, threshold)
-    files = [root] if root.is_file() else images_below(root)[0]
+    files = [root] if root.is_file() else images_below(root)[0] if root.exists() else []
     if not files:
         found = f"{shown(root)} holds no photographs ({', '.join(sorted(READ))})."
         raise ValueError(found if root.exists() else f"There is no file or folder {shown(root)}.")

@@ -114,6 +114,9 @@ def _inside(value, seen: set[int]):
         return value.co_code, value.co_names, _inside(value.co_consts, seen)
     if isinstance(value, MethodType):
         return _inside(value.__func__, seen), vars(value.__self__) if hasattr(value.__self__, "__dict__") else repr(value)
+    if isinstance(value, type):
+        mine = value.__module__ == "__main__"
+        return value.__qualname__, [_inside(part, seen) for part in vars(value).values() if mine and callable(part)]
     if isinstance(value, FunctionType):
         return [_inside(value.__code__, seen), *(_inside(part, seen) for part in _bound(value))]
     return (repr(value), vars(value)) if callable(value) and hasattr(value, "__dict__") else type(value)

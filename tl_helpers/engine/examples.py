@@ -64,13 +64,21 @@ def as_index(index) -> slice | np.ndarray:
     return index.astype(bool if index.dtype == bool else int)
 
 
-def check_dark(x) -> None:
-    """Raise a ValueError for images in bytes that are black to a network, as sklearn's digits (0 to 16) are when cast."""
-    if isinstance(x, Tensor) and x.dtype == torch.uint8 and len(x) and 0 < (most := int(x.max())) <= 16:
-        raise ValueError(
-            f"The brightest pixel of all training images is {most}, and white is 255: if {most} is white, give "
-            f"(images * (255 / {most})).round(), as uint8 again."
-        )
+def check_dark(train, val, test) -> None:
+    """Raise a ValueError for images in bytes that are black to a network, as sklearn's digits (0 to 16) are when cast.
+
+    Of those for validation and test it is said: they may be dark on purpose.
+    """
+    for what, split in (("training", train), ("validation", val), ("test", test)):
+        x = split.x
+        if isinstance(x, Tensor) and x.dtype == torch.uint8 and len(x) and 0 < (most := int(x.max())) <= 16:
+            words = (
+                f"The brightest pixel of all {what} images is {most}, and white is 255: if {most} is white, give "
+                f"(images * (255 / {most})).round(), as uint8 again."
+            )
+            if what == "training":
+                raise ValueError(words)
+            warnings.warn(words, stacklevel=4)
 
 
 def tell_copies(train, val, test) -> None:

@@ -188,7 +188,10 @@ def blocks(model: nn.Module) -> list[list[str]]:
         parts = list(groups.values())
     weights, last = dict(model.named_parameters()), {id(p) for p in classifier(model).parameters()}
     parts = [[name for name in part if id(weights[name]) not in last] for part in parts]
-    return [part for part in parts if part]
+    parts = [part for part in parts if part]
+    if len(parts) > 1 and all(weights[name].ndim < 2 for name in parts[-1]):  # a norm before the head, no block by itself
+        parts[-2:] = [parts[-2] + parts[-1]]
+    return parts
 
 
 def keep_frozen_still(model: nn.Module) -> None:

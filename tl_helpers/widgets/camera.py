@@ -20,9 +20,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..data import Split, Task
+from ..datasets.folders import images_below
 from ..engine.lite0 import NAMES
 from ..engine.validate import as_path, brief, check_kind, check_number, files_in_words, shown
-from ..images import images_below, open_photograph
+from ..images import open_photograph
 from ..models import backbone, head
 from ..results import Interval, mean_interval
 from ..training import fit, predict
@@ -324,9 +325,9 @@ class Camera(AnyWidget):
                 if new.exists() and not new.samefile(old):
                     raise ValueError(f"{shown(new)} is there already: take another name.")
                 old.rename(new)
-        for picture in self.pictures.values():
-            if picture.path and picture.path.parent.name == before:
-                picture.path = picture.path.parent.with_name(after) / picture.path.name
+            for picture in self.pictures.values():
+                if picture.path and picture.path.is_relative_to(old):  # it may lie in a folder within it
+                    picture.path = new / picture.path.relative_to(old)
 
     def _read_back(self) -> str:
         """The pictures that lie in the folder; and a sentence about them."""

@@ -173,8 +173,13 @@ def keep(
     """
     if label not in task.classes:
         raise ValueError(f"{task.name!r} has no class {label!r}; its classes are {', '.join(task.classes)}.")
-    y = torch.tensor([task.classes.index(label)])
-    train = Split(torch.cat([task.train.x, as_digit(ink)]), torch.cat([task.train.y, y]))
+    y, digit = torch.tensor([task.classes.index(label)]), as_digit(ink)
+    if not isinstance(task.train.x, Tensor) or (task.train.x.shape[1:], task.train.x.dtype) != (
+        digit.shape[1:],
+        digit.dtype,
+    ):
+        raise ValueError(f"A drawing is a picture of 1 x 28 x 28 in bytes, and {task.name!r} has {task.train.kind}.")
+    train = Split(torch.cat([task.train.x, digit]), torch.cat([task.train.y, y]))
     task = dataclasses.replace(task, train=train)
     seen = dataclasses.replace(task, val=task.val[:0], test=task.test[:0])
     several = models if isinstance(models, dict) else {"": models}
