@@ -253,7 +253,7 @@ def unfreeze(model: nn.Module, last: int | None = None, norms: bool = True) -> n
 
     Args:
         model: RawCNN or any timm model.
-        last: how many blocks, counted from the head; None for all. What a block is, timm says (`blocks` lists them).
+        last: how many blocks, counted from the head; None for all. `blocks` lists them, mostly as timm counts them.
         norms: False to leave the batch norms as they are, weights and statistics, which small batches may spoil.
 
     Raises:
