@@ -217,7 +217,7 @@ def test_tables_and_figures_show_the_stored_means(rows):
 def test_kernels_in_few_bits_are_drawn_with_what_is_then_right(body, task):
     model = tl.fit(tl.head(body, task), tl.features(body, task), progress=False).model
     coarse, fine = (lesson_14.in_bits(model, task.val, bits).alt for bits in (2, 8))
-    assert "2 bits: 3 steps" in coarse and "8 bits: 255 steps" in fine
+    assert "2 bits: 3 values" in coarse and "8 bits: 255 values" in fine
     right = tl.evaluate(lesson_14.rounded(model, 8), task.val).accuracy
     assert f"validation accuracy {right:.3f}" in fine
 

@@ -212,7 +212,7 @@ def in_words(name: str) -> str:
 
 
 def rounded(model: nn.Module, bits: int = 8) -> nn.Module:
-    """A copy of a model whose weights are rounded to 2 ** bits - 1 steps, evenly from -max to max in each output channel.
+    """A copy of a model whose weights are rounded to 2 ** bits - 1 values, evenly from -max to max in each output channel.
 
     Adapters are merged first. Biases and norms stay as they are: they are few.
 
@@ -239,7 +239,7 @@ def in_bits(model: nn.Module, split: Split, bits: int = 8) -> Figure:
     weights = [module.weight.numel() for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     size = math.ceil(sum(weights) * bits / 8) / 1000
     figure = plots.maps(first.weight[:9, 0], columns=9, size=0.75, titles=[""] * 9)
-    words = f"{bits} bits: {2**bits - 1} steps, {size:,.0f} kB of weights, validation accuracy {right:.3f}"
+    words = f"{bits} bits: {2**bits - 1} values, {size:,.0f} kB of weights, validation accuracy {right:.3f}"
     figure.set_figheight(figure.get_figheight() + 0.4)
     figure.axes[0].set_ylim(figure.get_figheight() - 0.4, -0.4)
     figure.axes[0].text(0.1, -0.15, words, fontsize=11, weight="bold")
