@@ -44,17 +44,26 @@ def other_results(monkeypatch):
 
     def other_photographs():
         frame, rng = load_photographs(), np.random.default_rng(0)
-        missed = [bytes(np.frombuffer(bytes.fromhex(r), np.uint8) & rng.integers(0, 256, len(r) // 2)) for r in frame.right]
+        missed = [
+            bytes(np.frombuffer(bytes.fromhex(r), np.uint8) & rng.integers(0, 256, len(r) // 2, np.uint8))
+            for r in frame.right
+        ]
         return frame.assign(right=[bits.hex() for bits in missed], trainable=frame.trainable + 1e6 * rng.random(len(frame)))
 
     def other_small():
         frame, rng = load_small(), np.random.default_rng(0)
-        missed = [bytes(np.frombuffer(bytes.fromhex(r), np.uint8) & rng.integers(0, 256, len(r) // 2)) for r in frame.right]
+        missed = [
+            bytes(np.frombuffer(bytes.fromhex(r), np.uint8) & rng.integers(0, 256, len(r) // 2, np.uint8))
+            for r in frame.right
+        ]
         return frame.assign(right=[bits.hex() for bits in missed], bytes=frame.bytes * (1 + 9 * rng.random(len(frame))))
 
     def other_names():
         frame, rng = load_names(), np.random.default_rng(0)
-        missed = [bytes(np.frombuffer(bytes.fromhex(r), np.uint8) & rng.integers(0, 256, len(r) // 2)) for r in frame.right]
+        missed = [
+            bytes(np.frombuffer(bytes.fromhex(r), np.uint8) & rng.integers(0, 256, len(r) // 2, np.uint8))
+            for r in frame.right
+        ]
         return frame.assign(test=frame.test * (0.6 + 0.3 * rng.random(len(frame))), right=[bits.hex() for bits in missed])
 
     def change():

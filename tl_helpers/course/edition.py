@@ -101,7 +101,7 @@ def slides(folder: Path) -> str:
     from nbconvert import HTMLExporter
     from nbformat import read, v4
 
-    files = {path.relative_to(ROOT / "notebooks"): path for path in _files(LESSONS) if path.name not in NOT_THEIRS}
+    files = {path.relative_to(ROOT / "notebooks"): path for path in _files(LESSONS) if path.name != "INSTRUCTOR.md"}
     exporter = HTMLExporter(raw_template=SLIDES)
 
     def page(name: Path, path: Path) -> bytes:
