@@ -367,6 +367,18 @@ def test_files_of_yours_are_read_and_never_deleted(tmp_path):
     browser.camera.close()
 
 
+def test_a_picture_in_a_folder_within_the_class_goes_with_a_new_name(tmp_path):
+    """Its path stayed the old one: deleted here, it came back with the next run."""
+    (tmp_path / "train" / "cup" / "more").mkdir(parents=True)
+    (tmp_path / "train" / "cup" / "more" / "camera-0001.jpg").write_bytes(picture(0, 0))
+    browser = Browser(folder=tmp_path)
+    browser.send("rename", **{"class": 2}, name="mug")
+    assert files(tmp_path) == ["train/mug/more/camera-0001.jpg"]
+    browser.send("delete", key=1)
+    assert files(tmp_path) == []
+    browser.camera.close()
+
+
 def test_a_name_whose_folder_is_there_already_is_refused(tmp_path):
     browser = Browser(folder=tmp_path)
     browser.take(0)

@@ -365,7 +365,7 @@ def test_a_dollar_in_a_name_is_a_dollar():
     for name in ("$5 or $10", "b$^$"):
         figure = plots.accuracies({name: [0.9, 0.8], "plain": [0.7, 0.6]}, n=100)
         figure.pixels()
-        labels = [text for text in figure.findobj(Text) if text.get_text() == name]
+        labels = [text for text in figure.findobj(Text) if text.get_text() == name and text.get_visible()]
         assert labels and not any(label.get_parse_math() for label in labels)
         plots.images(tl.digits(1).train[:1], [name]).pixels()
     figure = Figure()

@@ -175,6 +175,7 @@ def test_answers_in_one_row_are_those_of_one_draw():
         assert (mean_interval(row, 797), mean_interval(row, 797).covers) == (of_one, of_one.covers)
     assert mean_interval(right) == of_one  # True and False say by themselves what they are
     assert mean_interval([0, 1, 1]).covers.startswith("3 draws")
+    assert mean_interval([1.0, 1.0], 2).covers == "2 draws, 2 test images"  # accuracies, as far as one can see
 
 
 def test_draws_in_another_order_are_not_paired_by_their_places():

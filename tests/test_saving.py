@@ -619,6 +619,13 @@ def test_a_model_however_sure_is_calibrated():
     assert found[0][1] < tl.evaluate(model, vectors.val).loss
 
 
+def test_probabilities_of_nothing_are_not_calibrated():
+    model = tl.RawCNN()
+    model.forward = lambda x: torch.where(torch.arange(10) == 9, 0.0, -torch.inf).expand(len(x), 10)
+    with pytest.raises(ValueError, match="a probability of exactly 0"):
+        tl.calibrate(model, tl.digits(shots=2).val)
+
+
 def test_a_last_layer_with_an_adapter_is_not_divided():
     """Each part of it would be, and the product by the square."""
     task = tl.digits(shots=2)

@@ -803,5 +803,8 @@ def test_a_kept_drawing_changes_the_answer_and_can_be_forgotten():
     assert "no ink" in pad.pad.words and not pad.buttons[0].disabled
     with pytest.raises(ValueError, match="no class 'x'"):
         widgets.keep(first, task, widgets.drawn(widgets.SEVEN), "x")
+    for other in (tl.letters(), tl.features(tl.backbone("resnet10t.letters", pretrained=False), task, progress=False)):
+        with pytest.raises(ValueError, match="A drawing is a picture of 1 x 28 x 28 in bytes"):
+            widgets.keep(first, other, widgets.drawn(widgets.SEVEN), other.classes[3])
     one, more = widgets.keep(first, task, widgets.drawn(widgets.SEVEN), "3")
     assert len(more.train) == 51 and isinstance(one, nn.Module)

@@ -56,6 +56,8 @@ def calibrate(model: nn.Module, split: Split, device: str | None = None) -> nn.M
     check_order("The model", facts_of(model).classes, split.classes)
     check_outputs(model, split)
     logits = no_nan(scores(model, split, device)).double()
+    if not logits.isfinite().all():  # a logarithm of 0: how sure the model was is lost
+        raise ValueError("The model gives classes a probability of exactly 0: let it return logits or log_softmax instead.")
     if not isinstance(last := classifier(model), nn.Linear) or is_parametrized(last):
         raise ValueError(f"calibrate divides the weights of a last layer that is linear; this is a {type(last).__name__}.")
     if (logits.argmax(1) == split.y).all():

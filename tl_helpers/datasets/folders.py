@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 
 from ..data import Files, Split, Task, draw
+from ..engine.examples import DARK
 from ..engine.validate import as_path, check_number, check_seed, files_in_words, shown
 from ..images import READ, in_threads, open_photograph
 from .downloads import progress_bar
@@ -150,7 +151,7 @@ def folder(path: str | os.PathLike, *, val: float = 0.2, test: float = 0.2, seed
     if all(label.isdecimal() for label in classes) and max(map(int, classes)) <= len(classes):  # no years, say
         other = [(label, i) for i, label in enumerate(classes) if int(label) != i]  # as "10", which comes before "2"
         notes += ["Labels count the classes from 0: {0!r} has label {1}, not {0}.".format(*other[0])] if other else []
-    dark = sum(look[3].max() <= 16 for look in looks if not isinstance(look, str))  # bytes: of 12 bits in files of 16, say
+    dark = sum(look[3].max() <= DARK for look in looks if not isinstance(look, str))  # bytes: of 12 bits in files of 16, say
     notes += [f"Images that are nearly black all over: {dark}. Make them brighter if more is in them."] if dark else []
     near, pairs = _near(frame, looks)
     report = Report(frame.drop(columns=["path", "picture"]), copies, near, notes, pairs)

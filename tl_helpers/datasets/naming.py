@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..data import Files, Split, Task
 from ..device import device
+from ..engine.examples import DARK
 from ..engine.memory import to_device
 from ..engine.model_folder import known
 from ..engine.parts import Facts
@@ -73,5 +74,5 @@ def _rows(model: nn.Module, root: Path, files: list[Path], facts: Facts) -> Iter
             yield dict(zip(COLUMNS, (name, "", None, None, pixels)))
         else:
             share, best = (value.item() for value in next(shares).max(0))
-            dark = "is nearly black all over: make it brighter if more is in it." if pixels.max() <= 16 else ""
+            dark = "is nearly black all over: make it brighter if more is in it." if pixels.max() <= DARK else ""
             yield dict(zip(COLUMNS, (name, shown(facts.classes[best]), share, share < (facts.threshold or 0), dark)))

@@ -64,6 +64,9 @@ def as_index(index) -> slice | np.ndarray:
     return index.astype(bool if index.dtype == bool else int)
 
 
+DARK = 16  # of 255: what is nowhere brighter is black to a network
+
+
 def check_dark(train, val, test) -> None:
     """Raise a ValueError for images in bytes that are black to a network, as sklearn's digits (0 to 16) are when cast.
 
@@ -71,7 +74,7 @@ def check_dark(train, val, test) -> None:
     """
     for what, split in (("training", train), ("validation", val), ("test", test)):
         x = split.x
-        if isinstance(x, Tensor) and x.dtype == torch.uint8 and len(x) and 0 < (most := int(x.max())) <= 16:
+        if isinstance(x, Tensor) and x.dtype == torch.uint8 and len(x) and 0 < (most := int(x.max())) <= DARK:
             words = (
                 f"The brightest pixel of all {what} images is {most}, and white is 255: if {most} is white, give "
                 f"(images * (255 / {most})).round(), as uint8 again."

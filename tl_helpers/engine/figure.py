@@ -10,7 +10,6 @@ import matplotlib
 import matplotlib.figure
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.text import Text
 from PIL import Image
 
 
@@ -52,10 +51,12 @@ class Figure(matplotlib.figure.Figure):
 
     def draw(self, renderer) -> None:
         """As of matplotlib; but a name with two dollars stays one, where matplotlib would set mathematics between them."""
+        texts = [*self.texts]
         for axis in self.axes:
-            if axis.axison:  # its labels have their words only when they are asked for
-                axis.get_xticklabels(), axis.get_yticklabels()
-        for text in self.findobj(Text):
+            texts += [axis.title, *axis.texts, *(axis.get_legend().texts if axis.get_legend() else ())]
+            if axis.axison:  # else to ask for its ticks would make them, which takes 10 ms
+                texts += [axis.xaxis.label, axis.yaxis.label, *axis.get_xticklabels(), *axis.get_yticklabels()]
+        for text in texts:
             if "$" in text.get_text() and "mathdefault" not in text.get_text():  # as on a logarithmic axis
                 text.set_parse_math(False)
         super().draw(renderer)

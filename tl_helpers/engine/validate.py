@@ -63,7 +63,9 @@ def draws_of(values: Sequence[ArrayLike], n: int | None, level: float) -> np.nda
         check_listed("mean_interval", None if isinstance(values, str) else values, "numbers")
         values = values.detach().cpu() if hasattr(values, "detach") else values
         draws = np.stack([np.asarray(value, dtype=float) for value in values]) if len(values) else np.empty(0)
-        if draws.ndim == 1 and (np.asarray(values).dtype == bool or n == len(draws) > 1 and np.isin(draws, (0, 1)).all()):
+        kind = np.asarray(values).dtype.kind  # 1.0 in each of n draws of n images may be accuracies, 0 beside 1 are none
+        numbers_too = n == len(draws) and np.isin(draws, (0, 1)).all() and (kind in "iu" or 0 < draws.mean() < 1)
+        if draws.ndim == 1 and (kind == "b" or numbers_too):
             draws = draws[None]  # the answers of one draw
     except (TypeError, ValueError):
         raise ValueError("Give a list of numbers, or for each draw its answers to the same test images.") from None

@@ -169,17 +169,14 @@ def keep(
     Returns: the models with new heads, and the task with one more training image.
 
     Raises:
-        ValueError: there is no ink in the drawing, or the task has no such class.
+        ValueError: there is no ink in the drawing, or the task has no such class, or other pictures.
     """
     if label not in task.classes:
         raise ValueError(f"{task.name!r} has no class {label!r}; its classes are {', '.join(task.classes)}.")
-    y, digit = torch.tensor([task.classes.index(label)]), as_digit(ink)
-    if not isinstance(task.train.x, Tensor) or (task.train.x.shape[1:], task.train.x.dtype) != (
-        digit.shape[1:],
-        digit.dtype,
-    ):
+    x, y, digit = task.train.x, torch.tensor([task.classes.index(label)]), as_digit(ink)
+    if not isinstance(x, Tensor) or x.shape[1:] != digit.shape[1:] or x.dtype != digit.dtype:
         raise ValueError(f"A drawing is a picture of 1 x 28 x 28 in bytes, and {task.name!r} has {task.train.kind}.")
-    train = Split(torch.cat([task.train.x, digit]), torch.cat([task.train.y, y]))
+    train = Split(torch.cat([x, digit]), torch.cat([task.train.y, y]))
     task = dataclasses.replace(task, train=train)
     seen = dataclasses.replace(task, val=task.val[:0], test=task.test[:0])
     several = models if isinstance(models, dict) else {"": models}

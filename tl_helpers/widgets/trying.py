@@ -210,7 +210,7 @@ def _map(axis, bar, values: np.ndarray, span: float = 1.0) -> str:
 
 def _check_one_kind(rows: pd.DataFrame, keys: list[str], grid: str) -> None:
     """Raise a ValueError where rows that a figure would take for draws of one kind are of several."""
-    if rows.duplicated([*keys, "seed"]).any():
+    if rows.task.nunique() > 1 or rows.duplicated([*keys, "seed"]).any():
         raise ValueError(
             f"The grid {grid!r} has several tasks, networks or settings under one name, which must not be averaged: take "
             f"another grid, 'digits' say, or draw a part of tl.experiments.load({grid!r}) with tl.plots."
@@ -282,14 +282,14 @@ def explore(grid: str = "digits", epochs: int = 20) -> Widget:
         run = fit(RawCNN(seed=seed), task, lr=lr, seed=seed, epochs=epochs, progress=False)
         name = f"{shots} a class, rate {lr:.2g}, seed {seed}"
         around.clear()
-        last.update(name=name, model=run.model, images=task.train)
+        last.update(name=name, images=task.train)
         _add(runs, name, run)
         return f"Raw CNN, {name}: validation accuracy {run.history.val_accuracy.iloc[-1]:.2f}."
 
     def look(method, shots, lr, seed) -> str:
         if not last:
             return "Train first: the loss is drawn around the weights of the last run."
-        around["values"] = loss_around(last["model"], last["images"])
+        around["values"] = loss_around(runs[last["name"]].model, last["images"])
         return f"The loss on the {len(last['images'])} training digits around the weights of {last['name']}."
 
     return Widget(
