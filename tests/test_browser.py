@@ -458,7 +458,7 @@ def test_views_of_a_letter_and_bits_of_a_network_are_changed_by_keys(widgets):
     expect(cell.locator(".widget-html img")).to_have_attribute("alt", words)
     cell = show("bits")
     picture_changes(page, cell, lambda: press(page, cell, "bits", "ArrowLeft"))
-    assert "in 7 bits: 127 steps" in cell.locator("img").get_attribute("alt")
+    assert "in 7 bits: 127 values" in cell.locator("img").get_attribute("alt")
 
 
 @pytest.mark.slow
