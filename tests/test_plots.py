@@ -48,6 +48,10 @@ FIGURES = {
         lambda: plots.accuracies({"many": [0.7, 0.8, 0.9], "answers": [[0, 1], [1, 1]]}, n=None),
         r"\(3 draws; not other test images or 2 draws, 2 test images\)",
     ),
+    "accuracies of one draw and of three": (
+        lambda: plots.accuracies({"one": [0.5], "many": [0.7, 0.8, 0.9]}, n=100),
+        r"\(1 draw or 3 draws, 100 test images\)",
+    ),
     "accuracies on validation images": (
         lambda: plots.accuracies({"one": [0.5]}, n=100, images="validation images"),
         r"accuracy on the validation images, with 95% intervals \(1 draw, 100 validation images\)",

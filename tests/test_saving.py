@@ -162,7 +162,7 @@ def test_the_card_says_what_it_is_and_how_well_it_does(tmp_path):
     task, model = tl.digits(shots=2), tl.RawCNN()
     evaluation = tl.results.Evaluation(0.9, 0.3, 797)
     card = (tl.save(model, tmp_path / "model", task, evaluation=evaluation) / "README.md").read_text()
-    assert "**How sure it is**: not calibrated." in card
+    assert "**How sure it is**: not calibrated, so its probabilities may be too sure." in card
     model.facts = Facts((), 1.3)
     tl.save(model, tmp_path / "model", task, evaluation=evaluation, threshold=0.4)
     card = (tmp_path / "model" / "README.md").read_text()

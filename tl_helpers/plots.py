@@ -5,7 +5,8 @@ No figure says anything by colour alone, and each has a text that says what it s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -241,7 +242,13 @@ def intervals(axis, results: dict[str, Evaluation | Sequence], n: int | None = N
         axis.plot(middles[row], row, one.marker, color=one.color)
     axis.set_yticks(range(len(results)), list(results))
     axis.set(ylim=(len(results) - 0.4, -0.7))
-    return "; ".join(texts), " or ".join(covers)
+    return "; ".join(texts), _either(covers)
+
+
+def _either(covers: Iterable[str]) -> str:
+    """What intervals cover, in words: "1 draw or 3 draws, 797 test images"."""
+    heads, tails = zip(*(re.match("([^,;]*)(.*)", cover).groups() for cover in covers))
+    return " or ".join(heads) + tails[0] if len(set(tails)) == 1 else " or ".join(covers)
 
 
 def _within(found: Sequence[float], values: Sequence[float]) -> tuple[float, ...]:
@@ -287,7 +294,7 @@ def lines(
         ticks = ticks[:: 1 + (len(ticks) > 8)]  # more would not fit beside each other
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.minorticks_off()
-    covers = " or ".join(covers)
+    covers = _either(covers) if covers else ""
     axis.set(xlabel=f"{x}\nbands: 95% intervals, {covers}" if covers else x, ylabel=y)
     if by is not None:
         axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

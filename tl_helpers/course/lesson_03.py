@@ -104,9 +104,9 @@ def last_epochs(runs: dict[str, Run]) -> pd.DataFrame:
     for name, run in runs.items():
         losses, third = run.history[["loss", "val_loss"]], len(run.history) // 3
         rows[name] = {
-            "training loss, a third in": losses.loss.iloc[third],
+            "training loss, after a third": losses.loss.iloc[third],
             "training loss, end": losses.loss.iloc[-1],
-            "validation loss, a third in": losses.val_loss.iloc[third],
+            "validation loss, after a third": losses.val_loss.iloc[third],
             "validation loss, lowest": losses.val_loss.min(),
             "validation loss, end": losses.val_loss.iloc[-1],
         }

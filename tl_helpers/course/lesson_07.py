@@ -122,9 +122,10 @@ def under_shift(kind: str = "rotation") -> Figure:
     """Accuracy against the strength of a shift, at ten labels per class; strength 0 is the test images as they are."""
     ten = rows(shots=10)
     ten = ten[ten.method.isin(FIVE_METHODS)]
-    parts = [ten.assign(strength=0, accuracy=ten.test)]
-    parts += [ten.assign(strength=s, accuracy=ten[f"{kind} {s}"]) for s in STRENGTHS]
-    return plots.lines(pd.concat(parts), "strength", by="method", n=test_images("digits"))
+    x = f"strength of the shift ({kind})"
+    parts = [ten.assign(**{x: 0}, accuracy=ten.test)]
+    parts += [ten.assign(**{x: s}, accuracy=ten[f"{kind} {s}"]) for s in STRENGTHS]
+    return plots.lines(pd.concat(parts), x, by="method", n=test_images("digits"))
 
 
 def against_labels() -> Figure:

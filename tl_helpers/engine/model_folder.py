@@ -100,15 +100,17 @@ def build(config: dict) -> nn.Module:
 def card(model: nn.Module, config: dict, task, evaluation: Evaluation | None) -> str:
     """The model card, in Markdown, with the few lines at its head that the Hugging Face hub reads."""
     wanted, kept = input_of(model), config["tl_helpers"]
-    sure = f"calibrated, temperature {kept['temperature']:.2f}" if kept["temperature"] else "not calibrated"
+    sure = "not calibrated, so its probabilities may be too sure"
+    sure = f"calibrated, temperature {kept['temperature']:.2f}" if kept["temperature"] else sure
     sure += f'; a probability below {kept["threshold"]:.2f} counts as "I do not know"' if kept["threshold"] else ""
     tag, learned = config["pretrained_cfg"].get("tag"), "not told"
+    prepared = f", images prepared as for timm's weights {tag}" if tag else ""
     if isinstance(task, Task):
         counts = zip(task.classes, task.train.y.bincount(minlength=len(task.classes)).tolist())
         counts = ", ".join(f"{name} {n}" for name, n in counts)
         learned = f"{task.name}: {len(task.train)} training images ({counts})"
     lines = [
-        f"**What it is**: {config['architecture']}{f', prepared as {tag} weights are' if tag else ''}; "
+        f"**What it is**: {config['architecture']}{prepared}; "
         f"{count_parameters(model)[1]:,} parameters; saved on {time.strftime('%Y-%m-%d')}.",
         f"**It tells apart** {config['num_classes']} classes: {', '.join(config['label_names'])}.",
         f"**Trained on**: {learned}.",
