@@ -273,3 +273,18 @@ def test_masters_are_a_copy_so_that_nobody_changes_them_for_others():
     images, labels, _ = tl.glyphs.masters(8)
     images.zero_(), labels.zero_()
     assert tl.glyphs.masters(8)[0].any() and tl.glyphs.masters(8)[1].any()
+
+
+def test_tasks_that_are_not_prepared_alike_are_not_joined():
+    task = tl.digits(1)
+    splits = [Split(split.x, split.y, prepared=True) for split in (task.train, task.val, task.test)]
+    ready = Task("ready", task.classes, *splits)
+    joined = tl.data.join_tasks(ready, ready)
+    assert joined.train.prepared and len(joined.train) == 20
+    raw = Task("raw", task.classes, *(Split(split.x, split.y, prepared=False) for split in splits))
+    vectors = tl.features(tl.RawCNN(), task)
+    others = tl.features(tl.RawCNN(seed=1), task)
+    assert tl.data.join_tasks(vectors, vectors).train.body == vectors.train.body != {}
+    for other in ((ready, raw), (vectors, others)):
+        with pytest.raises(ValueError, match="prepared alike, and vectors be made by one backbone"):
+            tl.data.join_tasks(*other)

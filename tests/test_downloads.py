@@ -405,6 +405,14 @@ def test_prefetch_of_what_is_there_needs_no_network(tmp_path, monkeypatch, capsy
     assert code == 0 and text.startswith("All that is asked for is there")
 
 
+def test_prefetch_of_weights_that_came_with_the_course_or_that_nobody_has(capsys):
+    for name in ("resnet10t.letters", "convnext_atto_p2.letters", "tf_efficientnet_lite0.in1k"):
+        code, text = prefetch(capsys, "--only", name)
+        assert code == 0 and text.startswith("All that is asked for is there"), text
+    code, text = prefetch(capsys, "--only", "resnet18.nope")
+    assert code == 1 and text.startswith("timm has no model 'resnet18.nope'. Did you mean ")
+
+
 @pytest.mark.slow
 def test_weights_come_through_the_hub_whole_or_not_at_all(server, tmp_path):
     """The hub played by our server: cut off, damaged, gone; then well, and carried to another folder."""

@@ -221,6 +221,23 @@ def test_a_checkpoint_of_norms_that_moved_is_not_one_of_norms_that_keep_still(ta
         fit(task, tl.freeze(tl.RawCNN(norm="batch")), checkpoint=tmp_path / "x", epochs=1)
 
 
+def test_a_checkpoint_of_what_the_layers_do_not_show_is_refused(task, tmp_path):
+    net = lambda rate: tl.backbone("resnet10t.letters", classes=10, drop_rate=rate)
+    fit(task, net(0.0), checkpoint=tmp_path / "x", epochs=1)
+    with pytest.raises(ValueError, match=r"x holds another training \(another layers\)"):
+        fit(task, net(0.5), checkpoint=tmp_path / "x", epochs=1)
+    fit(task, net(0.0), checkpoint=tmp_path / "x", epochs=1)
+    fit(task, checkpoint=tmp_path / "y", epochs=1, seed=2**60)
+    with pytest.raises(ValueError, match=r"y holds another training \(another seed\)"):
+        fit(task, checkpoint=tmp_path / "y", epochs=1, seed=2**60 + 1)
+
+
+def test_half_precision_is_refused_in_the_same_words_with_a_checkpoint(task, tmp_path):
+    for where in (None, tmp_path / "x"):
+        with pytest.raises(ValueError, match="The model cannot take 'digits"):
+            fit(task, tl.RawCNN().bfloat16(), checkpoint=where, epochs=1)
+
+
 def test_a_checkpoint_of_images_fed_otherwise_is_refused(task, tmp_path):
     fit(task, tl.RawCNN(), checkpoint=tmp_path / "x", epochs=1)
     misfed = tl.RawCNN()

@@ -30,6 +30,22 @@ def test_features_are_a_task_of_what_the_backbone_makes_of_each_image(body):
     assert torch.allclose(vectors.train.x[:1], by_hand, atol=1e-5)
 
 
+def test_an_augmentation_that_works_in_place_changes_nothing_but_its_own_view(body):
+    task = tl.digits(shots=2)
+    pixels = torch.nn.functional.pad(task.train.x / 255, (2, 2, 2, 2))
+    floats = tl.Task("floats", task.classes, *[tl.Split(pixels, task.train.y, prepared=True)] * 3)
+    within = lambda x, generator: x.add_(0.1).clamp_(0, 1)
+    apart = lambda x, generator: (x + 0.1).clamp(0, 1)
+    before = pixels.clone()
+    found, wanted = (tl.features(body, floats, views=3, augment=how).train.x for how in (within, apart))
+    assert torch.equal(pixels, before) and torch.equal(found, wanted)
+
+
+def test_a_backbone_of_another_precision_is_said(body):
+    with pytest.raises(ValueError, match="^The backbone cannot take these images: "):
+        tl.features(tl.RawCNN().double(), tl.digits(shots=1))
+
+
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_050", "vit_tiny_patch16_224", "convnext_atto"])
 def test_a_head_on_features_answers_as_the_whole_model_does(name):
     task = tl.digits(shots=1)

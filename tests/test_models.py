@@ -444,6 +444,28 @@ def test_layer_decay_slows_the_blocks_towards_the_input():
         assert [group["lr"] for group in plain] == [0.1, 0.1] and plain[1]["weight_decay"] == 0
 
 
+def test_layer_decay_is_refused_where_nobody_knows_the_blocks():
+    class Own(nn.Sequential):
+        pretrained_cfg = tl.RawCNN.pretrained_cfg
+
+    for model in (Own(nn.Flatten(), nn.Linear(784, 10)), models.Heads(tl.backbone("resnet10t.letters"), [10, 2])):
+        assert models.parameter_groups(model, 0.1, 0.01)
+        with pytest.raises(ValueError, match="nobody knows the blocks of a (Own|Heads)"):
+            models.parameter_groups(model, 0.1, 0.01, layer_decay=0.5)
+
+
+@pytest.mark.parametrize("arguments", [{"global_pool": "foo"}, {"features_only": True}, {"act_layer": "nope"}])
+def test_arguments_that_make_no_classifier_are_said(arguments):
+    with pytest.raises(ValueError, match="^(timm cannot make 'resnet18' with|With) .*" + next(iter(arguments))):
+        tl.backbone("resnet18", pretrained=False, **arguments)
+
+
+def test_what_cannot_be_fetched_is_said_without_its_weights_too(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ConnectionError, match="What 'hf-hub:nobody/nothing' is, is not on this machine"):
+        tl.backbone("hf-hub:nobody/nothing", pretrained=False, cache_dir=tmp_path)
+
+
 def test_a_model_knows_its_own_input():
     wanted = models.input_of(tl.backbone("resnet18", pretrained=False))
     assert wanted.size == (3, 224, 224) and wanted.mean == pytest.approx((0.485, 0.456, 0.406))

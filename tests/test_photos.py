@@ -815,6 +815,14 @@ def test_sixteen_bits_are_the_same_picture_in_every_format(tmp_path):
     assert found[0].max() == 78 and all((other == found[0]).all() for other in found)
 
 
+def test_a_picture_of_floats_is_the_same_in_every_format(tmp_path):
+    ramp = Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8))
+    ramp.save(tmp_path / "ramp.tif")
+    ramp.save(tmp_path / "ramp.pfm", format="PPM")
+    tif, pfm = (np.asarray(open_photograph(tmp_path / f"ramp.{ending}")) for ending in ("tif", "pfm"))
+    assert tif.max() == 255 and (tif == pfm).all()
+
+
 def test_other_chess_signs_are_not_taken_for_those_asked_for(tmp_path):
     from tl_helpers.datasets.signs import chess_signs
 

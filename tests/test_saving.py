@@ -172,6 +172,43 @@ def test_the_card_says_what_it_is_and_how_well_it_does(tmp_path):
     assert "**The photographs**" not in card
 
 
+def test_the_card_counts_no_views_as_images_and_rounds_no_threshold_away(tmp_path):
+    task, body = tl.digits(2), tl.backbone("resnet10t.letters")
+    vectors = tl.features(body, task, views=3, augment=tl.glyphs.augment)
+    model = tl.fit(tl.head(body, task), vectors, epochs=1, progress=False).model
+    card = (tl.save(model, tmp_path / "m", vectors, threshold=0.996) / "README.md").read_text()
+    assert "60 vectors of training images" in card and "below 0.996 counts" in card
+
+
+def test_dropout_is_kept(tmp_path):
+    model = timm.create_model("resnet10t", num_classes=3, drop_rate=0.5)
+    assert tl.load(tl.save(model, tmp_path / "m", CLASSES)).drop_rate == 0.5
+    model = tl.backbone("resnet10t.letters", classes=3)
+    assert tl.load(tl.save(model, tmp_path / "n", CLASSES)).drop_rate == 0.0
+    model.drop_rate = 0.25
+    assert tl.load(tl.save(model, tmp_path / "n", CLASSES)).drop_rate == 0.25
+
+
+def test_two_heads_are_not_saved_as_one_model(tmp_path):
+    model = tl.models.Heads(tl.backbone("resnet10t.letters"), [2, 1])
+    for keep in (tl.save, lambda *given: tl.export(given[0], tmp_path / "m.onnx", given[2])):
+        with pytest.raises(ValueError, match="Only RawCNN and timm's models can be saved and exported; this is a Heads"):
+            keep(model, tmp_path / "h", CLASSES)
+
+
+def test_a_table_goes_into_a_pipe_and_through_a_link(tmp_path):
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "red.png")
+    model = str(tl.save(tl.RawCNN(classes=3), tmp_path / "m", CLASSES))
+    (tmp_path / "link.csv").symlink_to(tmp_path / "target.csv")
+    assert main(["predict", model, str(tmp_path / "red.png"), "--to", str(tmp_path / "link.csv")]) == 0
+    assert (tmp_path / "link.csv").is_symlink() and (tmp_path / "target.csv").read_text().startswith("file,class")
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE, text=True) as reader:
+        assert main(["predict", model, str(tmp_path / "red.png"), "--to", str(tmp_path / "pipe")]) == 0
+        assert reader.communicate(timeout=60)[0].startswith("file,class")
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_the_card_says_whose_photographs_a_model_learned_from(tmp_path):
     task = dataclasses.replace(tl.digits(shots=2), report="somebody's pictures (CC BY-NC-SA 4.0)")
     vectors = tl.features(tl.RawCNN(), task)

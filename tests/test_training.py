@@ -460,3 +460,13 @@ def test_progress_in_a_notebook_is_one_output_that_ends_as_a_line_of_text(task, 
 def test_a_split_is_checked():
     with pytest.raises(ValueError, match="3 examples and 2 labels"):
         Split(torch.zeros(3, 4), torch.zeros(2))
+
+
+def test_of_no_pictures_an_architecture_of_one_size_has_no_answers():
+    model = tl.backbone(
+        "swin_tiny_patch4_window7_224", classes=2, pretrained=False, img_size=32, depths=(1, 1), num_heads=(1, 2)
+    )
+    none = tl.Split(torch.zeros(0, 3, 32, 32, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64))
+    assert tl.predict(model, none).shape == (0, 2)
+    with pytest.raises(ValueError, match="(?i)0 examples|no examples"):
+        tl.calibrate(model, none)

@@ -37,7 +37,7 @@ def prefetch(options) -> int:
     from .datasets.photos import NEEDS, SOURCES, WEIGHTS, get, missing
     from .device import cache_folder, hub_cache
     from .engine.validate import shown
-    from .engine.weights import DATA
+    from .engine.weights import DATA, check_name
 
     home = options.to or cache_folder()
     cache = options.to / "hf" / "hub" if options.to else hub_cache()
@@ -50,8 +50,10 @@ def prefetch(options) -> int:
     for name in dict.fromkeys(name for names in needed for name in names):
         if name in SOURCES and missing(name, home / SOURCES[name].place):
             sizes[name] = SOURCES[name].megabytes
-        elif name not in SOURCES and not _whole_weights(name, cache):
-            sizes[name] = WEIGHTS.get(name, 0)
+        elif name not in SOURCES:
+            check_name(name)
+            if not _whole_weights(name, cache):
+                sizes[name] = WEIGHTS.get(name, 0)
     if sizes:
         listed = ", ".join(f"{name} ({size or 'unknown'} MB)" for name, size in sizes.items())
         print(f"To fetch: {listed}; in all {sum(sizes.values())} MB.", flush=True)
@@ -62,7 +64,7 @@ def prefetch(options) -> int:
             from .models import backbone
 
             backbone(name, **({"cache_dir": cache} if cache else {}))
-            if not _whole_weights(name, cache):
+            if _whole_weights(name, cache) is False:
                 raise ConnectionError(f"The weights of {name!r} came damaged and are deleted; run the same command again.")
         print(f"{name}: there, and whole.", flush=True)
     home = shown(home)
@@ -70,18 +72,24 @@ def prefetch(options) -> int:
     return 0
 
 
-def _whole_weights(name: str, cache: Path | None) -> bool:
-    """Whether the weights of a timm model are in the cache, and whole; damaged ones are deleted."""
+def _whole_weights(name: str, cache: Path | None) -> bool | None:
+    """Whether the weights of a timm model are in the cache, and whole; damaged ones are deleted.
+
+    True of those that came with the course (to load them tells whether they are whole); None where nobody but timm knows.
+    """
     from safetensors import SafetensorError, safe_open
 
-    from .engine.weights import weights_file
+    from .engine import lite0
+    from .engine.weights import LETTERS, weights_file
 
+    if name in {f"{ours}.letters" for ours in LETTERS} or name in lite0.NAMES and lite0.packaged_file():
+        return True
     try:
         found = weights_file(name, cache)
     except ConnectionError:
         return False
     if found is None:
-        return False
+        return None
     file = Path(found).resolve()
     try:
         with safe_open(file, "pt"), open(file, "rb") as opened:  # the first looks whether it is as long as its head says
@@ -171,7 +179,10 @@ def predict(options) -> int:
 
     rows = naming.predictions(saving.load(options.model), options.folder, threshold=options.threshold)
     named = broken = 0
-    part = options.to and options.to.with_name(f"{options.to.name}.part")  # half a table must not pass for a whole one
+    to = options.to and options.to.resolve()  # where a link leads
+    part = to and to.with_name(f"{to.name}.part")  # half a table must not pass for a whole one
+    if to and to.exists() and not to.is_file():  # a pipe, or /dev/null
+        part = to
     out = open(part, "w", newline="", encoding="utf-8") if part else contextlib.nullcontext(sys.stdout)
     with out as file:
         writer = csv.DictWriter(file, naming.COLUMNS)
@@ -189,7 +200,8 @@ def predict(options) -> int:
                 }
             writer.writerow(row)
     if part:
-        os.replace(part, options.to)
+        if part != to:
+            os.replace(part, to)
         print(f"Written: {shown(options.to)}: {named:,} photographs named, {broken:,} could not be read.")
     return 0 if named else 1
 

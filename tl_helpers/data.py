@@ -275,9 +275,12 @@ def join_tasks(first: Task, second: Task) -> Task:
     kinds = {split.kind for pair in pairs for split in pair}
     if len(kinds) > 1 or kinds == {"photographs"} or not all(map(len, pairs[0])):
         raise ValueError(f"Both tasks need training images of one size, in tensors; not {' and '.join(sorted(kinds))}.")
+    if any(a.prepared != b.prepared or a.body != b.body for a, b in pairs):
+        raise ValueError("Both tasks must be prepared alike, and vectors be made by one backbone.")
     most = max(map(len, pairs[0]))
     pairs[0] = [split[np.arange(most) % len(split)] for split in pairs[0]]
-    splits = (Split(torch.cat([a.x, b.x]), torch.cat([a.y, b.y + len(first.classes)])) for a, b in pairs)
+    y = lambda a, b: torch.cat([a.y, b.y + len(first.classes)])
+    splits = (Split(torch.cat([a.x, b.x]), y(a, b), prepared=a.prepared, body=a.body) for a, b in pairs)
     return Task(f"{first.name} and {second.name}", first.classes + second.classes, *splits)
 
 

@@ -55,20 +55,23 @@ def features(
     generator = torch.Generator().manual_seed(check_seed(seed))
     if task.train.are_vectors:
         raise ValueError(f"{task.name!r} is a task of vectors already; features wants images.")
-    wanted = "a whole number from 1, and above 1 it needs augment, tl.glyphs.augment for example"
-    check_number("views", views, wanted, 1, 1 if augment is None else math.inf, whole=True)
+    rule = "a whole number from 1, and above 1 it needs augment, tl.glyphs.augment for example"
+    check_number("views", views, rule, 1, 1 if augment is None else math.inf, whole=True)
     check_choice("progress", progress, (True, False))
     where = find_device(device)
     body = to_device(body, where)
     many, marks = sum(map(len, (task.train, task.val, task.test))), checksums_before_head(body)
+    wanted = input_of(body)
     bar = Progress(many, shown=progress and isinstance(task.train.x, Files))
 
-    def of_batch(x: Tensor) -> Tensor:  # of none as well, which architectures of one fixed size do not take
-        return before_head(body, x) if len(x) else before_head(body, x.new_zeros(1, *x.shape[1:]))[:0]
+    def of_batch(x: Tensor) -> Tensor:
+        try:
+            return before_head(body, wanted.normalise(x))
+        except (RuntimeError, TypeError) as error:
+            raise ValueError(f"The backbone cannot take these images: {error}") from error
 
     def vectors(split: Split, views: int = 1) -> Split:
         """Photographs go through in chunks, so that never more than a chunk of them is held in the memory."""
-        wanted = input_of(body)
         chunks = [split]
         if isinstance(split.x, Files) and len(split):
             chunks = [split[start : start + CHUNK] for start in range(0, len(split), CHUNK)]
@@ -76,8 +79,8 @@ def features(
         for chunk in chunks:
             pixels = prepare(chunk, wanted)
             for view, into in enumerate(found):
-                version = augmented(augment, in_floats(pixels), generator) if view else pixels
-                into.append(predict_logits(body, lambda x: of_batch(wanted.normalise(x)), version).cpu())
+                version = augmented(augment, in_floats(pixels).clone(), generator) if view else pixels
+                into.append(predict_logits(body, of_batch, version).cpu())
             bar.update(len(chunk))
         return Split(torch.cat([part for parts in found for part in parts]), split.y.repeat(views), body=marks)
 

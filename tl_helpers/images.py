@@ -147,7 +147,8 @@ def in_rgb(image: Image) -> Image:
     from PIL import Image, ImageOps
 
     image.load()
-    sixteen = image.mode.startswith("I;16") or image.format == "PPM"  # where Pillow makes 32 bits of them
+    deep = (image.mode, image.format) == ("I", "PPM")  # where Pillow makes 32 bits of 16
+    sixteen = deep or image.mode.startswith("I;16")
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):  # convert("RGB") would cut at 255
         values = np.asarray_chkfinite(image, dtype=np.float64)

@@ -6,7 +6,6 @@ Lessons 02 to 06 open this file. timm is imported where it is used, since import
 from __future__ import annotations
 
 import copy
-import difflib
 import math
 from collections.abc import Sequence
 
@@ -18,7 +17,7 @@ from .data import InputConfig, Task
 from .device import seeded
 from .engine.parts import Facts, blocks, check_parts, classifier, keep_frozen_still, spared_by_decay, uncompiled
 from .engine.validate import check_choice, check_kind, check_number, check_seed
-from .engine.weights import DATA, LETTERS, PREFETCH, create, create_pretrained, register, weights_file  # noqa: F401
+from .engine.weights import DATA, LETTERS, PREFETCH, check_name, create, create_pretrained, register, weights_file  # noqa: F401
 
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "gelu": nn.GELU, "none": nn.Identity}
 POOLINGS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
@@ -126,9 +125,6 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
 
     Weights are kept where Hugging Face's library keeps them, or below TL_HOME if that is set (and HF_HOME is not).
     """
-    import timm
-
-    register()
     if "in_chans" in arguments:
         raise ValueError("Leave in_chans out: every model takes grey and colour images here, brought to its own channels.")
     if "num_classes" in arguments:
@@ -137,14 +133,7 @@ def backbone(name: str, classes: int = 0, pretrained: bool = True, seed: int = 0
     check_number("classes", classes, "a whole number from 0", 0, whole=True)
     check_choice("pretrained", pretrained, (True, False))
     check_seed(seed)
-    if ":" not in name:  # "hf-hub:..." and the like are found elsewhere than in timm's own list
-        tagged = timm.list_pretrained()
-        if not timm.is_model(name) or "." in name and name not in tagged:
-            near = difflib.get_close_matches(name, timm.list_models() + tagged, n=3)
-            hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-            raise ValueError(f"timm has no model {name!r}.{hint}")
-        if pretrained and not timm.models.is_model_pretrained(name):
-            raise ValueError(f"timm has no pretrained weights for {name!r}; pass pretrained=False for random ones.")
+    check_name(name, pretrained)
     loaded = create_pretrained(name, arguments).state_dict() if pretrained else {}
     with seeded(seed):
         model = create(name, arguments, num_classes=0)
@@ -296,6 +285,9 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float, layer_dec
         return [group for group in groups if group["params"]]
     check_number("layer_decay", layer_decay, "None, or a number above 0 and up to 1", math.ulp(0), 1)
     from timm.optim import param_groups_layer_decay
+
+    if not hasattr(model, "get_classifier"):
+        raise ValueError(f"layer_decay takes timm's models and RawCNN: nobody knows the blocks of a {type(model).__name__}.")
 
     groups = param_groups_layer_decay(model, weight_decay, no_weight_decay_list=spared, layer_decay=layer_decay)
     return [{**group, "lr": lr * group["lr_scale"]} for group in groups]

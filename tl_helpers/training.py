@@ -61,7 +61,7 @@ def fit(
 
     A script started by `torchrun --nproc_per_node N script.py` trains in N processes (on N GPUs, where there are), on
     any number of machines: each takes its share of every batch, and every process returns the same run. Where the memory
-    does not hold a batch, the gradients of parts of it are added up.
+    of a single process does not hold a batch, the gradients of parts of it are added up.
 
     Args:
         model: takes images (float32, N x C x H x W) and returns logits or log-probabilities (N x classes).
@@ -79,7 +79,8 @@ def fit(
         seed: of the order of the data, dropout and augmentation. The same seed, CPU and number of threads: the same weights.
         device: None for the best one here, or "cpu", "cuda", "mps".
         checkpoint: a file to save each finished epoch to, and to go on from if it exists: to the same weights, on a CPU bit
-            for bit, as if nothing had stopped the training.
+            for bit, as if nothing had stopped the training. That of another training is refused; what `augment` reads from
+            lists and dicts is not compared.
         progress: show a bar. The stop button or Ctrl-C keeps the finished epochs and returns them.
 
     Raises:

@@ -16,7 +16,7 @@ from torch import nn
 
 from ..data import Files, Task
 from ..models import input_of
-from .parts import at_rest
+from .parts import at_rest, attributes
 from .validate import brief, check_choice, check_number, check_seed
 
 
@@ -74,9 +74,10 @@ class Settings:
 
     def recipe(self, model: nn.Module, task: Task, device: torch.device) -> dict[str, str | float | None]:
         """What decides how a training goes, as plain values: two trainings of one recipe are the same training."""
-        plain = {k: v if v is None or isinstance(v, str) else float(v) for k, v in vars(self).items() if k != "augment"}
+        plain = {name: value for name, value in vars(self).items() if name != "augment"}
         learns = torch.tensor([w.requires_grad for w in model.parameters()] + [at_rest(part) for part in model.modules()])
-        plain |= {"model": _fingerprint(learns, *model.state_dict().values()), "layers": str(model), "device": device.type}
+        plain |= {"model": _fingerprint(learns, *model.state_dict().values()), "device": device.type}
+        plain["layers"] = f"{model} {attributes(model)}"
         plain["input"] = None if task.train.are_vectors else repr(input_of(model))
         plain |= {"data": _fingerprint(task.train.x, task.train.y), "validation data": _fingerprint(task.val.x, task.val.y)}
         return plain | {"augment": None if self.augment is None else described(self.augment)}
@@ -143,7 +144,7 @@ def _fingerprint(*parts: torch.Tensor | Files) -> str:
         if isinstance(part, Files):
             found.update(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in part))
         else:
-            found.update(part.detach().cpu().contiguous().numpy().tobytes())
+            found.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return found.hexdigest()[:12]
 
 

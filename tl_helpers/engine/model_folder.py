@@ -53,10 +53,12 @@ def config_of(model: nn.Module, facts: Facts) -> dict:
     """What it takes besides the weights, as JSON holds it, in the layout of timm's models on the hub."""
     raw = isinstance(model, RawCNN)
     own = dict(getattr(model, "pretrained_cfg", None) or {})
-    arguments = own.pop("model_args", {})
+    arguments = own.pop("model_args", None) or {}
+    if getattr(model, "drop_rate", 0):  # timm notes it there only, and it may be set later
+        arguments = {**arguments, "drop_rate": model.drop_rate}
     arguments = {name: value.item() if isinstance(value, np.generic) else value for name, value in arguments.items()}
     architecture = "RawCNN" if raw else own.pop("architecture", None)
-    if architecture is None:
+    if architecture is None or not hasattr(model, "num_features"):
         raise ValueError(f"Only RawCNN and timm's models can be saved and exported; this is a {type(model).__name__}.")
     sources = ("url", "file", "hf_hub_id", "hf_hub_filename", "source", "custom_load", "num_classes", "state_dict")
     own = {name: value for name, value in own.items() if value is not None and name not in sources}
@@ -102,13 +104,16 @@ def card(model: nn.Module, config: dict, task, evaluation: Evaluation | None) ->
     wanted, kept = input_of(model), config["tl_helpers"]
     sure = "not calibrated, so its probabilities may be too sure"
     sure = f"calibrated, temperature {kept['temperature']:.2f}" if kept["temperature"] else sure
-    sure += f'; a probability below {kept["threshold"]:.2f} counts as "I do not know"' if kept["threshold"] else ""
+    if threshold := kept["threshold"]:
+        least = f"{threshold:.2f}" if threshold < 0.99 else f"{threshold:g}"  # not rounded to 1
+        sure += f'; a probability below {least} counts as "I do not know"'
     tag, learned = config["pretrained_cfg"].get("tag"), "not told"
     prepared = f", images prepared as for timm's weights {tag}" if tag else ""
     if isinstance(task, Task):
         counts = zip(task.classes, task.train.y.bincount(minlength=len(task.classes)).tolist())
         counts = ", ".join(f"{name} {n}" for name, n in counts)
-        learned = f"{task.name}: {len(task.train)} training images ({counts})"
+        kind = "vectors of training images" if task.train.are_vectors else "training images"  # augmented views count
+        learned = f"{task.name}: {len(task.train)} {kind} ({counts})"
     lines = [
         f"**What it is**: {config['architecture']}{prepared}; "
         f"{count_parameters(model)[1]:,} parameters; saved on {time.strftime('%Y-%m-%d')}.",

@@ -101,6 +101,13 @@ def checksums_before_head(model: nn.Module) -> dict[str, int]:
     return {name: checksum(values) for name, values in named if id(values) not in head}
 
 
+def attributes(model: nn.Module) -> list[tuple[str, bool | int | float | str]]:
+    """The plain values that a model's parts hold, as timm's `drop_rate`: much of it decides and is not in `str(model)`."""
+    named = [item for part in model.modules() for item in sorted(vars(part).items())]
+    apart = ("training", "grad_checkpointing")  # which decide nothing here
+    return [(name, value) for name, value in named if name not in apart and isinstance(value, (bool, int, float, str))]
+
+
 def uncompiled(model: nn.Module) -> nn.Module:
     """What `torch.compile` was given, whose weights still have the names that tell its blocks apart; else the model."""
     return getattr(model, "_orig_mod", model)

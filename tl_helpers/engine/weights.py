@@ -6,6 +6,7 @@ Lesson 04 asks for them.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import re
 import sys
@@ -84,18 +85,43 @@ def register() -> None:
             register_model(varied.get(name) or getattr(timm.models, name))
 
 
+def check_name(name: str, pretrained: bool = True) -> None:
+    """Raise a ValueError for the name of a model that timm does not have, or, if they are wanted, has no weights of."""
+    import timm
+
+    register()
+    if ":" in name:  # "hf-hub:..." and the like are found elsewhere than in timm's own list
+        return
+    tagged = timm.list_pretrained()
+    if not timm.is_model(name) or "." in name and name not in tagged:
+        near = difflib.get_close_matches(name, timm.list_models() + tagged, n=3)
+        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+        raise ValueError(f"timm has no model {name!r}.{hint}")
+    if pretrained and not timm.models.is_model_pretrained(name):
+        raise ValueError(f"timm has no pretrained weights for {name!r}; pass pretrained=False for random ones.")
+
+
 def create(name: str, arguments: dict, **more) -> nn.Module:
     """`timm.create_model`, which may say in words that it knows no such arguments.
 
     Raises:
-        ValueError: it knows no such arguments.
+        ValueError: it knows no such arguments, or what they make is no classifier.
+        ConnectionError: what the name stands for is not on this machine and cannot be fetched.
     """
     import timm
 
     try:
-        return timm.create_model(name, **more | arguments)
-    except TypeError as error:
-        raise ValueError(f"timm cannot make {name!r} with {arguments}: {error}.") from error
+        model = timm.create_model(name, **more | arguments)
+    except (TypeError, AssertionError, AttributeError, KeyError) as error:
+        what = f"{type(error).__name__}: {error}".rstrip(": ")
+        raise ValueError(f"timm cannot make {name!r} with {arguments}: {what}.") from error
+    except OSError as error:
+        if ":" not in name:
+            raise
+        raise ConnectionError(f"What {name!r} is, is not on this machine and could not be fetched: {error}") from error
+    if not hasattr(model, "reset_classifier"):
+        raise ValueError(f"With {arguments} {name!r} is no classifier: leave out what makes it another kind of network.")
+    return model
 
 
 @seeded(0)  # timm draws weights before it loads others over them
@@ -120,9 +146,10 @@ def create_pretrained(name: str, arguments: dict) -> nn.Module:
             more["pretrained_cfg_overlay"] = {"file": kept}
         return create(name, arguments, pretrained=True, **more)
     except SafetensorError as error:
-        raise ValueError(
-            f"The file with the weights of {name!r} is damaged ({error}). Run `{PREFETCH} {name}` to get it anew."
-        ) from error
+        anew = f"Run `{PREFETCH} {name}` to get it anew."
+        if name.endswith(".letters"):
+            anew = "It came with the course, in data/: get it anew there, with `git checkout data` for example."
+        raise ValueError(f"The file with the weights of {name!r} is damaged ({error}). {anew}") from error
     except Exception as error:
         if isinstance(error, RuntimeError) and "loading state_dict" in str(error):
             with_them = f" with {arguments}" if arguments else ""
