@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import tl_helpers as tl
-from tl_helpers.course import experiments, methods, pretraining
+from tl_helpers.course import experiments, lesson_06, lesson_07, lesson_12, methods, pretraining
 from tl_helpers.course.experiments import Grid, best_rates, chosen, labels_to_match, measure, table
 from tl_helpers.course.methods import PROBE, RESNET, SHIFTS, Cell, apply_shift
 from tl_helpers.results import mean_interval
@@ -371,3 +371,27 @@ def test_goals_of_other_draws_are_not_matched():
     with pytest.raises(ValueError, match="give one index"):
         experiments.labels_to_match(curve, goals)
     assert experiments.labels_to_match(curve, goals[[5, 6]])
+
+
+def test_a_race_on_digits_is_run_as_it_is_called():
+    with pytest.raises(ValueError, match="method must be one of 'probe', 'fine-tuned', 'from scratch'; not 'fine-tune'"):
+        lesson_06.on_digits("fine-tune", 1, 0, 1e-3)
+    one, other = (lesson_06.on_digits("probe", 1, 0, 1e-2, epochs=n) for n in (1, 2))
+    assert not torch.equal(one.fc.weight, other.fc.weight)
+    body = tl.backbone("convnext_atto_p2.letters")
+    task = tl.digits(1)
+    for pretrained in (True, False):
+        assert type(lesson_06.whole_on(task, body, pretrained, 1e-3)).__name__ == "ConvNeXt"
+
+
+def test_names_of_nothing_stored_are_said():
+    for use in (
+        lambda: experiments.repeat("photographs", seeds=[1]),
+        lambda: lesson_07.under_shift("turning"),
+        lambda: lesson_12.change("turn", "none"),
+    ):
+        with pytest.raises(ValueError, match="must be one of"):
+            use()
+    with pytest.raises(ValueError, match="There are no results of 'letters without label'"):
+        lesson_12.over("letters without label", lesson_12.PIXELS)
+    assert len(lesson_12.nearest(torch.eye(3), 0)) == 2

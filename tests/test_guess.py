@@ -14,6 +14,7 @@ FORMS = {
     "the same number": ({"low": 0, "high": 1}, 0.6, 0.601, "Measured: 0.60. You guessed 0.60: the same."),
     "choices": ({"choices": ["letters", "scratch"]}, "scratch", "letters", "letters, where you guessed scratch."),
     "the right choice": ({"choices": ["letters", "scratch"]}, "letters", "letters", "letters, as you guessed."),
+    "a choice of numbers": ({"choices": [1, 5, 10]}, 5, 10, "Measured: 10, where you guessed 5."),
     "order": ({"order": ["a", "b", "c"]}, ["b", "a", "c"], ["a", "b", "c"], "Of 3 pairs, 2 are in the measured order."),
     "an order of numbers": ({"order": [1, 5, 10]}, [5, 1, 10], [10, 5, 1], "Of 3 pairs, 1 are in the measured order."),
     "the same order": ({"order": ["a", "b"]}, ["b", "a"], ["b", "a"], "You guessed the same order."),

@@ -22,7 +22,7 @@ from tl_helpers.course.methods import METHODS
 from tl_helpers.engine import diagram, drawing, style
 from tl_helpers.engine.drawing import WIDE
 from tl_helpers.engine.figure import Figure
-from tl_helpers.results import Evaluation
+from tl_helpers.results import Evaluation, Interval
 from tl_helpers.runs import Run
 
 HISTORY = {"epoch": [1, 2], "loss": [2.0, 1.0], "accuracy": [0.2, 0.6], "val_loss": [2.1, 1.2], "val_accuracy": [0.25, 0.55]}
@@ -43,6 +43,16 @@ FIGURES = {
     "accuracies": (
         lambda: plots.accuracies({"one": Evaluation(0.5, 0.0, 100), "many": [0.7, 0.8, 0.9]}),
         r"\(1 draw, 100 test images or 3 draws; not other .*\): one 0.500 \(0.404 to 0.596\); many 0.800 \(0.552 to 1.000\)",
+    ),
+    "accuracies of intervals": (
+        lambda: plots.accuracies({"one": Interval((0.57, 0.48, 0.65), "5 draws"), "many": [0.7, 0.8]}, n=100),
+        r"\(5 draws or 2 draws, 100 test images\): one 0.570 \(0.480 to 0.650\); many 0.750 ",
+    ),
+    "accuracies without intervals": (lambda: plots.accuracies({"one": [0.9]}), "accuracy on the test images: one 0.900$"),
+    "accuracies in a tensor": (lambda: plots.accuracies({"one": torch.tensor([0.9, 0.8])}), "one 0.850"),
+    "compare, without validation": (
+        lambda: plots.compare(Run(RUN.model, RUN.history.assign(val_accuracy=np.nan), "a net")),
+        "At the end: a net without validation images$",
     ),
     "accuracies on test images": (
         lambda: plots.accuracies({"many": [0.7, 0.8, 0.9], "answers": [[0, 1], [1, 1]]}, n=None),
@@ -388,3 +398,14 @@ def test_percentages_are_not_taken_for_accuracies():
     assert "a -0.050" in plots.accuracies({"a": [-0.05]}, xlabel="lead").alt
     with pytest.raises(TypeError, match="a label for each picture in order"):
         plots.images(tl.digits(1).train[:2], {"a", "b"})
+
+
+def test_of_a_run_without_validation_images_no_such_line_is_named():
+    run = Run(RUN.model, RUN.history.assign(val_accuracy=np.nan, val_loss=np.nan), "a net")
+    assert [[text.get_text() for text in axis.get_legend().get_texts()] for axis in run.plot().axes] == [["training"]] * 2
+    assert "a net: no validation images" in [text.get_text() for text in plots.compare(run).axes[0].get_legend().get_texts()]
+
+
+def test_an_interval_is_not_taken_for_draws():
+    with pytest.raises(ValueError, match="This is an interval already"):
+        tl.results.mean_interval(tl.results.mean_interval([0.8, 0.9]))

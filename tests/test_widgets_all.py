@@ -808,3 +808,35 @@ def test_a_kept_drawing_changes_the_answer_and_can_be_forgotten():
             widgets.keep(first, other, widgets.drawn(widgets.SEVEN), other.classes[3])
     one, more = widgets.keep(first, task, widgets.drawn(widgets.SEVEN), "3")
     assert len(more.train) == 51 and isinstance(one, nn.Module)
+
+
+def test_a_loss_surface_has_the_network_in_its_middle_or_is_refused():
+    model, images = tl.RawCNN(), tl.digits(1).train
+    middle = tl.widgets.surface(model, images, steps=3).alt
+    assert f"{tl.evaluate(model, images).loss:.2g} at the weights" in middle
+    for steps in (2, 4, 1, 2.5):
+        with pytest.raises(ValueError, match="steps must be an odd number from 3"):
+            tl.widgets.surface(model, images, steps=steps)
+    with pytest.raises(ValueError, match="no images here to take the loss of"):
+        tl.widgets.surface(model, images[:0])
+
+
+def test_thaw_calls_a_task_by_its_name():
+    few = dataclasses.replace(tl.digits(1), name="shapes, 1 per class")
+    body = tl.backbone("resnet10t.letters")
+    model = tl.fit(tl.head(body, few), tl.features(body, few), epochs=1, progress=False).model
+    widget = tl.widgets.thaw(model, few, epochs=1)
+    assert "before: shapes" in widget.still.alt and "digits" not in widget.still.alt
+    widget.close()
+
+
+def test_what_is_no_choice_of_a_widget_is_said(tmp_path):
+    body = tl.backbone("resnet10t.letters", classes=10)
+    with pytest.raises(TypeError, match="thawed takes the numbers of blocks, a list"):
+        tl.widgets.thawed(body, 4)
+    with pytest.raises(ValueError, match="Sequential does not say which images it takes"):
+        tl.widgets.layers(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10)))
+    with pytest.raises(ValueError, match="none.png cannot be read as a picture"):
+        tl.widgets.upload(body, example=tmp_path / "none.png")
+    with pytest.raises(ValueError, match="picture must be a whole number from 0"):
+        tl.widgets.mistakes(body, tl.digits(1).test[:20], tuple("0123456789"), picture=1.5)

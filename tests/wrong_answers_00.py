@@ -19,6 +19,7 @@ WRONG = {
     "single_example": [
         (_accuracy, "function itself"),
         (90.5, "between 0 and 1"),
+        (tl.results.Evaluation(0.8, 0.5, 797), "`.accuracy`"),
         (Later(lambda: _accuracy(10)), "ten examples"),
         (0.5, "with one example"),
     ],

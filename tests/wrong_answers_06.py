@@ -75,6 +75,7 @@ WRONG = {
         (lambda probe, tuned: "fine-tune" if np.mean(d := np.subtract(tuned, probe)) > np.std(d) else "probe", "unevenly"),
         (lambda probe, tuned: _t(np.subtract(tuned, probe), ddof=0), "unevenly"),
         (_unpaired, "draw by draw"),
+        (lambda probe, tuned: "fine-tune" if np.subtract(tuned, probe).min() > 0.005 else "probe", "third of a point"),
         (lambda probe, tuned: "probe", "draw by draw"),
         (lambda probe, tuned: "fine-tune", "holds zero"),
     ],

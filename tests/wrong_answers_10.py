@@ -90,6 +90,7 @@ ALSO_RIGHT = {
         _but(_OTHER, result="91.2% – interval 86.2–94.5 % – of 180 test images."),
         _but(_OTHER, result="With n = 180 and an accuracy of .912, the truth lies between 86 and 94.5 per cent."),
         _but(_OTHER, result="1 epoch; .912 of 180 test images; 95 % confidence interval 86.2% to 94.5%."),
+        _but(_OTHER, result="91.2% right (95% interval 86.1 to 94.5) of 180 test images."),
         _but(_PERFECT, result="100% of 50 test images, 95% CI 92.9 to 100 %."),
         _but(baseline="Nearest centroid has .85 (95% interval .73 to .92)."),
         _but(
@@ -113,6 +114,8 @@ WRONG = {
         (_but(choice="I chose the probe."), "and why"),
         (_but(result="97% of 50 test images, interval .786 to .957."), "the page says another"),
         (_but(result="90% of the 50 test images."), "interval is missing"),
+        (_but(result="90% (95% interval 60.1 to 95.7) of 50 test images."), "interval is missing"),
+        (_but(result=".9 (95% interval 78.6 to 95.7) of 50 test images."), "interval is missing"),
         (_but(result="90%, interval .786 to .957."), "on how many test images"),
         (_but(where_it_fails="Nowhere that I have seen."), "name at least one class"),
         (_but(who_might_be_harmed="Nobody at all, surely."), "think of one person"),

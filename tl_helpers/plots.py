@@ -23,7 +23,7 @@ from .engine.figure import Figure
 from .engine.style import COLOURS, MARKERS, looks, looks_of_rows
 from .engine.validate import brief, check_choice, check_kind, check_listed, check_number
 from .images import prepare
-from .results import Evaluation, mean_interval
+from .results import Evaluation, Interval, mean_interval
 
 
 def images(pictures: Split | Tensor, labels: Sequence | None = None, columns: int = 10, size: float = 0.75) -> Figure:
@@ -147,7 +147,7 @@ def history(run) -> Figure:
     frame, figure = _history(run), Figure(7.5, 2.8)
     for axis, what in zip(figure.axes_of(1, 2), ("loss", "accuracy")):
         for i, (column, label) in enumerate(((what, "training"), (f"val_{what}", "validation"))):
-            if column in frame:
+            if column in frame and frame[column].notna().any():  # without validation images there is no such line
                 axis.plot(frame.epoch, frame[column], color=COLOURS[i], marker=MARKERS[i], markersize=3, label=label)
         axis.set(xlabel="epoch", ylabel=what)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -187,6 +187,10 @@ def curves(axis, runs: Sequence[tuple]) -> str:
         if row is None:
             texts.append(f"{name} no finished epoch")
             continue
+        if np.isnan(row.val_accuracy):
+            axis.plot([], [], label=f"{name}: no validation images", **style._asdict())
+            texts.append(f"{name} without validation images")
+            continue
         early = bool(row.epoch < len(frame))
         when = f"in epoch {row.epoch:.0f}, which is kept" if early else "at the end"
         axis.plot(
@@ -217,8 +221,8 @@ def accuracies(
     if not xlabel and max(float(np.max(line.get_xdata(), initial=0)) for line in axis.lines) > 1:
         raise ValueError("Accuracies are from 0 to 1: divide percentages by 100, or say in xlabel what these numbers are.")
     xlabel = xlabel or f"accuracy on the {images}"
-    figure.alt = f"{xlabel}, with 95% intervals ({covers}): {words}"
-    axis.set(xlabel=f"{xlabel}\n95% intervals: {covers}")
+    figure.alt = f"{xlabel}, with 95% intervals ({covers}): {words}" if covers else f"{xlabel}: {words}"
+    axis.set(xlabel=f"{xlabel}\n95% intervals: {covers}" if covers else xlabel)
     return figure
 
 
@@ -226,15 +230,17 @@ def intervals(axis, results: dict[str, Evaluation | Sequence], n: int | None = N
     """Draw what `accuracies` shows on an axis, and return in words what it shows, and what the intervals cover."""
     texts, bars, dots, covers = [], [], [], {}
     for row, (name, result) in enumerate(results.items()):
-        one = isinstance(result, Evaluation)
-        found = mean_interval([result.accuracy], result.n) if one else mean_interval(result, n)
-        values = [] if one or len(result) == 1 else [float(np.mean(value)) for value in result]
+        one = isinstance(result, (Evaluation, Interval))
+        values = [] if one or len(result) == 1 else [float(np.mean(np.asarray(value))) for value in result]
+        result, n_of = ([result.accuracy], result.n) if isinstance(result, Evaluation) else (result, n)
+        found = result if isinstance(result, Interval) else mean_interval(result, n_of)
         dots += [(value, row + 0.22) for value in values]  # below the interval, which would hide them
         middle, low, high = _within(found, values or found[:1])
         bars.append((middle, low, high))
-        covers[found.covers] = True
+        known = np.isfinite(low)  # of one number there is no interval
+        covers |= {found.covers: True} if known and found.covers else {}
         axis.annotate(f"{middle:.3f}", (middle, row), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=9)
-        texts.append(f"{name} {middle:.3f} ({low:.3f} to {high:.3f})")
+        texts.append(f"{name} {middle:.3f} ({low:.3f} to {high:.3f})" if known else f"{name} {middle:.3f}")
     middles, lows, highs = zip(*bars)
     axis.plot(*np.reshape(dots, (-1, 2)).T, ".", color="#7F7F7F")
     axis.hlines(range(len(bars)), lows, highs, [one.color for one in looks_of_rows(results)], linewidth=2)
@@ -242,7 +248,7 @@ def intervals(axis, results: dict[str, Evaluation | Sequence], n: int | None = N
         axis.plot(middles[row], row, one.marker, color=one.color)
     axis.set_yticks(range(len(results)), list(results))
     axis.set(ylim=(len(results) - 0.4, -0.7))
-    return "; ".join(texts), _either(covers)
+    return "; ".join(texts), _either(covers) if covers else ""
 
 
 def _either(covers: Iterable[str]) -> str:

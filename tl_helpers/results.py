@@ -81,6 +81,8 @@ def mean_interval(
     Raises:
         ValueError: there are no values, or they do not fit.
     """
+    if isinstance(values, Interval):
+        raise ValueError("This is an interval already, of (mean, low, high): give the values that it was made of.")
     draws = draws_of(values, n, level)
     if minus is not None:
         both = isinstance(values, pd.Series) and isinstance(minus, pd.Series)

@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..device import device, machine
-from ..engine.validate import shown
+from ..engine.validate import check_choice, shown
 from ..engine.weights import DATA
 from ..results import Interval, mean_interval
 from ..runs import Diverged
@@ -175,6 +175,7 @@ def repeat(name: str, **axes) -> pd.DataFrame:
     """
     from tqdm import tqdm
 
+    check_choice("name", name, GRIDS)
     grid, stored = GRIDS[name], load(name)
     for axis, wanted in axes.items():
         known = getattr(grid, axis, None)

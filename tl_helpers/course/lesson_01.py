@@ -41,7 +41,8 @@ def draw(throws: pd.DataFrame, model=None, at: float | None = None) -> plots.Fig
         f"from {throws.distance.min():g} to {throws.distance.max():g} metres, longer the faster."
     )
     if model is not None:
-        ends = [throws.speed.min(), max(throws.speed.max(), at or 0)]
+        speeds = [*throws.speed, *([] if at is None else [at])]
+        ends = [min(speeds), max(speeds)]
         line = model.predict(pd.DataFrame({"speed": ends}))
         axis.plot(ends, line, "--", color=plots.COLOURS[1], label="what the model answers")
         figure.alt += f" The model answers with a line, up to {line[-1]:.1f} metres at {ends[-1]:g} metres a second."

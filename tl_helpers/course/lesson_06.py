@@ -16,6 +16,7 @@ from .. import glyphs
 from ..data import Split, Task, digits
 from ..datasets.folders import folder
 from ..datasets.signs import chess_signs
+from ..engine.validate import check_choice
 from ..extraction import features
 from ..images import prepare
 from ..models import backbone, head, input_of, unfreeze
@@ -75,13 +76,17 @@ def on_digits(method: str, shots: int, seed: int, lr: float, **recipe) -> nn.Mod
             scratch", the same network from random weights.
         shots, seed: which training digits, and which initial weights.
         lr: the learning rate.
-        recipe: for `fit`, in place of 24 epochs (48 below five shots) with gentle augmentation.
+        recipe: for `fit`, in place of 24 epochs (48 below five shots) with gentle augmentation; of a probe, in place of 30.
+
+    Raises:
+        ValueError: there is no such method.
     """
+    check_choice("method", method, ("probe", "fine-tuned", "from scratch"))
     task = unwatched(digits(shots, seed))
     if method == "probe":
         body = backbone("resnet10t.letters")
         vectors = features(body, task, views=5, augment=BEND, seed=seed)
-        return fit(head(body, task, seed), vectors, lr=lr, seed=seed, progress=False).model
+        return fit(head(body, task, seed), vectors, lr=lr, **{"seed": seed, "progress": False} | recipe).model
     model = backbone("resnet10t.letters", classes=10, pretrained=method == "fine-tuned", seed=seed)
     recipe = {"epochs": 24 if shots >= 5 else 48, "augment": BEND, "seed": seed, "progress": False} | recipe
     return fit(model, task, lr=lr, **recipe).model
@@ -119,6 +124,8 @@ def whole_on(task: Task, body: nn.Module, pretrained: bool, lr: float, seed: int
     """All of a network trained on a task of images: from a body's weights and a new head, or from random weights."""
     model = unfreeze(head(body, task, seed))
     if not pretrained:
-        model = backbone("resnet10t.letters", classes=len(task.classes), pretrained=False, seed=seed)
+        own = body.pretrained_cfg
+        name = f"{own['architecture']}.{own['tag']}" if own.get("tag") else own["architecture"]
+        model = backbone(name, classes=len(task.classes), pretrained=False, seed=seed)
         model.pretrained_cfg = body.pretrained_cfg
     return fit(model, unwatched(task), lr=lr, epochs=12, seed=seed, progress=False).model

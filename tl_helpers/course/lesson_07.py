@@ -17,6 +17,7 @@ import torch
 from .. import plots
 from ..data import digits
 from ..engine.figure import Figure
+from ..engine.validate import check_choice
 from ..results import Interval, mean_interval
 from . import experiments, photographs
 from .experiments import CENTRED, CONTROLS, RAW, UNBENT, chosen, in_points, labels_to_match, load, select, test_images
@@ -120,6 +121,7 @@ def shifted_digit(label: int = 3) -> Figure:
 
 def under_shift(kind: str = "rotation") -> Figure:
     """Accuracy against the strength of a shift, at ten labels per class; strength 0 is the test images as they are."""
+    check_choice("kind", kind, SHIFTS)
     ten = rows(shots=10)
     ten = ten[ten.method.isin(FIVE_METHODS)]
     x = f"strength of the shift ({kind})"

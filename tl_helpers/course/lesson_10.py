@@ -81,7 +81,8 @@ def right(model: nn.Module, split: Split) -> np.ndarray:
 
 
 def lowest_threshold(shares: Tensor, right: Tensor, wanted: float) -> float:
-    """The lowest probability from which on at least the share `wanted` of the answers is right; 1 if there is none.
+    """The lowest probability from which on at least the share `wanted` of the answers is right; 1 if there is none
+    (answers that are quite sure still count then).
 
     Args:
         shares: the probability of each answer, N.

@@ -18,6 +18,7 @@ from .. import glyphs, plots
 from ..data import Task, digits
 from ..engine.figure import Figure
 from ..engine.style import looks_of_rows
+from ..engine.validate import check_choice
 from ..results import Interval
 from ..training import evaluate, fit
 from . import experiments
@@ -107,16 +108,16 @@ def nearest(vectors: Tensor, which: int, count: int = 9) -> list[int]:
     """The places of those whose vectors point most nearly the same way, the nearest first; itself is left out."""
     similar = vectors @ vectors[which]
     similar[which] = -torch.inf
-    return similar.topk(count).indices.tolist()
+    return similar.topk(min(count, len(similar) - 1)).indices.tolist()
 
 
 def neighbours(vectors: Tensor, task: Task, which: int = 0) -> Figure:
     """A training image of a task, and the nine that a backbone finds most like it."""
     found = nearest(vectors, which)
     labels = [task.classes[int(task.train.y[i])] for i in found]
-    figure = plots.images(task.train.x[[which, *found]], ["this one", *["near"] * 9], columns=5, size=1.1)
-    asked = task.classes[int(task.train.y[which])]
-    figure.alt = f"A {asked}, and the nine images that are nearest to it, in this order: {', '.join(labels)}."
+    figure = plots.images(task.train.x[[which, *found]], ["this one", *["near"] * len(found)], columns=5, size=1.1)
+    asked, many = task.classes[int(task.train.y[which])], "nine" if len(found) == 9 else len(found)
+    figure.alt = f"A {asked}, and the {many} images that are nearest to it, in this order: {', '.join(labels)}."
     return figure
 
 
@@ -154,6 +155,8 @@ def stored(name: str, shots: int = 5) -> pd.DataFrame:
         frame = rows("without_labels", shots=shots)
         parts = [frame[frame.backbone == f"{name}, {seed}"].assign(pretraining=seed) for seed in SEEDS]
         found = pd.concat(parts)
+    if found.empty:
+        raise ValueError(f"There are no results of {name!r} with {shots} labels per class; WAYS are {', '.join(WAYS)}.")
     return found[found.seed.isin(FIVE)].sort_values(["pretraining", "seed"])
 
 
@@ -221,6 +224,7 @@ def change(without: str, kind: str, level: float = 0.95) -> Interval:
         kind: a shift of the test images, averaged over its strengths, or "none". Of shifted images it is not stored which
             were named rightly, so there the interval covers pretrainings and draws, not other test images.
     """
+    check_choice("without", without, ("turning", "thickness"))
     name = {"turning": UNTURNED, "thickness": UNTHICKENED}[without]
     if kind == "none":
         return over(name, BARE, 10, level)

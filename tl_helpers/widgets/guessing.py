@@ -51,6 +51,7 @@ class Guess(anywidget.AnyWidget):
         if self.kind == "number":
             return self._number(answer, who, bounded=who == "A guess")
         if self.kind == "choices":
+            answer = str(answer)  # options are texts
             if answer not in self.options:
                 raise ValueError(f"{who} is one of {', '.join(self.options)}; this is {answer!r}.")
             return answer

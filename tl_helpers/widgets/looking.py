@@ -361,6 +361,7 @@ def mistakes(
         ValueError: there is no such picture.
     """
     sure, said = _answers(model, split, classes)
+    check_number("picture", picture, "a whole number from 0", 0, whole=True)
     cell = np.ravel(() if cell is None else cell).tolist()  # it may be a row of np.argwhere
     if cell and not _is_cell(cell, classes):
         raise ValueError(f"A cell is two classes, each from 0 to {len(classes) - 1}; not {cell}.")

@@ -28,6 +28,7 @@ from ..engine.drawing import WIDE, paste
 from ..engine.memory import predict_logits
 from ..engine.parts import keep_frozen_still, uncompiled
 from ..engine.style import looks
+from ..engine.validate import check_listed, check_number
 from ..engine.weights import create_pretrained
 from ..images import prepare
 from ..models import ACTIVATIONS, POOLINGS, RawCNN, count_parameters
@@ -77,7 +78,7 @@ def layers(model: nn.Module, runs: dict[str, Run] | None = None) -> plots.Figure
     leaves = [(name, m) for name, m in model.named_modules() if not [*m.children()] and not isinstance(m, nn.Identity)]
     hooks = [module.register_forward_hook(note(name)) for name, module in leaves]
     try:
-        predict_logits(model, model, torch.zeros(1, *model.pretrained_cfg["input_size"]))
+        predict_logits(model, model, torch.zeros(1, *models.input_of(model).size))
     finally:
         for hook in hooks:
             hook.remove()
@@ -143,11 +144,19 @@ def loss_around(model: nn.Module, split: Split, span: float = 1.0, steps: int = 
 
     Args:
         span: how far the plane reaches each way; at 1 a filter is changed by as much as it is long.
-        steps: how many points each way, an odd number.
+        steps: how many points each way, an odd number from 3.
         seed: which directions.
+
+    Raises:
+        ValueError: steps is even, or there are no images.
 
     Source: Li and others 2018, Visualizing the Loss Landscape of Neural Nets, https://arxiv.org/abs/1712.09913
     """
+    check_number("steps", steps, "an odd number from 3", 3, whole=True)
+    if steps % 2 == 0:
+        raise ValueError(f"steps must be an odd number from 3, so that the model is one of the points; not {steps}.")
+    if not len(split):
+        raise ValueError("There are no images here to take the loss of.")
     wanted = models.input_of(model)
     x = wanted.normalise(prepare(split, wanted))
     weights = {name: p.detach() for name, p in model.named_parameters()}
@@ -382,6 +391,7 @@ def thawed(model: nn.Module, blocks: list[int], norms: str = "still") -> nn.Modu
     Raises:
         ValueError: there is no such block or no such mode.
     """
+    check_listed("thawed", blocks, "the numbers of blocks, a list")
     parts = models.blocks(model)
     if norms not in ("still", "moving"):
         raise ValueError(f"norms must be 'still' or 'moving'; not {norms!r}.")
@@ -400,7 +410,7 @@ def letters_read(model: nn.Module) -> Evaluation:
     """What a network that came from a letters backbone still reads of the letters, under their old head.
 
     Raises:
-        ValueError: it did not come from one.
+        ValueError: no letters backbone is of its architecture.
     """
     name = f"{model.pretrained_cfg.get('architecture')}.letters"
     if name.removesuffix(".letters") not in models.LETTERS:
@@ -450,7 +460,9 @@ def thaw(model: nn.Module, task: Task, epochs: int = 12) -> Widget:
         epochs: of the training.
     """
     model = copy.deepcopy(model)  # `before` goes on being true of it
-    before, runs = {"digits": evaluate(model, task.val), "letters": letters_read(model)}, {}
+    here = task.name.split(",")[0]
+    here = "this task" if here == "letters" else here
+    before, runs = {here: evaluate(model, task.val), "letters": letters_read(model)}, {}
 
     def chosen_blocks(**which):
         return [int(name.removeprefix("block_")) for name, free in which.items() if free]
@@ -459,7 +471,7 @@ def thaw(model: nn.Module, task: Task, epochs: int = 12) -> Widget:
         blocks = chosen_blocks(**which)
         run = fit(thawed(model, blocks, norms), task, lr=lr, epochs=epochs, augment=BEND, progress=False)
         name = f"blocks {', '.join(map(str, blocks)) or 'none'}, {lr:.2g}, norms {norms}"
-        new = {"digits": evaluate(run.model, task.val), "letters": letters_read(run.model)}
+        new = {here: evaluate(run.model, task.val), "letters": letters_read(run.model)}
         _add(runs, name, new, 5)
         words = "; ".join(f"{what} {new[what].accuracy:.2f}, before {before[what].accuracy:.2f}" for what in before)
         return f"{name}: {words}. One run, {run.history.seconds.iloc[-1]:.1f} s."

@@ -92,6 +92,7 @@ def upload(
         Image.fromarray(255 - np.pad(drawn(SEVEN), 60)).save(file := io.BytesIO(), "PNG")
         picture = file.getvalue()
     else:
+        _opened(example)  # what is none is said here
         picture = Path(example).read_bytes()
 
     def show(picture) -> plots.Figure:

@@ -9,6 +9,7 @@ import torch
 from ...data import digits
 from ...extraction import features
 from ...models import backbone, head
+from ...results import Evaluation
 from ...training import evaluate, fit
 from .base import NotYet, exercise, returned
 
@@ -18,6 +19,8 @@ def single_example(accuracy) -> str:
     """The test accuracy of the probe on letters features with one example of each digit, seed 0."""
     if callable(accuracy):
         raise NotYet("That is the function itself. Call it: its name, and the number of examples in parentheses.")
+    if isinstance(accuracy, Evaluation):
+        raise NotYet("That is all of the evaluation. Take its accuracy: `.accuracy`.")
     if 1 < accuracy <= 100:
         raise NotYet(f"Accuracy is a share between 0 and 1 here; {accuracy!r} is not. Take what the function returns.")
 

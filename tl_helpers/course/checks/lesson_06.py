@@ -28,6 +28,12 @@ def fine_tune_or_probe(choose) -> str:
             "probe",
             "Ahead in every draw, but unevenly: the interval holds zero.",
         ),
+        (
+            draws,
+            [0.803, 0.854, 0.903, 0.953, 0.884],
+            "fine-tune",
+            "A third of a point is little, but it is there in every draw: the interval lies above zero.",
+        ),
         (draws, draws, "probe", "The two are equal, so nothing speaks for fine-tuning: take the cheaper one."),
     ]
     for probe, tuned, right, why in cases:

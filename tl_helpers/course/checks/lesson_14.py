@@ -15,6 +15,7 @@ def adapter_numbers(function) -> str:
     for outputs, inputs, side, rank in ((512, 512, 3, 4), (64, 32, 3, 1), (256, 128, 1, 8), (10, 512, 1, 2)):
         found = function(outputs, inputs, side, rank)
         returned(found, "it should return a whole number.")
+        found = found.item() if isinstance(found, torch.Tensor) and found.numel() == 1 else found
         if isinstance(found, bool) or not isinstance(found, Real):
             raise NotYet(f"A number is wanted, how many A and B have together; this is a {type(found).__name__}.")
         wide = inputs * side * side
