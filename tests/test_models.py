@@ -461,7 +461,7 @@ def test_arguments_that_make_no_classifier_are_said(arguments):
 
 
 def test_what_cannot_be_fetched_is_said_without_its_weights_too(monkeypatch, tmp_path):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ConnectionError, match="What 'hf-hub:nobody/nothing' is, is not on this machine"):
         tl.backbone("hf-hub:nobody/nothing", pretrained=False, cache_dir=tmp_path)
 
