@@ -161,7 +161,7 @@ def training(name: str, quick: bool, peers: bool = True) -> str:
     rest = statistics.median(pair["fit"]) / steps - sum(parts.values())
     parts["the rest: copy, normalisation, history, bar"] = max(0.0, rest)  # below 0: lost in the noise
     whole = sum(parts.values())
-    inner = statistics.median(1 - f / g for f, g in zip(pair["floor"], pair["fit"]))
+    inner = max(0.0, statistics.median(1 - f / g for f, g in zip(pair["floor"], pair["fit"])))
     profile = table(["a step of fit", "ms", "share"], [[k, f"{v * 1e3:.3f}", f"{v / whole:.1%}"] for k, v in parts.items()])
     return (
         f"## Training ({name[-1]}): {what}, batches of {batch}, epochs: {epochs}, rounds: {times}\n\n"
