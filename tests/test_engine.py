@@ -232,6 +232,21 @@ def test_a_checkpoint_of_what_the_layers_do_not_show_is_refused(task, tmp_path):
         fit(task, checkpoint=tmp_path / "y", epochs=1, seed=2**60 + 1)
 
 
+def test_a_checkpoint_goes_on_with_what_counts_and_with_what_was_compiled(task, tmp_path):
+    class Counts(tl.RawCNN):
+        calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            return super().forward(x)
+
+    net = Counts()
+    for name, use in (("a", lambda: net), ("b", lambda: torch.compile(tl.RawCNN(), backend="eager"))):
+        tl.fit(use(), task, checkpoint=tmp_path / name, epochs=1, progress=False)
+        tl.evaluate(net, task.val)
+        tl.fit(use(), task, checkpoint=tmp_path / name, epochs=1, progress=False)
+
+
 def test_half_precision_is_refused_in_the_same_words_with_a_checkpoint(task, tmp_path):
     for where in (None, tmp_path / "x"):
         with pytest.raises(ValueError, match="The model cannot take 'digits"):

@@ -146,3 +146,14 @@ def test_vectors_are_refused_by_whatever_has_other_weights_or_other_names_and_ta
 
     run = tl.fit(Head(), vectors, epochs=1, progress=False)
     assert tl.evaluate(run.model, vectors.val).accuracy == run.history.val_accuracy.iloc[-1]
+
+
+def test_where_the_memory_is_short_features_come_in_halves():
+    class Small(tl.RawCNN):
+        def forward_features(self, x):
+            if len(x) > 6:
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried")
+            return super().forward_features(x)
+
+    task = tl.digits(1)
+    assert torch.allclose(tl.features(Small(), task).train.x, tl.features(tl.RawCNN(), task).train.x, atol=1e-6)

@@ -196,6 +196,7 @@ def test_two_heads_are_not_saved_as_one_model(tmp_path):
             keep(model, tmp_path / "h", CLASSES)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no such pipes there")
 def test_a_table_goes_into_a_pipe_and_through_a_link(tmp_path):
     Image.new("RGB", (8, 8), "red").save(tmp_path / "red.png")
     model = str(tl.save(tl.RawCNN(classes=3), tmp_path / "m", CLASSES))
@@ -204,9 +205,15 @@ def test_a_table_goes_into_a_pipe_and_through_a_link(tmp_path):
     assert (tmp_path / "link.csv").is_symlink() and (tmp_path / "target.csv").read_text().startswith("file,class")
     os.mkfifo(tmp_path / "pipe")
     with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE, text=True) as reader:
-        assert main(["predict", model, str(tmp_path / "red.png"), "--to", str(tmp_path / "pipe")]) == 0
-        assert reader.communicate(timeout=60)[0].startswith("file,class")
+        try:
+            assert main(["predict", model, str(tmp_path / "red.png"), "--to", str(tmp_path / "pipe")]) == 0
+            assert reader.communicate(timeout=60)[0].startswith("file,class")
+        finally:
+            reader.kill()
     assert (tmp_path / "pipe").is_fifo()
+    command = [sys.executable, "-m", "tl_helpers", "predict", model, tmp_path / "red.png", "--to", "/dev/stdout"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.returncode == 0 and done.stdout.startswith("file,class")
 
 
 def test_the_card_says_whose_photographs_a_model_learned_from(tmp_path):

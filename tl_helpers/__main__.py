@@ -58,15 +58,20 @@ def prefetch(options) -> int:
         listed = ", ".join(f"{name} ({size or 'unknown'} MB)" for name, size in sizes.items())
         print(f"To fetch: {listed}; in all {sum(sizes.values())} MB.", flush=True)
     for name in sizes:
+        whole = True
         if name in SOURCES:
             get(name, home)
         else:
             from .models import backbone
 
             backbone(name, **({"cache_dir": cache} if cache else {}))
-            if _whole_weights(name, cache) is False:
+            whole = _whole_weights(name, cache)
+            if whole is False:
                 raise ConnectionError(f"The weights of {name!r} came damaged and are deleted; run the same command again.")
-        print(f"{name}: there, and whole.", flush=True)
+        print(f"{name}: there, and whole." if whole else f"{name}: there.", flush=True)
+    if options.to and not options.to.exists():
+        print("All that is asked for came with the course; nothing was written.")
+        return 0
     home = shown(home)
     print(f"All that is asked for is there, in {home}." + f" Set TL_HOME={home} to use it." * bool(options.to))
     return 0
@@ -179,10 +184,10 @@ def predict(options) -> int:
 
     rows = naming.predictions(saving.load(options.model), options.folder, threshold=options.threshold)
     named = broken = 0
-    to = options.to and options.to.resolve()  # where a link leads
-    part = to and to.with_name(f"{to.name}.part")  # half a table must not pass for a whole one
-    if to and to.exists() and not to.is_file():  # a pipe, or /dev/null
-        part = to
+    to = part = options.to
+    if to and (to.is_file() or not to.exists()):  # else a pipe, or /dev/null
+        to = to.resolve()  # where a link leads
+        part = to.with_name(f"{to.name}.part")  # half a table must not pass for a whole one
     out = open(part, "w", newline="", encoding="utf-8") if part else contextlib.nullcontext(sys.stdout)
     with out as file:
         writer = csv.DictWriter(file, naming.COLUMNS)

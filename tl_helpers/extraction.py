@@ -64,9 +64,9 @@ def features(
     wanted = input_of(body)
     bar = Progress(many, shown=progress and isinstance(task.train.x, Files))
 
-    def of_batch(x: Tensor) -> Tensor:
+    def of_images(x: Tensor) -> Tensor:
         try:
-            return before_head(body, wanted.normalise(x))
+            return predict_logits(body, lambda part: before_head(body, wanted.normalise(part)), x).cpu()
         except (RuntimeError, TypeError) as error:
             raise ValueError(f"The backbone cannot take these images: {error}") from error
 
@@ -80,7 +80,7 @@ def features(
             pixels = prepare(chunk, wanted)
             for view, into in enumerate(found):
                 version = augmented(augment, in_floats(pixels).clone(), generator) if view else pixels
-                into.append(predict_logits(body, of_batch, version).cpu())
+                into.append(of_images(version))
             bar.update(len(chunk))
         return Split(torch.cat([part for parts in found for part in parts]), split.y.repeat(views), body=marks)
 

@@ -284,10 +284,9 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float, layer_dec
                 groups[p.ndim <= 1 or name in spared]["params"].append(p)
         return [group for group in groups if group["params"]]
     check_number("layer_decay", layer_decay, "None, or a number above 0 and up to 1", math.ulp(0), 1)
-    from timm.optim import param_groups_layer_decay
-
     if not hasattr(model, "get_classifier"):
         raise ValueError(f"layer_decay takes timm's models and RawCNN: nobody knows the blocks of a {type(model).__name__}.")
+    from timm.optim import param_groups_layer_decay
 
     groups = param_groups_layer_decay(model, weight_decay, no_weight_decay_list=spared, layer_decay=layer_decay)
     return [{**group, "lr": lr * group["lr_scale"]} for group in groups]

@@ -208,7 +208,7 @@ def accuracies(
     """A row for each method: one evaluation with its interval, or several draws with their mean and its interval.
 
     Args:
-        results: evaluations, or what `mean_interval` takes: accuracies with n, answers, or other numbers.
+        results: evaluations, 95% intervals of `mean_interval`, or what it takes: accuracies with n, answers, or numbers.
         xlabel: if it is not "accuracy on the" and then the images.
         n: how many images the accuracies were measured on; images: what they are.
     """

@@ -125,7 +125,9 @@ def whole_on(task: Task, body: nn.Module, pretrained: bool, lr: float, seed: int
     model = unfreeze(head(body, task, seed))
     if not pretrained:
         own = body.pretrained_cfg
-        name = f"{own['architecture']}.{own['tag']}" if own.get("tag") else own["architecture"]
+        if "architecture" not in own:
+            raise ValueError(f"whole_on takes a backbone of timm's; this is a {type(body).__name__}.")
+        name = f"{own['architecture']}.letters" if own.get("tag") == "letters" else own["architecture"]
         model = backbone(name, classes=len(task.classes), pretrained=False, seed=seed)
         model.pretrained_cfg = body.pretrained_cfg
     return fit(model, unwatched(task), lr=lr, epochs=12, seed=seed, progress=False).model

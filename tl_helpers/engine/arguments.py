@@ -16,7 +16,7 @@ from torch import nn
 
 from ..data import Files, Task
 from ..models import input_of
-from .parts import at_rest, attributes
+from .parts import at_rest, rates
 from .validate import brief, check_choice, check_number, check_seed
 
 
@@ -77,7 +77,7 @@ class Settings:
         plain = {name: value for name, value in vars(self).items() if name != "augment"}
         learns = torch.tensor([w.requires_grad for w in model.parameters()] + [at_rest(part) for part in model.modules()])
         plain |= {"model": _fingerprint(learns, *model.state_dict().values()), "device": device.type}
-        plain["layers"] = f"{model} {attributes(model)}"
+        plain["layers"] = f"{model} {rates(model)}"
         plain["input"] = None if task.train.are_vectors else repr(input_of(model))
         plain |= {"data": _fingerprint(task.train.x, task.train.y), "validation data": _fingerprint(task.val.x, task.val.y)}
         return plain | {"augment": None if self.augment is None else described(self.augment)}

@@ -54,7 +54,7 @@ def config_of(model: nn.Module, facts: Facts) -> dict:
     raw = isinstance(model, RawCNN)
     own = dict(getattr(model, "pretrained_cfg", None) or {})
     arguments = own.pop("model_args", None) or {}
-    if getattr(model, "drop_rate", 0):  # timm notes it there only, and it may be set later
+    if getattr(model, "drop_rate", 0):  # set by timm.create_model, or later
         arguments = {**arguments, "drop_rate": model.drop_rate}
     arguments = {name: value.item() if isinstance(value, np.generic) else value for name, value in arguments.items()}
     architecture = "RawCNN" if raw else own.pop("architecture", None)

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import math
+import re
 import zlib
 from collections.abc import Sequence
 
@@ -101,11 +102,10 @@ def checksums_before_head(model: nn.Module) -> dict[str, int]:
     return {name: checksum(values) for name, values in named if id(values) not in head}
 
 
-def attributes(model: nn.Module) -> list[tuple[str, bool | int | float | str]]:
-    """The plain values that a model's parts hold, as timm's `drop_rate`: much of it decides and is not in `str(model)`."""
+def rates(model: nn.Module) -> list[tuple[str, float]]:
+    """The rates of dropout that a model's parts hold beside their layers, as timm's `drop_rate`: not in `str(model)`."""
     named = [item for part in model.modules() for item in sorted(vars(part).items())]
-    apart = ("training", "grad_checkpointing")  # which decide nothing here
-    return [(name, value) for name, value in named if name not in apart and isinstance(value, (bool, int, float, str))]
+    return [(name, value) for name, value in named if re.search("drop|rate|prob", name) and isinstance(value, (int, float))]
 
 
 def uncompiled(model: nn.Module) -> nn.Module:
