@@ -405,13 +405,19 @@ def test_prefetch_of_what_is_there_needs_no_network(tmp_path, monkeypatch, capsy
     assert code == 0 and text.startswith("All that is asked for is there")
 
 
-def test_prefetch_of_weights_that_came_with_the_course_or_that_nobody_has(capsys, tmp_path):
+def test_prefetch_of_weights_that_came_with_the_course_or_that_nobody_has(capsys, tmp_path, monkeypatch):
+    def damaged(*given):
+        raise ValueError("damaged")
+
     for name in ("resnet10t.letters", "convnext_atto_p2.letters", "tf_efficientnet_lite0.in1k"):
         code, text = prefetch(capsys, "--only", name)
         assert code == 0 and text.startswith("All that is asked for is there"), text
     to = tmp_path / "stick"
     code, text = prefetch(capsys, "--only", "resnet10t.letters", "--to", str(to))
     assert code == 0 and text.startswith("All that is asked for came with the course") and not to.exists()
+    monkeypatch.setattr("tl_helpers.engine.weights.create_pretrained", damaged)
+    code, text = prefetch(capsys, "--only", "resnet10t.letters")
+    assert code == 1 and text == "damaged\n"
     code, text = prefetch(capsys, "--only", "resnet18.nope")
     assert code == 1 and text.startswith("timm has no model 'resnet18.nope'. Did you mean ")
 

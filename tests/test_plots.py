@@ -22,7 +22,7 @@ from tl_helpers.course.methods import METHODS
 from tl_helpers.engine import diagram, drawing, style
 from tl_helpers.engine.drawing import WIDE
 from tl_helpers.engine.figure import Figure
-from tl_helpers.results import Evaluation, Interval
+from tl_helpers.results import Evaluation
 from tl_helpers.runs import Run
 
 HISTORY = {"epoch": [1, 2], "loss": [2.0, 1.0], "accuracy": [0.2, 0.6], "val_loss": [2.1, 1.2], "val_accuracy": [0.25, 0.55]}
@@ -43,10 +43,6 @@ FIGURES = {
     "accuracies": (
         lambda: plots.accuracies({"one": Evaluation(0.5, 0.0, 100), "many": [0.7, 0.8, 0.9]}),
         r"\(1 draw, 100 test images or 3 draws; not other .*\): one 0.500 \(0.404 to 0.596\); many 0.800 \(0.552 to 1.000\)",
-    ),
-    "accuracies of intervals": (
-        lambda: plots.accuracies({"one": Interval((0.57, 0.48, 0.65), "5 draws"), "many": [0.7, 0.8]}, n=100),
-        r"\(5 draws or 2 draws, 100 test images\): one 0.570 \(0.480 to 0.650\); many 0.750 ",
     ),
     "accuracies without intervals": (lambda: plots.accuracies({"one": [0.9]}), "accuracy on the test images: one 0.900$"),
     "accuracies in a tensor": (lambda: plots.accuracies({"one": torch.tensor([0.9, 0.8])}), "one 0.850"),
@@ -407,5 +403,11 @@ def test_of_a_run_without_validation_images_no_such_line_is_named():
 
 
 def test_an_interval_is_not_taken_for_draws():
-    with pytest.raises(ValueError, match="This is an interval already"):
-        tl.results.mean_interval(tl.results.mean_interval([0.8, 0.9]))
+    found = tl.results.mean_interval([0.8, 0.9, 0.85])
+    for use in (
+        lambda: tl.results.mean_interval(found),
+        lambda: tl.results.mean_interval([0.8, 0.9, 0.85], minus=found),
+        lambda: plots.accuracies({"one": found}, n=100),
+    ):
+        with pytest.raises(ValueError, match="This is an interval already"):
+            use()

@@ -80,14 +80,19 @@ def prefetch(options) -> int:
 def _whole_weights(name: str, cache: Path | None) -> bool | None:
     """Whether the weights of a timm model are in the cache, and whole; damaged ones are deleted.
 
-    True of those that came with the course (to load them tells whether they are whole); None where nobody but timm knows.
+    None where nobody but timm knows.
+
+    Raises:
+        ValueError: those that came with the course are damaged.
     """
     from safetensors import SafetensorError, safe_open
 
     from .engine import lite0
-    from .engine.weights import LETTERS, weights_file
+    from .engine.model_folder import COMES_ALONG
+    from .engine.weights import create_pretrained, weights_file
 
-    if name in {f"{ours}.letters" for ours in LETTERS} or name in lite0.NAMES and lite0.packaged_file():
+    if name in COMES_ALONG and (name not in lite0.NAMES or lite0.packaged_file()):
+        create_pretrained(name, {})  # says what to do where they are damaged
         return True
     try:
         found = weights_file(name, cache)

@@ -79,7 +79,7 @@ def features(
         for chunk in chunks:
             pixels = prepare(chunk, wanted)
             for view, into in enumerate(found):
-                version = augmented(augment, in_floats(pixels).clone(), generator) if view else pixels
+                version = augmented(augment, in_floats(pixels.clone()), generator) if view else pixels
                 into.append(of_images(version))
             bar.update(len(chunk))
         return Split(torch.cat([part for parts in found for part in parts]), split.y.repeat(views), body=marks)

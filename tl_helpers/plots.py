@@ -23,7 +23,7 @@ from .engine.figure import Figure
 from .engine.style import COLOURS, MARKERS, looks, looks_of_rows
 from .engine.validate import brief, check_choice, check_kind, check_listed, check_number
 from .images import prepare
-from .results import Evaluation, Interval, mean_interval
+from .results import Evaluation, mean_interval
 
 
 def images(pictures: Split | Tensor, labels: Sequence | None = None, columns: int = 10, size: float = 0.75) -> Figure:
@@ -208,7 +208,7 @@ def accuracies(
     """A row for each method: one evaluation with its interval, or several draws with their mean and its interval.
 
     Args:
-        results: evaluations, 95% intervals of `mean_interval`, or what it takes: accuracies with n, answers, or numbers.
+        results: evaluations, or what `mean_interval` takes: accuracies with n, answers, or other numbers.
         xlabel: if it is not "accuracy on the" and then the images.
         n: how many images the accuracies were measured on; images: what they are.
     """
@@ -230,15 +230,14 @@ def intervals(axis, results: dict[str, Evaluation | Sequence], n: int | None = N
     """Draw what `accuracies` shows on an axis, and return in words what it shows, and what the intervals cover."""
     texts, bars, dots, covers = [], [], [], {}
     for row, (name, result) in enumerate(results.items()):
-        one = isinstance(result, (Evaluation, Interval))
+        one = isinstance(result, Evaluation)
+        found = mean_interval([result.accuracy], result.n) if one else mean_interval(result, n)
         values = [] if one or len(result) == 1 else [float(np.mean(np.asarray(value))) for value in result]
-        result, n_of = ([result.accuracy], result.n) if isinstance(result, Evaluation) else (result, n)
-        found = result if isinstance(result, Interval) else mean_interval(result, n_of)
         dots += [(value, row + 0.22) for value in values]  # below the interval, which would hide them
         middle, low, high = _within(found, values or found[:1])
         bars.append((middle, low, high))
         known = np.isfinite(low)  # of one number there is no interval
-        covers |= {found.covers: True} if known and found.covers else {}
+        covers |= {found.covers: True} if known else {}
         axis.annotate(f"{middle:.3f}", (middle, row), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=9)
         texts.append(f"{name} {middle:.3f} ({low:.3f} to {high:.3f})" if known else f"{name} {middle:.3f}")
     middles, lows, highs = zip(*bars)

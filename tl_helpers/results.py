@@ -81,7 +81,7 @@ def mean_interval(
     Raises:
         ValueError: there are no values, or they do not fit.
     """
-    if isinstance(values, Interval):
+    if isinstance(values, Interval) or isinstance(minus, Interval):  # or its three numbers would be three draws
         raise ValueError("This is an interval already, of (mean, low, high): give the values that it was made of.")
     draws = draws_of(values, n, level)
     if minus is not None:

@@ -82,10 +82,10 @@ def ratio(found: dict[str, list[float]], name: str, base: str, digits: int = 2) 
     return middle, f"{middle:.{digits}f} ({min(ratios):.{digits}f} to {max(ratios):.{digits}f})"
 
 
-def middle_half(pair: dict[str, list[float]]) -> tuple[float, tuple[float, float], int]:
-    """Of the rounds' ratios of fit to the floor: the median, the quartiles, and how many there are."""
+def middle_half(pair: dict[str, list[float]]) -> tuple[float, float, float]:
+    """Of the rounds' ratios of fit to the floor: the median, and between what half of them lie."""
     each = sorted(one / other for one, other in zip(pair["fit"], pair["floor"]))
-    return statistics.median(each), (each[len(each) // 4], each[-1 - len(each) // 4]), len(each)
+    return statistics.median(each), each[len(each) // 4], each[-1 - len(each) // 4]
 
 
 def table(heads: list[str], rows: list[list[str]]) -> str:
@@ -146,15 +146,16 @@ def training(name: str, quick: bool, peers: bool = True) -> str:
     found = rounds(run, names, times, uncounted=0)
     rows = [[who, ratio(found, who, "floor")[1], ratio(found, who, "plain loop")[1]] for who in names]
     # A goal of 3% asks for more than a few rounds, minutes apart: these two alone, one right after the other.
-    pair = rounds(run, names[:2], 1 if quick else 6 if name == "training-c" else 30, uncounted=0)
-    mine, quarters, many = middle_half(pair)
+    many = 1 if quick else 6 if name == "training-c" else 30
+    pair = rounds(run, names[:2], many, uncounted=0)
+    mine, low, high = middle_half(pair)
     # What else the machine does, and how two threads wait for each other, has no part in one thread's processor time.
-    steady, ends, _ = middle_half(rounds(lambda who: in_its_own_process(lambda: of_one_thread(who)), names[:2], many, 0))
+    steady, least, most = middle_half(rounds(lambda who: in_its_own_process(lambda: of_one_thread(who)), names[:2], many, 0))
     times_floor = {who: ratio(found, who, "floor")[0] for who in names}
     fastest = min(names[2:], key=times_floor.get)
     goal = f"at most {GOALS[name]:.2f} times the floor: {'met' if mine <= GOALS[name] else 'not met'}, {mine:.3f} "
-    goal += f"(these two alone, rounds: {many}, half of them from {quarters[0]:.3f} to {quarters[1]:.3f}; in processor time "
-    goal += f"of one thread {steady:.3f}, half of them from {ends[0]:.3f} to {ends[1]:.3f}); faster than "
+    goal += f"(these two alone, rounds: {many}, half of them from {low:.3f} to {high:.3f}; in processor time "
+    goal += f"of one thread {steady:.3f}, half of them from {least:.3f} to {most:.3f}); faster than "
     goal += f"all others: {'met' if times_floor['fit'] < times_floor[fastest] else 'not met'} ({fastest} is the fastest)"
     steps = epochs * math.ceil(len(x) / batch)
     parts = in_its_own_process(lambda: pieces(model, x, y, batch))
